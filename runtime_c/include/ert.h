@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* edgesdk runtime: executes a .edge file where it lies. No allocation, no globals, no recursion.
+ *
+ *   ert_model m; ert_session s;
+ *   int err = ert_load(&m, bytes, n_bytes);
+ *   err = ert_begin(&s, &m, arena, arena_bytes);      arena: ert_arena_bytes(&m) bytes, 16-byte aligned
+ *   ert_tensor in, out;
+ *   err = ert_input(&s, 0, &in);    fill in.data
+ *   err = ert_run(&s);
+ *   err = ert_output(&s, 0, &out);  read out.data, valid until the next ert_run
+ *
+ * Every function returns 0 or a negative ERT_E code. Input memory may be overwritten by ert_run. */
+#ifndef ERT_H
+#define ERT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ERT_VERSION_MAJOR 0
+#define ERT_VERSION_MINOR 1
+#define ERT_FORMAT_MAJOR 1
+#define ERT_FORMAT_MINOR 0
+#define ERT_ALIGN 16
+#define ERT_MAX_RANK 6
+#define ERT_MAX_INPUTS 4
+
+enum {
+  ERT_OK = 0,
+  ERT_ETRUNCATED = -1, /* fewer bytes than the header says */
+  ERT_EMAGIC = -2,     /* not a .edge file */
+  ERT_EVERSION = -3,   /* written for another major or a newer minor version */
+  ERT_EFEATURE = -4,   /* needs a feature that this runtime has not got */
+  ERT_EALIGN = -5,     /* the file or the arena is not 16-byte aligned */
+  ERT_ELAYOUT = -6,    /* an offset or a size points outside */
+  ERT_EKERNEL = -7,    /* needs a kernel that is not in this build */
+  ERT_EISA = -8,       /* packed for an instruction set that this build has not got */
+  ERT_EPARAM = -9,     /* the parameters of a step contradict its views */
+  ERT_EARENA = -10,    /* arena smaller than ert_arena_bytes() */
+  ERT_ECHECKSUM = -11, /* the bytes were damaged */
+  ERT_EINDEX = -12     /* no input or output of that number */
+};
+
+typedef enum {
+  ERT_F32 = 0, ERT_F16 = 1, ERT_S8 = 2, ERT_U8 = 3, ERT_S16 = 4, ERT_S32 = 5, ERT_S64 = 6, ERT_BOOL = 7
+} ert_dtype;
+
+/* A loaded model: pointers into the file, which must stay where it is. */
+typedef struct {
+  const uint8_t *bytes;
+  const int32_t *steps;
+  const int32_t *tensors; /* inputs, then outputs */
+  const uint8_t *weights;
+  int32_t n_steps, n_inputs, n_outputs;
+  uint32_t file_bytes, weights_bytes, arena_bytes, steps_bytes;
+} ert_model;
+
+typedef struct {
+  const ert_model *model;
+  uint8_t *arena;
+} ert_session;
+
+/* An input or output: real value = scale * (q - zero_point); scale is 0 where not quantised. */
+typedef struct {
+  void *data;
+  uint32_t bytes;
+  const int32_t *dims;
+  int32_t rank;
+  ert_dtype dtype;
+  float scale;
+  int32_t zero_point;
+} ert_tensor;
+
+/* What a hook sees: once before a step (done 0), once after it (done 1, `out` is valid). */
+typedef struct {
+  int32_t step;
+  int32_t done;
+  const void *out;
+  int32_t out_bytes;
+} ert_event;
+
+typedef void ert_hook(void *context, const ert_event *event);
+
+/* Checks every offset, size and enum once; time grows with the number of steps, not with the weights. */
+int ert_load(ert_model *m, const void *bytes, size_t n_bytes);
+
+/* Checks the CRC-32 over all bytes: for when a model is stored, not at every start. */
+int ert_check(const void *bytes, size_t n_bytes);
+
+static inline uint32_t ert_arena_bytes(const ert_model *m) { return m->arena_bytes; }
+
+int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes);
+int ert_input(const ert_session *s, int index, ert_tensor *t);
+int ert_output(const ert_session *s, int index, ert_tensor *t);
+int ert_run(const ert_session *s);
+int ert_run_hooked(const ert_session *s, ert_hook *hook, void *context);
+
+/* One sentence for an ERT_E code. */
+const char *ert_message(int code);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* out[y, x, o] = act(b[o] + sum over ky, kx, i of
+ *                in[y * stride_h - pad_top + ky * dilation_h, x * stride_w - pad_left + kx * dilation_w, i]
+ *                * w[o, ky, kx, i]), input outside the image = in_zero_point (float: 0).
+ *
+ * s8s8: b has - in_zero_point * (sum of w[o]) folded in; act is requantize.h's rescale.
+ *       Sums are modulo 2^32; the writer guarantees that none wraps. */
+#ifndef ERT_CONV2D_H
+#define ERT_CONV2D_H
+
+#include "requantize.h"
+
+typedef struct {
+  int32_t in_h, in_w, in_c, out_w, out_c;
+  int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+} ert_conv2d_geometry;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights; /* blob: int8[out_c][kernel_h][kernel_w][in_c] */
+  ert_rescale rescale;
+} ert_conv2d_s8s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: float[out_c][kernel_h][kernel_w][in_c] */
+  int32_t bias;    /* blob: float[out_c] */
+  float min, max;
+} ert_conv2d_f32_params;
+
+static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) {
+  return g->kernel_h * g->kernel_w * g->in_c;
+}
+
+int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
+int ert_conv2d_s8s8_check(const ert_step *s);
+int ert_conv2d_f32_check(const ert_step *s);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conv2d/conv2d.h"
+#include "dot.h"
+
+int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size) {
+  const int32_t *extents = &g->kernel_h;
+  for (int i = 0; i < 6; i++)
+    if (!ert_within(extents[i], 1, ERT_MAX_EXTENT)) return 0;
+  return s->n_in == 1 && ert_within(g->pad_top, 0, ERT_MAX_EXTENT) && ert_within(g->pad_left, 0, ERT_MAX_EXTENT) &&
+         ert_within(g->in_h, 1, ERT_MAX_EXTENT) && ert_within(g->in_w, 1, ERT_MAX_EXTENT) &&
+         ert_within(g->in_c, 1, ERT_MAX_CHANNELS) && ert_within(g->out_w, 1, ERT_MAX_EXTENT) &&
+         ert_within(g->out_c, 1, ERT_MAX_CHANNELS) && s->rows <= ERT_MAX_EXTENT &&
+         ert_view_ok(s->in, ert_product(g->in_w, g->in_c), size) &&
+         ert_view_ok(s->out, ert_product(g->out_w, g->out_c), size);
+}
+
+/* Weights of all channels; INT32_MAX where that is too many. */
+static int32_t weight_count(const ert_conv2d_geometry *g) {
+  return ert_product(ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c), g->out_c);
+}
+
+int ert_conv2d_s8s8_check(const ert_step *s) {
+  const ert_conv2d_s8s8_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_blob_ok(s, p->weights, weight_count(&p->g), 1) &&
+         ert_rescale_ok(s, &p->rescale, p->g.out_c);
+}
+
+int ert_conv2d_f32_check(const ert_step *s) {
+  const ert_conv2d_f32_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 4) && ert_blob_ok(s, p->weights, weight_count(&p->g), 4) &&
+         ert_blob_ok(s, p->bias, p->g.out_c, 4);
+}
+
+/* Input columns ix0, ix0 + dilation, ... of one row, `pad` (a byte) where they lie outside. */
+static void copy_columns(const ert_conv2d_geometry *g, const uint8_t *row, int32_t ix0, int32_t pixel, int pad,
+                         uint8_t *to) {
+  for (int32_t kx = 0; kx < g->kernel_w; kx++, to += pixel) {
+    const int32_t ix = ix0 + kx * g->dilation_w;
+    if (ix < 0 || ix >= g->in_w) ERT_MEMSET(to, pad, pixel);
+    else ERT_MEMCPY(to, row + ix * pixel, pixel);
+  }
+}
+
+/* The window of output pixel (y, x): in place where it is contiguous, else gathered into scratch. */
+static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size, int pad) {
+  const int32_t pixel = g->in_c * size, span = g->kernel_w * pixel;
+  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
+  const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);
+  if (g->kernel_h == 1 && inside && iy0 >= 0 && iy0 < g->in_h)
+    return (const uint8_t *)ert_row(&c->in[0], iy0) + ix0 * pixel;
+  uint8_t *to = c->scratch;
+  for (int32_t ky = 0; ky < g->kernel_h; ky++, to += span) {
+    const int32_t iy = iy0 + ky * g->dilation_h;
+    if (iy < 0 || iy >= g->in_h) {
+      ERT_MEMSET(to, pad, span);
+      continue;
+    }
+    const uint8_t *row = ert_row(&c->in[0], iy);
+    if (inside) ERT_MEMCPY(to, row + ix0 * pixel, span);
+    else copy_columns(g, row, ix0, pixel, pad, to);
+  }
+  return c->scratch;
+}
+
+void ert_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s8_params *p = (const void *)c->params;
+  const int32_t n = ert_conv2d_window(&p->g);
+  const int8_t *w = ert_blob(c, p->weights);
+  for (int32_t y = y0; y < y1; y++) {
+    int8_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c)
+      ert_pixel_s8(c, &p->rescale, window(c, &p->g, y, x, 1, p->in_zero_point), w, n, p->g.out_c, out);
+  }
+}
+
+void ert_conv2d_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_f32_params *p = (const void *)c->params;
+  const int32_t n = ert_conv2d_window(&p->g);
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c)
+      ert_pixel_f32(window(c, &p->g, y, x, 4, 0), ert_blob(c, p->weights), ert_blob(c, p->bias), n, p->g.out_c, p->min,
+                    p->max, out);
+  }
+}

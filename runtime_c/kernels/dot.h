@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Four dot products of one input vector with four weight rows, the inner loop of the portable
+ * conv2d and fully_connected. */
+#ifndef ERT_DOT_H
+#define ERT_DOT_H
+
+#include "requantize.h"
+
+/* acc[j] += sum over k of x[k] * w[j * n + k] for j in 0..3, modulo 2^32. */
+static inline void ert_dot4_s8(const int8_t *restrict x, const int8_t *restrict w, int32_t n, uint32_t *restrict acc) {
+  const int8_t *w1 = w + n, *w2 = w1 + n, *w3 = w2 + n;
+  uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+  for (int32_t k = 0; k < n; k++) {
+    const int32_t v = x[k];
+    a0 += (uint32_t)(v * w[k]);
+    a1 += (uint32_t)(v * w1[k]);
+    a2 += (uint32_t)(v * w2[k]);
+    a3 += (uint32_t)(v * w3[k]);
+  }
+  acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
+}
+
+static inline uint32_t ert_dot_s8(const int8_t *restrict x, const int8_t *restrict w, int32_t n) {
+  uint32_t acc = 0;
+  for (int32_t k = 0; k < n; k++) acc += (uint32_t)(x[k] * w[k]);
+  return acc;
+}
+
+/* One output pixel of n_out channels from a window of n values. */
+void ert_pixel_s8(const ert_call *c, const ert_rescale *r, const int8_t *x, const int8_t *w, int32_t n, int32_t n_out,
+                  int8_t *out);
+
+/* out[o] = clamp(bias[o] + sum over k of x[k] * w[o * n + k], min, max) */
+void ert_pixel_f32(const float *x, const float *w, const float *bias, int32_t n, int32_t n_out, float min, float max,
+                   float *out);
+
+#endif

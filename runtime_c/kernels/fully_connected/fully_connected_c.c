@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fully_connected/fully_connected.h"
+#include "dot.h"
+
+static int shape_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t weights, int32_t size) {
+  return s->n_in == 1 && in_c >= 1 && out_c >= 1 && ert_view_ok(s->in, in_c, size) &&
+         ert_view_ok(s->out, out_c, size) && ert_blob_ok(s, weights, ert_product(in_c, out_c), size);
+}
+
+int ert_fully_connected_s8s8_check(const ert_step *s) {
+  const ert_fully_connected_s8s8_params *p = (const void *)s->params;
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);
+}
+
+int ert_fully_connected_f32_check(const ert_step *s) {
+  const ert_fully_connected_f32_params *p = (const void *)s->params;
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);
+}
+
+void ert_fully_connected_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_s8s8_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_s8(c, &p->rescale, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c,
+                 ert_out_row(&c->out, y));
+}
+
+void ert_fully_connected_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_f32_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_f32(ert_row(&c->in[0], y), ert_blob(c, p->weights), ert_blob(c, p->bias), p->in_c, p->out_c, p->min,
+                  p->max, ert_out_row(&c->out, y));
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "step.h"
+
+typedef struct {
+  uint32_t id, offset, bytes;
+} section;
+
+static uint32_t word_at(const uint8_t *bytes, uint32_t offset) {
+  return *(const uint32_t *)(const void *)(bytes + offset);
+}
+
+static int check_header(const uint8_t *b, size_t n) {
+  if (n < ERT_HEADER_BYTES) return ERT_ETRUNCATED;
+  if (((uintptr_t)b & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
+  if (word_at(b, 0) != 0x45474445u) return ERT_EMAGIC; /* "EDGE" */
+  if ((word_at(b, 4) & 0xffff) != ERT_FORMAT_MAJOR || word_at(b, 4) >> 16 > ERT_FORMAT_MINOR) return ERT_EVERSION;
+  if (word_at(b, 8) > n || word_at(b, 8) > INT32_MAX) return ERT_ETRUNCATED;
+  if (word_at(b, 16) != 0) return ERT_EFEATURE;
+  return word_at(b, 24) >= ERT_CONSTANT_BIT ? ERT_ELAYOUT : ERT_OK;
+}
+
+/* The section of that id, zero bytes long where there is none; negative for a table that points outside. */
+static int find_section(const ert_model *m, uint32_t id, section *found) {
+  const uint32_t n = word_at(m->bytes, 28);
+  *found = (section){id, 0, 0};
+  if (n > (m->file_bytes - ERT_HEADER_BYTES) / ERT_SECTION_BYTES) return ERT_ELAYOUT;
+  for (uint32_t i = 0; i < n; i++) {
+    const uint32_t at = ERT_HEADER_BYTES + i * ERT_SECTION_BYTES;
+    if (word_at(m->bytes, at) != id) continue;
+    *found = (section){id, word_at(m->bytes, at + 4), word_at(m->bytes, at + 8)};
+    const int inside = found->offset <= m->file_bytes && found->bytes <= m->file_bytes - found->offset;
+    return inside && (found->offset & 3) == 0 ? ERT_OK : ERT_ELAYOUT;
+  }
+  return ERT_OK;
+}
+
+/* rows * row_bytes * batch bytes from `offset` lie in [0, limit). */
+static int lies_in(uint32_t offset, int32_t rows, int32_t row_bytes, int32_t batch, uint32_t limit) {
+  if (rows < 1 || row_bytes < 1 || batch < 1) return 0;
+  const uint64_t one = (uint64_t)(uint32_t)rows * (uint32_t)row_bytes;
+  return one <= limit && one * (uint32_t)batch + offset <= limit;
+}
+
+static int check_view(const ert_model *m, const ert_step *s, const int32_t *view, int is_input) {
+  const int constant = is_input && (view[0] & ERT_CONSTANT_BIT) != 0;
+  const int32_t offset = constant ? view[0] & ~ERT_CONSTANT_BIT : view[0];
+  if (offset < 0) return ERT_ELAYOUT;
+  const uint32_t limit = constant ? m->weights_bytes : m->arena_bytes;
+  return lies_in((uint32_t)offset, view[1], view[2], constant ? 1 : s->batch, limit) ? ERT_OK : ERT_ELAYOUT;
+}
+
+static int check_step(const ert_model *m, const int32_t *words) {
+  const ert_step s = ert_step_at(m, words);
+  const ert_kernel *k = ert_find_kernel(s.number);
+  if (k == NULL) return ERT_EKERNEL;
+  if (k->run == NULL) return ERT_EISA;
+  if (s.n_in < 1 || s.n_in > ERT_MAX_INPUTS || s.n_params != k->n_params || s.rows < 1) return ERT_EPARAM;
+  int err = check_view(m, &s, s.out, 0);
+  for (int32_t i = 0; i < s.n_in && !err; i++) err = check_view(m, &s, s.in + ERT_VIEW_WORDS * i, 1);
+  if (err) return err;
+  if (!k->check(&s)) return ERT_EPARAM;
+  const int32_t scratch = k->scratch(s.params);
+  if (s.scratch_offset < 0 || (s.scratch_offset & (ERT_ALIGN - 1)) != 0 || scratch < 0) return ERT_ELAYOUT;
+  const uint32_t end = (uint32_t)s.scratch_offset + (uint32_t)scratch;
+  return scratch == 0 || end <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
+}
+
+static int load_steps(ert_model *m) {
+  section found;
+  int err = find_section(m, ERT_SECTION_STEPS, &found);
+  if (err) return err;
+  m->steps = (const int32_t *)(const void *)(m->bytes + found.offset);
+  m->steps_bytes = found.bytes;
+  const uint32_t n_words = found.bytes / 4;
+  uint32_t at = 0;
+  for (; at < n_words && !err; m->n_steps++) {
+    const uint32_t n = (uint32_t)ert_step_words(m->steps[at]);
+    if (n > n_words - at) return ERT_ELAYOUT;
+    err = check_step(m, m->steps + at);
+    at += n;
+  }
+  return err;
+}
+
+/* Format 1.0 has plain stages only: they name every step once, in order. */
+static int check_stages(const ert_model *m) {
+  section found;
+  const int err = find_section(m, ERT_SECTION_STAGES, &found);
+  if (err) return err;
+  const int32_t *stage = (const int32_t *)(const void *)(m->bytes + found.offset);
+  int32_t next = 0;
+  for (uint32_t i = 0; i < found.bytes / (4 * ERT_STAGE_WORDS); i++, stage += ERT_STAGE_WORDS) {
+    if (stage[0] != 0) return ERT_EFEATURE;
+    if (stage[1] != next || !ert_within(stage[2], 1, m->n_steps - next)) return ERT_ELAYOUT;
+    next += stage[2];
+  }
+  return next == m->n_steps ? ERT_OK : ERT_ELAYOUT;
+}
+
+static int item_bytes(int32_t dtype) {
+  static const uint8_t sizes[] = {4, 2, 1, 1, 2, 4, 8, 1};
+  return ert_within(dtype, ERT_F32, ERT_BOOL) ? sizes[dtype] : 0;
+}
+
+/* Tensor record: offset, dtype, rank, scale, zero point, reserved, dims[6]. */
+static int check_tensor(const ert_model *m, const int32_t *t) {
+  int32_t n = item_bytes(t[1]);
+  if (n == 0 || !ert_within(t[2], 0, ERT_MAX_RANK)) return ERT_ELAYOUT;
+  if (t[0] < 0 || (t[0] & (n - 1)) != 0) return ERT_ELAYOUT;
+  for (int32_t i = 0; i < t[2]; i++) {
+    if (t[6 + i] < 1) return ERT_ELAYOUT;
+    n = ert_product(n, t[6 + i]);
+  }
+  return (uint32_t)t[0] + (uint32_t)n <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
+}
+
+static int load_tensors(ert_model *m) {
+  section found;
+  int err = find_section(m, ERT_SECTION_TENSORS, &found);
+  if (err) return err;
+  const uint32_t counts = word_at(m->bytes, 20);
+  m->n_inputs = (int32_t)(counts & 0xffff);
+  m->n_outputs = (int32_t)(counts >> 16);
+  m->tensors = (const int32_t *)(const void *)(m->bytes + found.offset);
+  const int32_t n = m->n_inputs + m->n_outputs;
+  if ((uint32_t)n * ERT_TENSOR_WORDS * 4 > found.bytes) return ERT_ELAYOUT;
+  for (int32_t i = 0; i < n && !err; i++) err = check_tensor(m, m->tensors + i * ERT_TENSOR_WORDS);
+  return err;
+}
+
+int ert_load(ert_model *m, const void *bytes, size_t n_bytes) {
+  section weights;
+  int err = check_header(bytes, n_bytes);
+  if (err) return err;
+  *m = (ert_model){.bytes = bytes};
+  m->file_bytes = word_at(m->bytes, 8);
+  m->arena_bytes = word_at(m->bytes, 24);
+  err = find_section(m, ERT_SECTION_WEIGHTS, &weights);
+  if (!err && (weights.offset & (ERT_ALIGN - 1)) != 0) err = ERT_ELAYOUT;
+  if (err) return err;
+  m->weights = m->bytes + weights.offset;
+  m->weights_bytes = weights.bytes;
+  err = load_tensors(m);
+  if (!err) err = load_steps(m);
+  return err ? err : check_stages(m);
+}

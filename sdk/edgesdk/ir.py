@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph: what importers write, passes change, and the scheduler reads.
+
+Layouts: activations NHWC; conv2d weights [O, KH, KW, I]; depthwise weights
+[KH, KW, O]; fully_connected weights [O, I]. Shapes are tuples of positive ints,
+dtypes are numpy names. A value with `data` is a constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
+MAX_RANK = 6
+MAX_ELEMENTS = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Quant:
+    """real = scale * (q - zero_point); per tensor (axis None) or per index of `axis`."""
+
+    scale: np.ndarray  # float32, shape [1] or [dim(axis)]
+    zero_point: np.ndarray  # int32, same shape
+    axis: int | None = None
+
+    @staticmethod
+    def per_tensor(scale: float, zero_point: int) -> Quant:
+        return Quant(np.array([scale], np.float32), np.array([zero_point], np.int32))
+
+    def same_as(self, other: Quant | None) -> bool:
+        return (
+            other is not None
+            and self.axis == other.axis
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero_point, other.zero_point)
+        )
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor that a node reads or writes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    quant: Quant | None = None
+    data: np.ndarray | None = None
+
+    @property
+    def elements(self) -> int:
+        n = 1
+        for d in self.shape:
+            n *= d
+        return n
+
+    @property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def n_bytes(self) -> int:
+        return self.elements * self.itemsize
+
+    @property
+    def scale(self) -> float:
+        """Per-tensor scale as the float32 stored in the model, widened."""
+        assert self.quant is not None and self.quant.scale.size == 1, self.name
+        return float(self.quant.scale[0])
+
+    @property
+    def zero_point(self) -> int:
+        """Per-tensor zero point; 0 for a value that is not quantised."""
+        return 0 if self.quant is None else int(self.quant.zero_point[0])
+
+
+@dataclass(eq=False)
+class Node:
+    """One operation. `attrs` are the op's own (see its file in ops/); `source` names
+    where it came from in the user's model, for reports and error messages."""
+
+    op: str
+    inputs: list[Value | None]
+    outputs: list[Value]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def output(self) -> Value:
+        return self.outputs[0]
+
+    def input(self, i: int) -> Value:
+        value = self.inputs[i] if i < len(self.inputs) else None
+        assert value is not None, f"{self.op} {self.source}: input {i} is missing"
+        return value
+
+    def optional(self, i: int) -> Value | None:
+        return self.inputs[i] if i < len(self.inputs) else None
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes in an executable order. `metadata` travels to the file (JSON types only)."""
+
+    name: str
+    inputs: list[Value]
+    outputs: list[Value]
+    nodes: list[Node]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def producers(self) -> dict[Value, Node]:
+        return {v: n for n in self.nodes for v in n.outputs}
+
+    def consumers(self) -> dict[Value, list[Node]]:
+        readers: dict[Value, list[Node]] = {}
+        for n in self.nodes:
+            for v in {v for v in n.inputs if v is not None}:
+                readers.setdefault(v, []).append(n)
+        return readers
+
+    def replace_value(self, old: Value, new: Value) -> None:
+        """Every reader of `old`, graph outputs included, reads `new`."""
+        for n in self.nodes:
+            n.inputs = [new if v is old else v for v in n.inputs]
+        self.outputs = [new if v is old else v for v in self.outputs]

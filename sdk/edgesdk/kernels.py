@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels that the runtime library has, and the choice of one per node.
+
+The library is asked (`ert_kernel_at`); nothing here parses C or keeps a second list.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from edgesdk.library import library
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One row of the runtime's table. `n_params` counts 32-bit words."""
+
+    number: int
+    op: str
+    types: str
+    tile: str
+    isa: str
+    n_params: int
+    index: int
+
+    @property
+    def name(self) -> str:
+        return f"ert_{self.op}_{self.types}_{self.tile}__{self.isa}"
+
+
+class _Row(ctypes.Structure):
+    _fields_ = [
+        ("number", ctypes.c_uint16),
+        ("isa", ctypes.c_uint8),
+        ("n_params", ctypes.c_uint8),
+        ("run", ctypes.c_void_p),
+        ("check", ctypes.c_void_p),
+        ("scratch", ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)),
+        ("op", ctypes.c_char_p),
+        ("types", ctypes.c_char_p),
+        ("tile", ctypes.c_char_p),
+        ("isa_name", ctypes.c_char_p),
+    ]
+
+
+def _row(index: int) -> _Row | None:
+    at = library().ert_kernel_at
+    at.restype = ctypes.POINTER(_Row)
+    found = at(ctypes.c_int32(index))
+    return found.contents if found else None
+
+
+@cache
+def table() -> tuple[Kernel, ...]:
+    """All rows, in the order of preference."""
+    rows: list[Kernel] = []
+    while (row := _row(len(rows))) is not None:
+        names = (row.op.decode(), row.types.decode(), row.tile.decode(), row.isa_name.decode())
+        rows.append(Kernel(row.number, *names, row.n_params, len(rows)))
+    return tuple(rows)
+
+
+def by_number(number: int) -> Kernel | None:
+    return next((k for k in table() if k.number == number), None)
+
+
+def choose(op: str, types: str, chain: Sequence[str]) -> Kernel | None:
+    """The first row for the op and types whose ISA the core's chain has."""
+    return next((k for k in table() if k.op == op and k.types == types and k.isa in chain), None)
+
+
+def scratch_bytes(kernel: Kernel, words: Sequence[int]) -> int:
+    """Scratch that the kernel needs for these parameter words."""
+    row = _row(kernel.index)
+    assert row is not None
+    params = np.array(words, np.int64).astype(np.int32)
+    return int(row.scratch(params.ctypes.data))
+
+
+def runnable(kernel: Kernel) -> bool:
+    """Whether this build of the library can execute the row on this machine."""
+    row = _row(kernel.index)
+    return row is not None and bool(row.run)
+
+
+def accepts(kernel: Kernel, step_address: int) -> bool:
+    """The loader's parameter check of the row, on an ert_step in memory."""
+    row = _row(kernel.index)
+    assert row is not None
+    return bool(ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(row.check)(step_address))
+
+
+def call(kernel: Kernel, call_address: int, y0: int, y1: int) -> None:
+    """Executes output rows [y0, y1) of an ert_call in memory."""
+    row = _row(kernel.index)
+    assert row is not None
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)(row.run)(call_address, y0, y1)

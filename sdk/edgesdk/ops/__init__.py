@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations. One file per op (or per family that shares all its code).
+
+An op file defines
+
+    NAMES      tuple of op names that it defines (default: its file name)
+    STAGE      "source" (importers write it, a pass lowers it), "runtime" (a kernel runs
+               it), default "runtime"
+    infer(node) -> list[(shape, dtype)]
+               the shape rule; raises ValueError with what was expected
+    reference(node, arrays) -> list[np.ndarray]
+               the numpy reference: floats in float32 (accumulate in float64),
+               integers exactly as TFLite Micro computes them.
+               `arrays` holds one array per node input, None where absent.
+
+and, for STAGE "runtime",
+
+    types(node) -> str
+               the kernel type string, "s8s8", "s8", "f32" ..., as in kernels.inc
+    encode(node, kernel) -> Encoded
+               parameters, blobs and row views for the runtime (see program.py)
+    in_place(node) -> tuple[int, ...]
+               inputs whose memory the output may take over (default: none)
+    macs(node) -> int
+               multiply-accumulates of the dense operation (default: 0)
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Graph, Node, Value
+
+
+@dataclass(frozen=True)
+class RowView:
+    """How a step walks a value: `rows` rows of `row_bytes` bytes each (per batch item).
+
+    The rows of a whole tensor are contiguous; `rows` is also the ring height then.
+    """
+
+    value: Value
+    rows: int
+    row_bytes: int
+
+
+@dataclass
+class Encoded:
+    """One step, before placement. `params` are 32-bit words in the order of the C
+    struct: ints, floats as `f32_word`, and arrays, which the writer places in the
+    weight section and replaces by their file offset (0 for None)."""
+
+    params: list[int | np.ndarray | None]
+    output: RowView
+    inputs: list[RowView]
+    rows: int  # output rows that the kernel is asked for, [0, rows)
+    batch: int = 1  # repetitions; every view advances by rows * row_bytes
+    weights_bytes: int = field(default=0)
+
+
+def f32_word(x: float) -> int:
+    """The bits of a float32 as an int32 parameter word."""
+    return int(np.float32(x).view(np.int32))
+
+
+@cache
+def modules() -> dict[str, ModuleType]:
+    """Op name -> the module that defines it."""
+    found: dict[str, ModuleType] = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        if hasattr(module, "reference"):
+            for name in getattr(module, "NAMES", (info.name,)):
+                found[name] = module
+    return found
+
+
+def module(op: str) -> ModuleType:
+    if op not in modules():
+        raise Unsupported(f"op {op!r} is not known to edgesdk")
+    return modules()[op]
+
+
+def stage(op: str) -> str:
+    return str(getattr(module(op), "STAGE", "runtime"))
+
+
+def in_place(node: Node) -> tuple[int, ...]:
+    rule = getattr(module(node.op), "in_place", None)
+    return tuple(rule(node)) if rule else ()
+
+
+def macs(node: Node) -> int:
+    rule = getattr(module(node.op), "macs", None)
+    return int(rule(node)) if rule else 0
+
+
+def evaluate(graph: Graph, inputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
+    """Runs the numpy reference of every node; returns the array of every value.
+
+    `inputs` has one array per graph input, in the input's own dtype and shape.
+    """
+    arrays: dict[Value, np.ndarray] = dict(zip(graph.inputs, inputs, strict=True))
+
+    def array(v: Value | None) -> np.ndarray | None:
+        if v is None:
+            return None
+        return v.data if v.data is not None else arrays[v]
+
+    for node in graph.nodes:
+        results = module(node.op).reference(node, [array(v) for v in node.inputs])
+        for value, result in zip(node.outputs, results, strict=True):
+            assert result.shape == value.shape, (node.op, node.source, result.shape, value.shape)
+            arrays[value] = result.astype(value.dtype, copy=False)
+    return arrays

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""2-D convolution. x [N,H,W,I], w [O,KH,KW,I], b [O] or None.
+
+attrs: stride (h,w), dilation (h,w), padding (top,left,bottom,right), activation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesdk.ir import Node, Value
+from edgesdk.kernels import Kernel
+from edgesdk.ops import Encoded, RowView, rescale
+
+types = rescale.types
+
+
+def out_extent(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
+    """Output extent of a window that slides over `size` with explicit padding."""
+    span = (kernel - 1) * dilation + 1
+    return (size + before + after - span) // stride + 1
+
+
+def out_hw(node: Node, kernel: tuple[int, int]) -> tuple[int, int]:
+    _, h, w, _ = node.input(0).shape
+    (sh, sw), (top, left, bottom, right) = node.attrs["stride"], node.attrs["padding"]
+    dh, dw = node.attrs.get("dilation", (1, 1))
+    return out_extent(h, kernel[0], sh, dh, top, bottom), out_extent(w, kernel[1], sw, dw, left, right)
+
+
+def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
+    x, w = node.input(0), node.input(1)
+    if len(x.shape) != 4 or len(w.shape) != 4 or w.shape[3] != x.shape[3]:
+        raise ValueError(f"expected x [N,H,W,I] and w [O,KH,KW,I], found {x.shape} and {w.shape}")
+    return [((x.shape[0], *out_hw(node, w.shape[1:3]), w.shape[0]), x.dtype)]
+
+
+def windows(node: Node, x: np.ndarray, kernel: tuple[int, int], fill: float) -> np.ndarray:
+    """[N, OH, OW, KH, KW, C] view of the padded input."""
+    top, left, bottom, right = node.attrs["padding"]
+    (sh, sw), (dh, dw) = node.attrs["stride"], node.attrs.get("dilation", (1, 1))
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    spans = ((kernel[0] - 1) * dh + 1, (kernel[1] - 1) * dw + 1)
+    view = np.lib.stride_tricks.sliding_window_view(padded, spans, (1, 2))[:, ::sh, ::sw, :, ::dh, ::dw]
+    return view.transpose(0, 1, 2, 4, 5, 3)
+
+
+def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    x, w = arrays[0], arrays[1]
+    out_c = w.shape[0]
+    if x.dtype == np.float32:
+        patches = windows(node, x.astype(np.float64), w.shape[1:3], 0.0)
+        acc = patches.reshape(*patches.shape[:3], -1) @ w.reshape(out_c, -1).T.astype(np.float64)
+        return [rescale.finish_float(node, acc + rescale.bias(node))]
+    zero_point = node.input(0).zero_point
+    # float64 products and sums of int8 values are exact far beyond any K in use.
+    patches = windows(node, x.astype(np.float64), w.shape[1:3], zero_point) - zero_point
+    acc = patches.reshape(*patches.shape[:3], -1) @ w.reshape(out_c, -1).T.astype(np.float64)
+    return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
+
+
+def geometry(node: Node, kernel: tuple[int, int]) -> list[int | np.ndarray | None]:
+    """The ert_conv2d_geometry words."""
+    _, h, w, c = node.input(0).shape
+    _, _, out_w, out_c = node.output.shape
+    top, left, _, _ = node.attrs["padding"]
+    dilation = node.attrs.get("dilation", (1, 1))
+    return [h, w, c, out_w, out_c, *kernel, *node.attrs["stride"], *dilation, top, left]
+
+
+def image_view(value: Value) -> RowView:
+    """Rows of an NHWC value: H rows of W * C items, repeated per batch item."""
+    _, h, w, c = value.shape
+    return RowView(value, h, w * c * value.itemsize)
+
+
+def encode_window_op(node: Node, kernel_hw: tuple[int, int], channel_axis: int) -> Encoded:
+    """conv2d and depthwise_conv2d: the same words in the same order."""
+    x, w, y = node.input(0), node.input(1), node.output
+    params = geometry(node, kernel_hw)
+    if y.dtype == "float32":
+        params += [w.data, *rescale.float_words(node)]
+    else:
+        params += [x.zero_point, w.data, *rescale.words(node, channel_axis)]
+    return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
+
+
+def encode(node: Node, kernel: Kernel) -> Encoded:
+    return encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
+
+
+def macs(node: Node) -> int:
+    n, h, w, o = node.output.shape
+    return n * h * w * o * (node.input(1).elements // o)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depthwise 2-D convolution. x [N,H,W,I], w [KH,KW,O], b [O] or None; O a multiple of I.
+
+attrs as conv2d. Output channel o reads input channel o // (O / I).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
+from edgesdk.ops import Encoded, conv2d, rescale
+
+types = rescale.types
+
+
+def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
+    x, w = node.input(0), node.input(1)
+    if len(x.shape) != 4 or len(w.shape) != 3 or w.shape[2] % x.shape[3] != 0:
+        raise ValueError(f"expected x [N,H,W,I] and w [KH,KW,O] with O a multiple of I, found {x.shape} and {w.shape}")
+    return [((x.shape[0], *conv2d.out_hw(node, w.shape[:2]), w.shape[2]), x.dtype)]
+
+
+def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    x, w = arrays[0], arrays[1]
+    repeats = w.shape[2] // x.shape[3]
+    is_float = x.dtype == np.float32
+    zero_point = 0 if is_float else node.input(0).zero_point
+    wide = np.repeat(x.astype(np.float64) - zero_point, repeats, axis=3)
+    acc = np.einsum("nhwklc,klc->nhwc", conv2d.windows(node, wide, w.shape[:2], 0.0), w.astype(np.float64))
+    if is_float:
+        return [rescale.finish_float(node, acc + rescale.bias(node))]
+    return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
+
+
+def encode(node: Node, kernel: Kernel) -> Encoded:
+    return conv2d.encode_window_op(node, node.input(1).shape[:2], channel_axis=2)
+
+
+def macs(node: Node) -> int:
+    kh, kw, _ = node.input(1).shape
+    return node.output.elements * kh * kw

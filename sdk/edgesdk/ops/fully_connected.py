@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fully connected layer over the last axis. x [..., I], w [O,I], b [O] or None.
+
+attrs: activation. Output [..., O].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
+from edgesdk.ops import Encoded, RowView, rescale
+
+types = rescale.types
+
+
+def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
+    x, w = node.input(0), node.input(1)
+    if len(w.shape) != 2 or not x.shape or w.shape[1] != x.shape[-1]:
+        raise ValueError(f"expected x [..., I] and w [O,I], found {x.shape} and {w.shape}")
+    return [((*x.shape[:-1], w.shape[0]), x.dtype)]
+
+
+def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    x, w = arrays[0].astype(np.float64), arrays[1].astype(np.float64)
+    if arrays[0].dtype == np.float32:
+        return [rescale.finish_float(node, x @ w.T + rescale.bias(node))]
+    acc = (x - node.input(0).zero_point) @ w.T
+    return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
+
+
+def encode(node: Node, kernel: Kernel) -> Encoded:
+    x, w, y = node.input(0), node.input(1), node.output
+    out_c, in_c = w.shape
+    rows = y.elements // out_c
+    params: list[int | np.ndarray | None] = [in_c, out_c, w.data]
+    params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
+    return Encoded(params, RowView(y, rows, out_c * y.itemsize), [RowView(x, rows, in_c * x.itemsize)], rows)
+
+
+def macs(node: Node) -> int:
+    return node.output.elements * node.input(1).shape[1]

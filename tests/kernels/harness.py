@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one kernel row on one node, with guard bands around every buffer.
+
+The same call is the test (`check`) and, timed, the benchmark of a kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from edgesdk import kernels, ops
+from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
+
+GUARD = 64
+MAX_INPUTS = 4
+
+
+class View(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("rows", ctypes.c_int32), ("row_bytes", ctypes.c_int32)]
+
+
+class Call(ctypes.Structure):
+    _fields_ = [
+        ("params", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("scratch", ctypes.c_void_p),
+        ("out", View),
+        ("inputs", View * MAX_INPUTS),
+    ]
+
+
+class Step(ctypes.Structure):
+    _fields_ = [
+        ("params", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("inputs", ctypes.c_void_p),
+        *((n, ctypes.c_int32) for n in ("number", "n_in", "n_params", "rows", "batch", "scratch_offset")),
+        ("weights_bytes", ctypes.c_uint32),
+    ]
+
+
+class Guarded:
+    """`n_bytes` bytes, 16-byte aligned, between two bands of a known pattern."""
+
+    def __init__(self, n_bytes: int, content: bytes = b"", seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        raw = rng.integers(0, 256, n_bytes + 2 * GUARD + 16, dtype=np.uint8)
+        skip = -raw.ctypes.data % 16
+        self.all = raw[skip : skip + n_bytes + 2 * GUARD]
+        self.body = self.all[GUARD : GUARD + n_bytes]
+        self.body[: len(content)] = np.frombuffer(content, np.uint8)
+        self.before = self.all.copy()
+
+    @property
+    def address(self) -> int:
+        return int(self.body.ctypes.data)
+
+    def check(self, name: str, unchanged: bool = False) -> None:
+        n = self.all.size if unchanged else GUARD
+        assert np.array_equal(self.all[:n], self.before[:n]), f"{name}: written before its start"
+        assert np.array_equal(self.all[-GUARD:], self.before[-GUARD:]), f"{name}: written past its end"
+
+
+def place(params: list) -> tuple[np.ndarray, bytes]:  # type: ignore[type-arg]
+    """Parameter words with blobs replaced by offsets, and the weights that hold the blobs."""
+    weights = bytearray()
+    words = []
+    for p in params:
+        if p is None:
+            words.append(-1)
+        elif isinstance(p, np.ndarray):
+            weights += bytes(-len(weights) % 16)
+            words.append(len(weights))
+            weights += np.ascontiguousarray(p).tobytes()
+        else:
+            words.append(int(p))
+    return np.array(words, np.int64).astype(np.int32), bytes(weights)
+
+
+def rows_of(op: str, types: str) -> list[Kernel]:
+    """Every row for an op and types that this machine can run."""
+    return [k for k in kernels.table() if k.op == op and k.types == types and kernels.runnable(k)]
+
+
+def run(node: Node, arrays: list, kernel: Kernel) -> np.ndarray:  # type: ignore[type-arg]
+    """The kernel's output for `arrays` (one per node input, None for absent ones)."""
+    encoded = ops.module(node.op).encode(node, kernel)
+    words, blobs = place(encoded.params)
+    assert words.size == kernel.n_params, (kernel.name, words.size, kernel.n_params)
+    weights = Guarded(len(blobs), blobs)
+    scratch = Guarded(kernels.scratch_bytes(kernel, list(words)), seed=1)
+    by_value = dict(zip(node.inputs, arrays, strict=True))
+    inputs = []
+    for v in encoded.inputs:
+        a = by_value[v.value] if v.value.data is None else v.value.data
+        inputs.append(Guarded(a.nbytes, np.ascontiguousarray(a).tobytes(), seed=2))
+    out = Guarded(node.output.n_bytes, seed=3)
+    _check_accepts(kernel, words, encoded, len(blobs))
+    for item in range(encoded.batch):
+        call = Call(words.ctypes.data, weights.address, scratch.address)
+        o = encoded.output
+        call.out = View(out.address + item * o.rows * o.row_bytes, o.rows, o.row_bytes)
+        for i, (v, buffer) in enumerate(zip(encoded.inputs, inputs, strict=True)):
+            at = 0 if v.value.data is not None else item * v.rows * v.row_bytes
+            call.inputs[i] = View(buffer.address + at, v.rows, v.row_bytes)
+        # Two halves: a kernel must not depend on being asked for all rows at once.
+        half = encoded.rows // 2
+        kernels.call(kernel, ctypes.addressof(call), 0, half)
+        kernels.call(kernel, ctypes.addressof(call), half, encoded.rows)
+    weights.check("weights", unchanged=True)
+    for buffer in inputs:
+        buffer.check("input", unchanged=True)
+    scratch.check("scratch")
+    out.check("output")
+    return out.body.view(node.output.dtype).reshape(node.output.shape)
+
+
+def _check_accepts(kernel: Kernel, words: np.ndarray, encoded: ops.Encoded, weights_bytes: int) -> None:
+    """The loader's check of the row accepts what the encoder writes."""
+    out = np.array([0, encoded.output.rows, encoded.output.row_bytes], np.int32)
+    ins = np.array([[0, v.rows, v.row_bytes] for v in encoded.inputs], np.int32).reshape(-1)
+    step = Step(words.ctypes.data, out.ctypes.data, ins.ctypes.data, kernel.number, len(encoded.inputs), words.size)
+    step.rows, step.batch, step.weights_bytes = encoded.rows, encoded.batch, weights_bytes
+    assert kernels.accepts(kernel, ctypes.addressof(step)), f"{kernel.name} refuses what encode() wrote"
+
+
+def check(node: Node, arrays: list) -> None:  # type: ignore[type-arg]
+    """Every runnable row of the node equals the numpy reference: bytes for integers,
+    1e-5 relative L2 for floats."""
+    op = ops.module(node.op)
+    (shape, dtype), *_ = op.infer(node)
+    assert (shape, dtype) == (node.output.shape, node.output.dtype), (shape, node.output.shape)
+    expected = op.reference(node, arrays)[0]
+    rows = rows_of(getattr(op, "kernel_op", lambda n: n.op)(node), op.types(node))
+    assert rows, f"no kernel for {node.op} {op.types(node)}"
+    for kernel in rows:
+        compare(kernel.name, run(node, arrays, kernel), expected)
+
+
+def compare(name: str, got: np.ndarray, expected: np.ndarray) -> None:
+    if expected.dtype != np.float32:
+        assert np.array_equal(got, expected), f"{name}: {np.argwhere(got != expected)[:4].tolist()}"
+        return
+    assert np.array_equal(np.isnan(got), np.isnan(expected)), name
+    error = np.linalg.norm((got - expected).astype(np.float64)[np.isfinite(expected)])
+    scale = np.linalg.norm(expected.astype(np.float64)[np.isfinite(expected)])
+    assert error <= 1e-5 * scale + 1e-30, f"{name}: relative L2 {error / max(scale, 1e-30)}"

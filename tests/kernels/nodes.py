@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypothesis strategies and small constructors for the nodes that kernel tests run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from edgesdk.ir import Node, Quant, Value
+
+seeds = st.integers(0, 2**32 - 1)
+scales = st.floats(1e-4, 2.0).map(lambda s: float(np.float32(s)))
+zero_points = st.integers(-128, 127)
+activations = st.sampled_from(["none", "relu", "relu6", "relu_n1_to_1"])
+
+
+def quant(draw: Any) -> Quant:
+    return Quant.per_tensor(draw(scales), draw(zero_points))
+
+
+def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Uniform int8 with extremes made common, or standard normal float32."""
+    if dtype == "float32":
+        return rng.standard_normal(shape).astype(np.float32)
+    a = rng.integers(-128, 128, shape, dtype=np.int64).astype(np.int8)
+    extremes = rng.random(shape)
+    a[extremes < 0.05], a[extremes > 0.95] = -128, 127
+    return a
+
+
+def value(name: str, shape: tuple[int, ...], dtype: str, q: Quant | None = None, data: Any = None) -> Value:
+    return Value(name, shape, dtype, q, data)
+
+
+def node(op: str, inputs: list, out_shape: tuple[int, ...], dtype: str, q: Quant | None = None, **attrs: Any) -> Node:  # type: ignore[type-arg]
+    return Node(op, inputs, [Value("y", out_shape, dtype, q)], attrs, "test")
+
+
+def inferred(op: str, inputs: list, q: Quant | None = None, dtype: str | None = None, **attrs: Any) -> Node:  # type: ignore[type-arg]
+    """A node whose output shape and dtype come from the op's own shape rule."""
+    from edgesdk import ops
+
+    n = node(op, inputs, (1,), dtype or inputs[0].dtype, q, **attrs)
+    (shape, out_dtype), *_ = ops.module(op).infer(n)
+    n.outputs = [Value("y", shape, out_dtype, q)]
+    return n
