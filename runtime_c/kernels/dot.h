@@ -27,8 +27,7 @@ static inline uint32_t ert_dot_s8(const int8_t *restrict x, const int8_t *restri
 }
 
 /* One output pixel of n_out channels from a window of n values. */
-void ert_pixel_s8(const ert_call *c, const ert_rescale *r, const int8_t *x, const int8_t *w, int32_t n, int32_t n_out,
-                  int8_t *out);
+void ert_pixel_s8(const ert_scales *s, const int8_t *x, const int8_t *w, int32_t n, int32_t n_out, int8_t *out);
 
 /* out[o] = clamp(bias[o] + sum over k of x[k] * w[o * n + k], min, max) */
 void ert_pixel_f32(const float *x, const float *w, const float *bias, int32_t n, int32_t n_out, float min, float max,

@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dot.h"
 
-typedef struct {
-  const int32_t *bias, *multiplier;
-  const int8_t *shift;
-} tables;
-
-static int8_t finish(const ert_rescale *r, const tables *t, int32_t o, uint32_t acc) {
-  const int32_t i = o * r->step;
-  const int32_t x = ert_requantize((int32_t)(acc + (uint32_t)t->bias[o]), t->multiplier[i], t->shift[i]);
-  return (int8_t)ert_clamp((int32_t)((uint32_t)x + (uint32_t)r->zero_point), r->min, r->max);
-}
-
-void ert_pixel_s8(const ert_call *c, const ert_rescale *r, const int8_t *x, const int8_t *w, int32_t n, int32_t n_out,
-                  int8_t *out) {
-  const tables t = {ert_blob(c, r->bias), ert_blob(c, r->multiplier), ert_blob(c, r->shift)};
+void ert_pixel_s8(const ert_scales *s, const int8_t *x, const int8_t *w, int32_t n, int32_t n_out, int8_t *out) {
   int32_t o = 0;
   for (; o + 4 <= n_out; o += 4, w += 4 * n) {
     uint32_t acc[4];
     ert_dot4_s8(x, w, n, acc);
-    for (int32_t j = 0; j < 4; j++) out[o + j] = finish(r, &t, o + j, acc[j]);
+    for (int32_t j = 0; j < 4; j++) out[o + j] = ert_finish_s8(s, o + j, acc[j]);
   }
-  for (; o < n_out; o++, w += n) out[o] = finish(r, &t, o, ert_dot_s8(x, w, n));
+  for (; o < n_out; o++, w += n) out[o] = ert_finish_s8(s, o, ert_dot_s8(x, w, n));
 }
 
 static float clamp_f32(float x, float low, float high) { return x < low ? low : x > high ? high : x; }

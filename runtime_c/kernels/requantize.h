@@ -38,4 +38,24 @@ static inline int32_t ert_clamp(int32_t x, int32_t low, int32_t high) {
   return x < low ? low : x > high ? high : x;
 }
 
+/* An ert_rescale with its blobs found, once per call. */
+typedef struct {
+  const int32_t *bias, *multiplier;
+  const int8_t *shift;
+  int32_t step, zero_point, min, max;
+} ert_scales;
+
+static inline ert_scales ert_scales_of(const ert_call *c, const ert_rescale *r) {
+  return (ert_scales){ert_blob(c, r->bias), ert_blob(c, r->multiplier), ert_blob(c, r->shift),
+                      r->step,              r->zero_point,              r->min,
+                      r->max};
+}
+
+/* The output byte of channel o from its sum of products. */
+static inline int8_t ert_finish_s8(const ert_scales *s, int32_t o, uint32_t acc) {
+  const int32_t i = o * s->step;
+  const int32_t x = ert_requantize((int32_t)(acc + (uint32_t)s->bias[o]), s->multiplier[i], s->shift[i]);
+  return (int8_t)ert_clamp((int32_t)((uint32_t)x + (uint32_t)s->zero_point), s->min, s->max);
+}
+
 #endif

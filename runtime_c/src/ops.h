@@ -6,5 +6,17 @@
 #include "conv2d/conv2d.h"
 #include "depthwise_conv2d/depthwise_conv2d.h"
 #include "fully_connected/fully_connected.h"
+#include "avg_pool2d/avg_pool2d.h"
+#include "max_pool2d/max_pool2d.h"
+#include "reduce/reduce.h"
+#include "softmax/softmax.h"
+#include "quantize/quantize.h"
+#include "dequantize/dequantize.h"
+#include "resize/resize.h"
+#include "binary/binary.h"
+#include "lut/lut.h"
+#include "unary/unary.h"
+#include "copy/copy.h"
+#include "concat/concat.h"
 
 #endif

@@ -66,10 +66,11 @@ void ert_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_params *p = (const void *)c->params;
   const int32_t n = ert_conv2d_window(&p->g);
   const int8_t *w = ert_blob(c, p->weights);
+  const ert_scales scales = ert_scales_of(c, &p->rescale);
   for (int32_t y = y0; y < y1; y++) {
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c)
-      ert_pixel_s8(c, &p->rescale, window(c, &p->g, y, x, 1, p->in_zero_point), w, n, p->g.out_c, out);
+      ert_pixel_s8(&scales, window(c, &p->g, y, x, 1, p->in_zero_point), w, n, p->g.out_c, out);
   }
 }
 

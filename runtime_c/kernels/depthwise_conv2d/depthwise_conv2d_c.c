@@ -40,21 +40,11 @@ static int32_t list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_
 }
 
 typedef struct {
-  const ert_call *c;
-  const ert_depthwise_conv2d_s8s8_params *p;
+  ert_scales scales;
   const int8_t *x, *w;
   const tap *taps;
-  int32_t n_inside, n_taps, multiplier;
+  int32_t n_inside, n_taps, multiplier, pad;
 } pixel;
-
-static int8_t finish(const pixel *q, int32_t o, uint32_t acc) {
-  const ert_rescale *r = &q->p->rescale;
-  const int32_t *bias = ert_blob(q->c, r->bias), *multiplier = ert_blob(q->c, r->multiplier);
-  const int8_t *shift = ert_blob(q->c, r->shift);
-  const int32_t i = o * r->step;
-  const int32_t v = ert_requantize((int32_t)(acc + (uint32_t)bias[o]), multiplier[i], shift[i]);
-  return (int8_t)ert_clamp((int32_t)((uint32_t)v + (uint32_t)r->zero_point), r->min, r->max);
-}
 
 static void four_channels(const pixel *q, int32_t o, int8_t *out) {
   uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
@@ -64,14 +54,13 @@ static void four_channels(const pixel *q, int32_t o, int8_t *out) {
     a0 += (uint32_t)(x[0] * w[0]), a1 += (uint32_t)(x[1] * w[1]);
     a2 += (uint32_t)(x[2] * w[2]), a3 += (uint32_t)(x[3] * w[3]);
   }
-  const int32_t pad = q->p->in_zero_point;
   for (const tap *end = q->taps + q->n_taps; t < end; t++) {
     const int8_t *w = q->w + t->weights + o;
-    a0 += (uint32_t)(pad * w[0]), a1 += (uint32_t)(pad * w[1]);
-    a2 += (uint32_t)(pad * w[2]), a3 += (uint32_t)(pad * w[3]);
+    a0 += (uint32_t)(q->pad * w[0]), a1 += (uint32_t)(q->pad * w[1]);
+    a2 += (uint32_t)(q->pad * w[2]), a3 += (uint32_t)(q->pad * w[3]);
   }
-  out[o] = finish(q, o, a0), out[o + 1] = finish(q, o + 1, a1);
-  out[o + 2] = finish(q, o + 2, a2), out[o + 3] = finish(q, o + 3, a3);
+  const uint32_t acc[4] = {a0, a1, a2, a3};
+  for (int32_t j = 0; j < 4; j++) out[o + j] = ert_finish_s8(&q->scales, o + j, acc[j]);
 }
 
 static void one_channel(const pixel *q, int32_t o, int8_t *out) {
@@ -79,15 +68,15 @@ static void one_channel(const pixel *q, int32_t o, int8_t *out) {
   const int32_t i = q->multiplier == 1 ? o : o / q->multiplier;
   for (int32_t t = 0; t < q->n_inside; t++) acc += (uint32_t)(q->x[q->taps[t].in + i] * q->w[q->taps[t].weights + o]);
   for (int32_t t = q->n_inside; t < q->n_taps; t++)
-    acc += (uint32_t)(q->p->in_zero_point * q->w[q->taps[t].weights + o]);
-  out[o] = finish(q, o, acc);
+    acc += (uint32_t)(q->pad * q->w[q->taps[t].weights + o]);
+  out[o] = ert_finish_s8(&q->scales, o, acc);
 }
 
 void ert_depthwise_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_depthwise_conv2d_s8s8_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
-  pixel q = {c, p, (const int8_t *)c->in[0].base, ert_blob(c, p->weights), c->scratch, 0, g->kernel_h * g->kernel_w,
-             g->out_c / g->in_c};
+  pixel q = {ert_scales_of(c, &p->rescale), (const int8_t *)c->in[0].base, ert_blob(c, p->weights), c->scratch, 0,
+             g->kernel_h * g->kernel_w, g->out_c / g->in_c, p->in_zero_point};
   for (int32_t y = y0; y < y1; y++) {
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < g->out_w; x++, out += g->out_c) {

@@ -19,9 +19,9 @@ int ert_fully_connected_f32_check(const ert_step *s) {
 
 void ert_fully_connected_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_params *p = (const void *)c->params;
+  const ert_scales scales = ert_scales_of(c, &p->rescale);
   for (int32_t y = y0; y < y1; y++)
-    ert_pixel_s8(c, &p->rescale, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c,
-                 ert_out_row(&c->out, y));
+    ert_pixel_s8(&scales, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c, ert_out_row(&c->out, y));
 }
 
 void ert_fully_connected_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {

@@ -19,6 +19,8 @@ and, for STAGE "runtime",
                the kernel type string, "s8s8", "s8", "f32" ..., as in kernels.inc
     encode(node, kernel) -> Encoded
                parameters, blobs and row views for the runtime (see program.py)
+    kernel_op(node) -> str
+               the op's folder in runtime_c/kernels where it is not the op's own name
     in_place(node) -> tuple[int, ...]
                inputs whose memory the output may take over (default: none)
     macs(node) -> int
@@ -90,6 +92,11 @@ def module(op: str) -> ModuleType:
 
 def stage(op: str) -> str:
     return str(getattr(module(op), "STAGE", "runtime"))
+
+
+def kernel_op(node: Node) -> str:
+    rule = getattr(module(node.op), "kernel_op", None)
+    return str(rule(node)) if rule else node.op
 
 
 def in_place(node: Node) -> tuple[int, ...]:

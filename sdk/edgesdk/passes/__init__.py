@@ -1,1 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The ordered pipeline. One file per pass: file = function = verb_object, Graph -> Graph.
+
+SIMPLIFY keeps the vocabulary of importers and runs before quantisation, so that ranges are
+taken where values really exist. LOWER leaves only ops that have kernels.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from edgesdk.ir import Graph
+from edgesdk.verify import verify
+
+SIMPLIFY = (
+    "fold_constants",  # first: later passes look for constants
+    "fold_batch_norm",  # before activations: a relu may follow the norm
+    "fold_pad",  # before lowering makes pads copies
+    "fuse_activations",
+    "remove_dead_nodes",
+)
+
+LOWER = (
+    "lower_depthwise",
+    "lower_requantize",  # int8 -> int8 quantize becomes a table
+    "lower_unary",  # int8 activations become tables
+    "lower_reduce",  # before shuffles: may write transposes
+    "lower_broadcast",
+    "split_concat",
+    "lower_shuffles",  # transpose, slice, pad, space_to_depth become strided copies
+    "remove_dead_nodes",
+)
+
+
+def _run(graph: Graph, names: tuple[str, ...], stage: str) -> Graph:
+    for name in names:
+        run: Callable[[Graph], Graph] = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        graph = verify(run(graph), "source")
+    return verify(graph, stage)
+
+
+def simplify(graph: Graph) -> Graph:
+    """Constant folding and fusion; the graph keeps its numerics (floats: up to rounding)."""
+    return _run(graph, SIMPLIFY, "source")
+
+
+def lower(graph: Graph) -> Graph:
+    """Only ops with kernels and views are left; integer results keep every byte."""
+    return _run(graph, LOWER, "lowered")

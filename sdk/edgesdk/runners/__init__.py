@@ -1,1 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Runners: one file per way to reach a target. Each has
+
+    open(board, data) -> context manager of a session
+
+where a session has `run(inputs) -> outputs` and `measure(inputs, runs) -> Measurement`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgesdk.boards import Board
+from edgesdk.errors import DeviceError
+
+# runner of a board.toml -> module of this package
+RUNNERS = {"host": "host", "qemu": "qemu"}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Costs in the unit of `clock`: "us", or "instructions" on an emulator. What is unknown is None."""
+
+    clock: str
+    init: float
+    first: float
+    warm_up: float
+    steady: list[float]
+    steps: list[float]
+    arena_bytes: int
+    stack_bytes: int | None = None
+    code_bytes: int | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """A loaded program on a target."""
+
+    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]: ...
+
+    def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
+
+
+def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
+    """A session on the board for the bytes of a .edge file."""
+    if board.runner not in RUNNERS:
+        raise DeviceError(
+            f"board {board.id}: edgesdk has no runner {board.runner or 'for it'} yet; "
+            f"expected a board whose runner is one of {', '.join(RUNNERS)}"
+        )
+    module = importlib.import_module(f"edgesdk.runners.{RUNNERS[board.runner]}")
+    session: AbstractContextManager[Session] = module.open(board, data)
+    return session

@@ -1,1 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Graph -> Schedule: which kernel computes each node, in which order, grouped in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgesdk import kernels, ops
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Graph, Node, Value
+from edgesdk.kernels import Kernel
+from edgesdk.ops import Encoded
+
+VIEW_OPS = ("reshape",)
+
+
+@dataclass(eq=False)
+class Step:
+    """One kernel call. `scratch_bytes` is what the kernel asks for."""
+
+    node: Node
+    kernel: Kernel
+    encoded: Encoded
+    scratch_bytes: int
+
+    def reads(self) -> list[Value]:
+        return [v.value for v in self.encoded.inputs if v.value.data is None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of steps. `plain`: one after another on whole tensors."""
+
+    kind: str
+    first: int
+    count: int
+
+
+@dataclass(eq=False)
+class Schedule:
+    """Steps in execution order. `roots` maps a view of a value to the value that it views."""
+
+    graph: Graph
+    steps: list[Step]
+    stages: list[Stage]
+    roots: dict[Value, Value] = field(default_factory=dict)
+
+    def root(self, value: Value) -> Value:
+        return self.roots.get(value, value)
+
+
+def schedule(graph: Graph, chain: Sequence[str]) -> Schedule:
+    """Chooses kernels for a core with the ISA `chain` and an order of small peak memory.
+
+    Raises Unsupported naming every node that no kernel of the chain computes.
+    """
+    from edgesdk.schedule.order import best_order
+
+    roots = _views(graph)
+    steps = _steps(graph, chain)
+    steps = best_order(steps, graph, roots)
+    return Schedule(graph, steps, [Stage("plain", 0, len(steps))] if steps else [], roots)
+
+
+def _views(graph: Graph) -> dict[Value, Value]:
+    roots: dict[Value, Value] = {}
+    for node in graph.nodes:
+        if node.op in VIEW_OPS:
+            source = node.input(0)
+            roots[node.output] = roots.get(source, source)
+    return roots
+
+
+def _steps(graph: Graph, chain: Sequence[str]) -> list[Step]:
+    steps: list[Step] = []
+    missing: list[str] = []
+    for node in graph.nodes:
+        if node.op in VIEW_OPS:
+            continue
+        step = _step(node, chain)
+        if step is None:
+            types = ops.module(node.op).types(node)
+            missing.append(f"{node.op} {types} ({node.source})")
+        else:
+            steps.append(step)
+    if missing:
+        raise Unsupported(f"no kernel for {'; '.join(missing)}; expected one of `edgesdk doctor --kernels`")
+    return steps
+
+
+def _step(node: Node, chain: Sequence[str]) -> Step | None:
+    module = ops.module(node.op)
+    if ops.stage(node.op) != "runtime":
+        return None
+    kernel = kernels.choose(ops.kernel_op(node), module.types(node), chain)
+    if kernel is None:
+        return None
+    encoded = module.encode(node, kernel)
+    return Step(node, kernel, encoded, _scratch(kernel, encoded))
+
+
+def _scratch(kernel: Kernel, encoded: Encoded) -> int:
+    # Blob offsets do not matter to a scratch formula; any number stands for them.
+    words = [p if isinstance(p, int) else 0 for p in encoded.params]
+    return kernels.scratch_bytes(kernel, words)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets. Everything lands in .venv and build; nothing else is written.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= 10000000
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+
+BIN := $(CURDIR)/$(VENV)/bin
+BUILD := $(CURDIR)/build
+ZIG := $(BIN)/python -m ziglang cc
+INCLUDES := -Iruntime_c/include -Iruntime_c/src -Iruntime_c/kernels
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Werror
+SANITIZE := -g -O2 -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all
+C_SOURCES = $(wildcard runtime_c/src/*.c runtime_c/kernels/*.c runtime_c/kernels/*/*.c)
+PORTABLE = $(wildcard runtime_c/src/*.c runtime_c/kernels/*.c runtime_c/kernels/*/*_c.c)
+LIBRARY := $(BUILD)/native/libert$(if $(filter Darwin,$(shell uname -s)),.dylib,.so)
+
+# Command that a Debian package brings, as command:package.
+FOR_BUILD := cc:gcc
+FOR_BOARDS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm
+FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu-aarch64:qemu-user
+# Where no C compiler is installed, the one of the ziglang package builds the host library.
+HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC="$(ZIG)")
+
+.PHONY: help setup demo test test-long lint fuzz sizes freestanding sanitize native seeds clean
+.PHONY: system-build system-boards system-tests
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: system-build system-boards system-tests $(VENV)/.ready $(BUILD)/view/edgesdk ## Install what is missing: system packages (as root), .venv, the package in editable mode
+	@echo "ready: $(VENV)/bin/edgesdk"
+
+demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile a digit classifier, on this machine and on an emulated Cortex-M4
+	@mkdir -p $(BUILD)/demo
+	$(BIN)/python apps/digits/data.py $(BUILD)/demo
+	$(BIN)/edgesdk convert apps/digits/digits.onnx -o $(BUILD)/demo/digits.edge --quantize int8 --calibration $(BUILD)/demo/calibration.npz
+	$(BIN)/edgesdk validate $(BUILD)/demo/digits.edge --against apps/digits/digits.onnx --data $(BUILD)/demo/test.npz
+	$(BIN)/edgesdk profile $(BUILD)/demo/digits.edge
+	@if command -v qemu-system-arm >/dev/null; then \
+	  set -ex; \
+	  $(BIN)/edgesdk convert apps/digits/digits.onnx -o $(BUILD)/demo/digits_m4.edge --board mps2_an386 --quantize int8 --calibration $(BUILD)/demo/calibration.npz; \
+	  $(BIN)/edgesdk profile $(BUILD)/demo/digits_m4.edge --board mps2_an386; \
+	else \
+	  echo "left out: the emulated Cortex-M4 (board mps2_an386) needs qemu-system-arm; install it with"; \
+	  echo "  apt-get install qemu-system-arm      or your system's package of QEMU, then run make demo again"; \
+	fi
+
+test: setup lint sanitize freestanding ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
+	$(MAKE) fuzz RUNS=-1 FUZZ_FLAGS="-max_total_time=$(FUZZ_SECONDS)"
+	$(MAKE) native
+	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
+
+test-long: setup sanitize ## The tests with many more random cases, and a long fuzz run
+	$(MAKE) fuzz
+	$(MAKE) native
+	EDGESDK_LIBRARY=$(LIBRARY) HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
+
+lint: $(VENV)/.ready $(BUILD)/view/edgesdk ## Static checks of Python and C
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find runtime_c apps tests boards -name '*.[ch]' | xargs $(BIN)/clang-format --dry-run -Werror
+	@if command -v clang-tidy >/dev/null; then \
+	  printf '%s\n' $(C_SOURCES) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c99 $(INCLUDES) -DERT_INTROSPECT 2>/dev/null' tidy; \
+	elif command -v cppcheck >/dev/null; then \
+	  cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 $(INCLUDES) $(C_SOURCES); \
+	else echo "left out: clang-tidy or cppcheck on the C sources (neither is installed)"; fi
+
+fuzz: $(VENV)/.ready seeds ## Fuzz the loader and the kernels under ASan and UBSan (RUNS=10000000)
+	@if $(HAS_FUZZER); then set -ex; \
+	  clang $(SANITIZE) -fsanitize=fuzzer $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(PORTABLE) -o $(BUILD)/fuzz/fuzz_load; \
+	  cd $(BUILD)/fuzz; \
+	  ./fuzz_load -runs=$(RUNS) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(FUZZ_FLAGS) corpus seeds; \
+	else echo "left out: fuzzing the loader needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi
+
+seeds: native
+	@mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/seeds
+	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python tests/fuzz/write_seeds.py $(BUILD)/fuzz/seeds
+
+sizes: $(VENV)/.ready ## Code and stack bytes of every kernel on each Cortex-M, as a table and build/sizes.json
+	@mkdir -p $(BUILD)
+	$(BIN)/python runtime_c/tools/size_report.py --json $(BUILD)/sizes.json
+
+sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
+	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
+	  $(BIN)/cmake -S . -B $(BUILD)/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DCMAKE_C_COMPILER=gcc -DERT_SANITIZE=ON -DERT_WERROR=ON >/dev/null; \
+	  $(BIN)/cmake --build $(BUILD)/sanitize --target ert_shared -- --quiet; \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  EDGESDK_LIBRARY=$(BUILD)/sanitize/libert.so $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/kernels tests/golden; \
+	else echo "left out: the tests under ASan and UBSan need gcc on Linux"; fi
+
+native: $(VENV)/.ready
+	@$(HOST_CC) $(BIN)/cmake -S . -B $(BUILD)/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DERT_WERROR=ON >/dev/null
+	@$(BIN)/cmake --build $(BUILD)/native --target ert_shared -- --quiet
+
+FREE := -std=c99 -O2 -ffreestanding $(WARNINGS) $(INCLUDES) -c
+ARM_CORES := m0:soft m3:soft m4:hard m7:hard m33:hard m55:hard
+ZIG_TARGETS := thumb-freestanding-eabi aarch64-freestanding-none riscv32-freestanding-none wasm32-freestanding x86_64-freestanding-none
+freestanding: $(VENV)/.ready ## Compile the runtime without a C library for every core family; warnings are errors
+	@mkdir -p $(BUILD)/freestanding
+	@if command -v arm-none-eabi-gcc >/dev/null; then for c in $(ARM_CORES); do \
+	  dir=$(BUILD)/freestanding/$${c%:*}; mkdir -p $$dir; \
+	  for f in $(PORTABLE); do \
+	    arm-none-eabi-gcc -mcpu=cortex-$${c%:*} -mthumb -mfloat-abi=$${c#*:} $(FREE) $$f -o $$dir/$$(basename $$f .c).o || exit 1; \
+	  done; \
+	  arm-none-eabi-ld -r $$dir/*.o -o $$dir/ert.elf || exit 1; \
+	  other=$$(arm-none-eabi-nm -u $$dir/ert.elf | awk '$$2 !~ /^(memcpy|memset|__.*)$$/ {print $$2}'); rm $$dir/*.elf; \
+	  if [ -n "$$other" ]; then echo "cortex-$${c%:*}: the runtime calls $$other; expected memcpy and memset only"; exit 1; fi; \
+	  echo "ok: arm-none-eabi-gcc cortex-$${c%:*}"; done; \
+	else echo "left out: arm-none-eabi-gcc is not installed"; fi
+	@for t in $(ZIG_TARGETS); do \
+	  dir=$(BUILD)/freestanding/$$t; mkdir -p $$dir; \
+	  (cd $$dir && $(ZIG) -target $$t $(subst -Iruntime_c,-I$(CURDIR)/runtime_c,$(FREE)) $(addprefix $(CURDIR)/,$(PORTABLE))) || exit 1; \
+	  echo "ok: zig $$t"; done
+
+clean: ## Remove what was built; .venv stays
+	rm -rf $(BUILD) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+HAS_FUZZER = echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n); int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { (void)p; return n == 0; }' | clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null
+
+# Installs the packages of $(1) whose command is missing; without root or apt-get it says what is missing.
+define install
+missing=; for pair in $(1); do command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; done; $(2) \
+if [ -z "$$missing" ]; then :; \
+elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } || \
+  echo "could not install$$missing; going on without"; \
+else echo "missing:$$missing; as root: apt-get install$$missing; going on without"; fi
+endef
+
+system-build:
+	@$(call install,$(FOR_BUILD),$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv";)
+
+system-boards:
+	@$(call install,$(FOR_BOARDS))
+
+system-tests:
+	@$(call install,$(FOR_TESTS))
+	@$(HAS_FUZZER) || { $(call install,libfuzzer:libclang-rt-14-dev); }
+
+$(VENV)/bin/python: | system-build
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.ready: pyproject.toml CMakeLists.txt runtime_c/CMakeLists.txt | $(VENV)/bin/python
+	$(if $(HOST_CC),$(BIN)/python -m pip install --quiet ziglang)
+	$(HOST_CC) $(BIN)/python -m pip install --quiet -e '.[test,dev]'
+	@touch $@ $(VENV)/.demo
+
+# Without an Arm compiler the firmware is built by the one of the ziglang package.
+$(VENV)/.demo: pyproject.toml CMakeLists.txt runtime_c/CMakeLists.txt | $(VENV)/bin/python
+	$(if $(HOST_CC),$(BIN)/python -m pip install --quiet ziglang)
+	$(HOST_CC) $(BIN)/python -m pip install --quiet -e '.[demo]'
+	@command -v arm-none-eabi-gcc >/dev/null || $(BIN)/python -m pip install --quiet ziglang
+	@touch $@
+
+# The package as it is installed, of links: what mypy and editors read.
+$(BUILD)/view/edgesdk: $(wildcard sdk/edgesdk/*)
+	@rm -rf $@ && mkdir -p $@
+	@ln -s $(CURDIR)/sdk/edgesdk/* $(CURDIR)/converters $(CURDIR)/boards $@/
+	@touch $@

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX -> Graph: float convolutional networks, opset 11 and later.
+
+The graph is NHWC. `metadata["input_layouts"]` and `["output_layouts"]` name the inputs and
+outputs that are NCHW in the source, for whoever feeds arrays in the source's layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesdk.converters import onnx_ops, onnx_shapes
+from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
+from edgesdk.converters.onnx_layout import NHWC, Builder, Op, Operand, Tensor, check_shape, identity, stored
+from edgesdk.errors import EdgeError, Unsupported, UsageError
+from edgesdk.ir import Graph, Node, Value
+
+RULES = {**onnx_ops.RULES, **onnx_shapes.RULES}
+CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+OLDEST_OPSET = 11
+FLOAT_TYPES = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE of onnx.TensorProto
+
+Env = dict[str, Operand]
+
+
+def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
+    """The graph of an ONNX file. `input_shapes` are in the source's layout."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise UsageError(f"{path}: reading ONNX needs the onnx package; run pip install edgesdk[onnx]") from error
+    model = guarded(path, "the file", lambda: parse(onnx, path))
+    opset = opset_of(path, model)
+    refuse_unknown(path, model)
+    env: Env = {}
+    for tensor in model.graph.initializer:
+        env[tensor.name] = guarded(path, f"constant {tensor.name!r}", partial(to_array, onnx, path, tensor))
+    b = Builder()
+    inputs, layouts = graph_inputs(path, model, env, b, input_shapes)
+    import_nodes(path, read_nodes(onnx, path, model, opset), env, b)
+    outputs, output_layouts = graph_outputs(path, model, env, b, inputs)
+    metadata = {"source_format": "onnx", "input_layouts": layouts, "output_layouts": output_layouts}
+    return Graph(model.graph.name or path.stem, inputs, outputs, live_nodes(b.nodes, outputs), metadata)
+
+
+def guarded(path: Path, what: str, step: Callable[[], Any]) -> Any:
+    """Runs `step`, whose input is untrusted: whatever a malformed file makes the parser, numpy
+    or a rule raise becomes one sentence."""
+    try:
+        with np.errstate(all="ignore"):
+            return step()
+    except EdgeError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UsageError(
+            f"{path}: {what} is not valid ONNX ({reason}); expected a model that onnx.checker accepts, export it again"
+        ) from error
+
+
+def parse(onnx: Any, path: Path) -> Any:
+    model = onnx.ModelProto()
+    model.ParseFromString(path.read_bytes())
+    if not model.graph.node and not model.graph.output:
+        raise ValueError("it holds no graph")
+    return model
+
+
+def to_array(onnx: Any, path: Path, tensor: Any) -> np.ndarray:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+    array: np.ndarray = onnx.numpy_helper.to_array(tensor)
+    return array
+
+
+def opset_of(path: Path, model: Any) -> int:
+    version = max((int(i.version) for i in model.opset_import if i.domain in ("", "ai.onnx")), default=1)
+    if version < OLDEST_OPSET:
+        raise Unsupported(f"{path}: opset {version}; expected {OLDEST_OPSET} or later, export the model again")
+    return version
+
+
+def refuse_unknown(path: Path, model: Any) -> None:
+    """Lists every op that has no rule, with the names of its nodes."""
+    found: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            kind = f"{node.domain}.{node.op_type}"
+        elif node.op_type in RULES or node.op_type in FOLDS:
+            continue
+        else:
+            kind = f"control flow {node.op_type}" if node.op_type in CONTROL_FLOW else node.op_type
+        found.setdefault(kind, []).append(node.name or "".join(node.output[:1]))
+    if found:
+        listed = ", ".join(f"{kind} ({', '.join(map(repr, names[:8]))})" for kind, names in sorted(found.items()))
+        raise Unsupported(f"{path}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md")
+
+
+def read_nodes(onnx: Any, path: Path, model: Any, opset: int) -> list[Op]:
+    """The nodes with their attributes as Python objects."""
+
+    def attribute(a: Any) -> Any:
+        value = onnx.helper.get_attribute_value(a)
+        if isinstance(value, onnx.TensorProto):
+            return to_array(onnx, path, value)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def attributes(node: Any) -> dict[str, Any]:
+        return {a.name: attribute(a) for a in node.attribute}
+
+    ops = []
+    for i, n in enumerate(model.graph.node):
+        name = n.name or "".join(n.output[:1]) or f"#{i}"
+        attrs = guarded(path, f"node {name!r}", partial(attributes, n))
+        ops.append(Op(n.op_type, name, tuple(n.input), tuple(n.output), attrs, opset))
+    return ops
+
+
+def graph_inputs(
+    path: Path, model: Any, env: Env, b: Builder, wanted: dict[str, tuple[int, ...]]
+) -> tuple[list[Value], dict[str, str]]:
+    """Declares the inputs; images become NHWC unless the model itself takes NHWC."""
+    declared = [i for i in model.graph.input if i.name not in env]
+    unknown = sorted(set(wanted) - {i.name for i in declared})
+    if unknown:
+        names = ", ".join(repr(i.name) for i in declared)
+        raise UsageError(f"{path}: no input is named {unknown[0]!r}; expected one of {names}")
+    values, layouts = [], {}
+    for info in declared:
+        shape = input_shape(path, info, wanted.get(info.name))
+        perm = NHWC if len(shape) == 4 and not takes_nhwc(model, info.name) else identity(len(shape))
+        value = Value(b.unique(info.name), tuple(shape[a] for a in perm), "float32")
+        env[info.name] = Tensor(value, perm)
+        values.append(value)
+        layouts.update({value.name: "NCHW"} if perm == NHWC and len(shape) == 4 else {})
+    if not values:
+        raise UsageError(f"{path}: the model has no inputs; expected at least one")
+    return values, layouts
+
+
+def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
+    tensor = info.type.tensor_type
+    if tensor.elem_type not in FLOAT_TYPES:
+        raise Unsupported(f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32")
+    dims = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
+    if wanted is not None:
+        if len(dims) != len(wanted) or any(d not in (-1, w) for d, w in zip(dims, wanted, strict=True)):
+            raise UsageError(
+                f"{path}: input {info.name!r} is {dims}, not {list(wanted)}; expected a matching shape"
+            )
+        dims = list(wanted)
+    if dims[:1] == [-1]:
+        dims[0] = 1  # a free batch axis: one inference at a time
+    if -1 in dims or not dims:
+        example = ",".join("N" if d == -1 else str(d) for d in dims)
+        raise UsageError(
+            f"{path}: input {info.name!r} has free dimensions {dims}; expected fixed ones, "
+            f"give --input {info.name}:{example} with numbers for N"
+        )
+    shape: tuple[int, ...] = guarded(path, f"input {info.name!r}", lambda: check_shape(dims))
+    return shape
+
+
+def takes_nhwc(model: Any, name: str) -> bool:
+    """Whether the input's first real reader is a transposition from NHWC to NCHW."""
+    transparent = ("Cast", "Identity", "Add", "Sub", "Mul", "Div", "Clip")
+    for _ in range(len(model.graph.node)):
+        readers = [n for n in model.graph.node if name in n.input]
+        if not readers:
+            return False
+        if all(n.op_type == "Transpose" for n in readers):
+            perms = [list(a.ints) for n in readers for a in n.attribute if a.name == "perm"]
+            return bool(perms) and all(p == [0, 3, 1, 2] for p in perms)
+        if len(readers) > 1 or readers[0].op_type not in transparent or not readers[0].output:
+            return False
+        name = readers[0].output[0]
+    return False
+
+
+def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
+    """Runs the rules in file order. Refusals are collected, so that one report lists all."""
+    refused: list[str] = []
+    lost: set[str] = set()
+    for op in ops:
+        if lost.intersection(op.inputs):
+            lost.update(op.outputs)
+            continue
+        missing = next((name for name in op.inputs if name and name not in env), None)
+        if missing is not None:
+            raise UsageError(
+                f"{path}: node {op.name!r} ({op.kind}) reads {missing!r}, which no earlier node writes; "
+                f"expected nodes in execution order without cycles, export it again"
+            )
+        try:
+            guarded(path, f"node {op.name!r} ({op.kind})", partial(import_node, op, env, b))
+        except Unsupported as error:
+            refused.append(f"{op.kind} {op.name!r} ({error})")
+            lost.update(op.outputs)
+    if refused:
+        raise Unsupported(f"{path}: unsupported: {'; '.join(refused)}")
+
+
+def import_node(op: Op, env: Env, b: Builder) -> None:
+    operands = [env[name] if name else None for name in op.inputs]
+    if op.kind == "Shape" and isinstance(operands[0], Tensor):
+        results: list[Operand] = [sliced_shape(op, operands[0].shape)]
+    elif op.kind in FOLDS and not any(isinstance(x, Tensor) for x in operands):
+        results = [FOLDS[op.kind](op, operands)]
+    elif op.kind in RULES:
+        b.source = op.name
+        results = RULES[op.kind](b, op, operands)
+    else:
+        raise Unsupported("only its constant form is known")
+    env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
+
+
+def graph_outputs(
+    path: Path, model: Any, env: Env, b: Builder, inputs: list[Value]
+) -> tuple[list[Value], dict[str, str]]:
+    """The output values, renamed to the model's output names."""
+    outputs: list[Value] = []
+    layouts: dict[str, str] = {}
+    for info in model.graph.output:
+        t = env.get(info.name)
+        if not isinstance(t, Tensor):
+            problem = "is constant" if info.name in env else "is written by no node"
+            raise UsageError(f"{path}: output {info.name!r} {problem}; expected a result of the inputs")
+        image = t.perm == NHWC and t.view is None
+        b.source = info.name
+        value = stored(b, t, NHWC if image else identity(len(t.shape)))
+        if value in inputs or value in outputs:  # an output needs storage of its own
+            value = b.emit("reshape", [value], {"shape": value.shape}, info.name)
+        if value.name != info.name:
+            b.names.discard(value.name)
+            value.name = b.unique(info.name)
+        outputs.append(value)
+        layouts.update({value.name: "NCHW"} if image else {})
+    if not outputs:
+        raise UsageError(f"{path}: the model has no outputs; expected at least one")
+    return outputs, layouts
+
+
+def live_nodes(nodes: list[Node], outputs: list[Value]) -> list[Node]:
+    """The nodes that some output depends on."""
+    needed = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(v for v in node.inputs if v is not None)
+            kept.append(node)
+    return kept[::-1]

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph as far as it has been imported, and how one operator adds to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgesdk import ops
+from edgesdk.converters import flatbuffer, tflite_file
+from edgesdk.converters import tflite_schema as schema
+from edgesdk.converters.tflite_file import File
+from edgesdk.errors import Unsupported, UsageError
+from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value
+
+ACTIVATION_DTYPES = ("int8", "float32")
+
+# Ops that move or select stored bytes: their output has the scale of their inputs.
+SAME_SCALE = frozenset(
+    "avg_pool2d max_pool2d reshape transpose pad concat slice resize_nearest resize_bilinear "
+    "minimum maximum reduce_max space_to_depth depth_to_space".split()
+)
+
+
+@dataclass
+class Scope:
+    """`values` by tensor index. `resized`: the caller changed an input's shape, so the
+    shapes that the file gives for later tensors no longer hold."""
+
+    file: File
+    values: dict[int, Value] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    resized: bool = False
+    dequantized: list[str] = field(default_factory=list)
+
+    def unique(self, name: str) -> str:
+        while True:
+            count = self.names.get(name, 0)
+            self.names[name] = count + 1
+            if not count:
+                return name
+            name = f"{name}_{count}"
+
+
+@dataclass
+class Operator:
+    """One operator of the file. `source` names it in messages and in the nodes it becomes."""
+
+    scope: Scope
+    name: str
+    source: str
+    inputs: list[int]
+    outputs: list[int]
+    options: dict[str, Any]
+
+    def fail(self, message: str) -> UsageError:
+        return UsageError(f"{self.source}: {message}")
+
+
+def operator(scope: Scope, index: int) -> Operator:
+    table = scope.file.operators[index]
+    name = tflite_file.operator_name(scope.file, table)
+    inputs = table.array(schema.OPERATOR["inputs"], "int32")
+    outputs = table.array(schema.OPERATOR["outputs"], "int32")
+    source = f"#{index} {name}"
+    scope.file.charge(4 * (inputs.size + outputs.size), source)
+    if not outputs.size:
+        raise UsageError(f"{source}: has no output, expected at least one; the file is damaged")
+    source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
+    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), read_options(table, name, source))
+
+
+def read_options(table: flatbuffer.Table, name: str, source: str) -> dict[str, Any]:
+    """The operator's options by field name, defaults where the file leaves them out."""
+    union, fields = schema.OPTIONS.get(name, (0, {}))
+    vector_union, slot = schema.VECTOR_OPTIONS.get(name, (0, 0))
+    expected = union or vector_union
+    found = table.integer(schema.OPERATOR["options_type"], "B")
+    options = table.table(schema.OPERATOR["options"]) if found and expected else None
+    if options is not None and found != expected:
+        raise UsageError(f"{source}: has options of type {found}, expected type {expected}; the file is damaged")
+    if vector_union:
+        return {"dims": options.array(slot, "int32") if options else np.zeros(0, np.int32)}
+    return {
+        key: options.number(at, kind, default) if options else default for key, (at, kind, default) in fields.items()
+    }
+
+
+def activation(op: Operator) -> str:
+    code = int(op.options["activation"])
+    if not 0 <= code < len(schema.ACTIVATIONS):
+        raise op.fail(f"has activation code {code}, expected 0 to {len(schema.ACTIVATIONS) - 1}; the file is damaged")
+    name = schema.ACTIVATIONS[code].lower()
+    if name in ("tanh", "sign_bit"):
+        raise Unsupported(f"fused activation {name.upper()}")
+    return name
+
+
+def given(op: Operator, i: int) -> bool:
+    return i < len(op.inputs) and op.inputs[i] != -1
+
+
+def value(op: Operator, i: int) -> Value:
+    """Input `i`: a value that was written before, or a constant of the file."""
+    if not given(op, i):
+        raise op.fail(f"has no input {i}, expected one; the file is damaged")
+    index = op.inputs[i]
+    if index not in op.scope.values:
+        op.scope.values[index] = constant(op, index)
+    return op.scope.values[index]
+
+
+def constant(op: Operator, index: int) -> Value:
+    file = op.scope.file
+    tflite_file.tensor(file, index, op.source)
+    data = tflite_file.constant(file, index)
+    if data is None:
+        raise op.fail(
+            f"reads {tflite_file.label(file, index)}, which is no constant, no input and not written by an earlier "
+            f"operator; expected operators in executable order"
+        )
+    dtype = tflite_file.dtype(file, index)
+    # Floats may keep the scale of a training tool and shapes may keep an unused one.
+    quant = tflite_file.quant(file, index) if dtype == "int8" else None
+    return Value(op.scope.unique(tflite_file.name(file, index)), data.shape, dtype, quant, data)
+
+
+def activations(op: Operator, i: int, rank: int | None = None) -> Value:
+    """Input `i` as something to compute with: int8 or float32, of the given rank."""
+    x = value(op, i)
+    if x.dtype not in ACTIVATION_DTYPES:
+        raise Unsupported(f"{x.dtype} input {x.name!r}")
+    if rank is not None and len(x.shape) != rank:
+        raise op.fail(f"has input {i} of shape {x.shape}, expected {rank} dimensions")
+    if x.dtype == "int8" and (x.quant is None or x.quant.axis is not None):
+        raise op.fail(f"reads int8 {x.name!r} without one scale for the whole tensor; quantise the model again")
+    return x
+
+
+def integers(op: Operator, i: int, limit: int = MAX_RANK) -> tuple[int, ...]:
+    """Input `i` as up to `limit` integers known before the model runs."""
+    v = value(op, i)
+    if v.data is None:
+        raise Unsupported(f"input {i} ({v.name!r}) computed while the model runs")
+    if v.dtype not in ("int32", "int64") or v.elements > limit:
+        raise op.fail(f"has input {i} of {v.elements} {v.dtype}, expected at most {limit} int32 or int64")
+    return tuple(int(n) for n in v.data.ravel())
+
+
+def axis(op: Operator, number: int, rank: int) -> int:
+    if not -rank <= number < rank:
+        raise op.fail(f"names axis {number}, expected {-rank} to {rank - 1}")
+    return number % rank
+
+
+def infer(op: Operator, node: Node) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype of a node's output by the rule of its op."""
+    try:
+        shape, dtype = ops.module(node.op).infer(node)[0]
+    except ValueError as error:
+        raise op.fail(str(error)) from error
+    shape = tuple(int(d) for d in shape)
+    if any(d < 1 for d in shape) or math.prod(shape) > MAX_ELEMENTS or len(shape) > MAX_RANK:
+        raise op.fail(
+            f"gives shape {shape}, expected at most {MAX_RANK} dimensions of at least 1 and {MAX_ELEMENTS} elements"
+        )
+    return shape, dtype
+
+
+def step(op: Operator, kind: str, inputs: list[Value | None], **attrs: Any) -> Value:
+    """A node that the operator needs on its way; its output has the scale of its first input."""
+    node = Node(kind, inputs, [], attrs, op.source)
+    shape, dtype = infer(op, node)
+    x = node.input(0)
+    out = Value(op.scope.unique(f"{x.name}/{kind}"), shape, dtype, x.quant)
+    return place(op, node, out)
+
+
+def emit(op: Operator, kind: str, inputs: list[Value | None], out: int = 0, **attrs: Any) -> Value:
+    """The node that writes the operator's output `out`."""
+    node = Node(kind, inputs, [], attrs, op.source)
+    shape, dtype = infer(op, node)
+    return place(op, node, declare(op, out, shape, dtype))
+
+
+def declare(op: Operator, out: int, shape: tuple[int, ...], dtype: str) -> Value:
+    """The value of output `out`, checked against what the file says about it."""
+    file, index = op.scope.file, op.outputs[out]
+    tflite_file.tensor(file, index, op.source)
+    if index in op.scope.values or index in file.inputs:
+        raise op.fail(
+            f"writes {tflite_file.label(file, index)} a second time, expected one writer; the file is damaged"
+        )
+    if tflite_file.dtype(file, index) != dtype:
+        raise Unsupported(f"{tflite_file.type_name(file, index)} output from {dtype}")
+    check_shape(op, index, shape)
+    quant = tflite_file.quant(file, index) if dtype == "int8" else None
+    if dtype == "int8" and (quant is None or quant.axis is not None):
+        raise op.fail(
+            f"writes int8 {tflite_file.label(file, index)} without one scale for the whole tensor; "
+            f"quantise the model again"
+        )
+    v = Value(op.scope.unique(tflite_file.name(file, index)), shape, dtype, quant)
+    op.scope.values[index] = v
+    return v
+
+
+def check_shape(op: Operator, index: int, shape: tuple[int, ...]) -> None:
+    if op.scope.resized:
+        return
+    claimed = tflite_file.signature(op.scope.file, index)
+    if len(claimed) != len(shape) or any(c not in (-1, d) for c, d in zip(claimed, shape, strict=True)):
+        raise op.fail(f"gives shape {shape}, but the file says {claimed} for its output; export the model again")
+
+
+def place(op: Operator, node: Node, out: Value) -> Value:
+    """Appends the node, or computes its output at once where all it does is move constants."""
+    node.outputs = [out]
+    if node.op in MOVES and all(v is not None and v.data is not None for v in node.inputs):
+        op.scope.file.charge(out.n_bytes, op.source)
+        out.data = np.ascontiguousarray(MOVES[node.op](node.attrs, [v.data for v in node.inputs if v is not None]))
+        return out
+    if out.dtype not in ACTIVATION_DTYPES:
+        raise Unsupported(f"{out.dtype} output {out.name!r}")
+    if node.op in SAME_SCALE and out.dtype == "int8":
+        check_same_scale(op, node)
+    op.scope.nodes.append(node)
+    return out
+
+
+def check_same_scale(op: Operator, node: Node) -> None:
+    scale, zero_point = node.output.scale, node.output.zero_point
+    for x in node.inputs:
+        if x is not None and (abs(x.scale - scale) > 1e-5 * scale or x.zero_point != zero_point):
+            raise Unsupported(f"output scale and zero point that differ from those of input {x.name!r}")
+
+
+def take(attrs: dict[str, Any], arrays: list[np.ndarray]) -> np.ndarray:
+    spec = zip(attrs["begin"], attrs["size"], attrs["stride"], strict=True)
+    return arrays[0][tuple(slice(b, b + (n - 1) * s + 1, s) for b, n, s in spec)]
+
+
+MOVES = {
+    "reshape": lambda attrs, arrays: arrays[0].reshape(attrs["shape"]),
+    "transpose": lambda attrs, arrays: arrays[0].transpose(attrs["perm"]),
+    "concat": lambda attrs, arrays: np.concatenate(arrays, attrs["axis"]),
+    "slice": take,
+}
+
+
+def known(op: Operator, data: np.ndarray, quant: Quant | None = None) -> Value:
+    """The operator's output as a constant that the importer has computed."""
+    op.scope.file.charge(data.nbytes, op.source)
+    out = declare(op, 0, data.shape, data.dtype.name)
+    out.data = data
+    out.quant = quant
+    return out

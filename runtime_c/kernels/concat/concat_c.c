@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "concat/concat.h"
+
+/* Parts after the inputs are 0. */
+static int parts_ok(const ert_step *s, const ert_concat_b1_params *p) {
+  for (int32_t i = 0; i < ERT_MAX_INPUTS; i++)
+    if (i < s->n_in ? p->part[i] < 1 : p->part[i] != 0) return 0;
+  return 1;
+}
+
+/* Each input's row and all of them together fit. */
+static int rows_fit(const ert_step *s, const ert_concat_b1_params *p) {
+  int64_t total = 0;
+  for (int32_t i = 0; i < s->n_in; i++) {
+    const int32_t bytes = p->by_rows ? s->out[2] : ert_product(p->part[i], p->repeats);
+    if (bytes > s->in[3 * i + 2]) return 0;
+    total += bytes;
+  }
+  return p->by_rows || total <= s->out[2];
+}
+
+int ert_concat_b1_check(const ert_step *s) {
+  const ert_concat_b1_params *p = (const void *)s->params;
+  return ert_within(s->n_in, 1, ERT_MAX_INPUTS) && ert_within(p->by_rows, 0, 1) && p->repeats >= 1 &&
+         parts_ok(s, p) && rows_fit(s, p);
+}
+
+static void copy_row(const ert_call *c, const ert_concat_b1_params *p, int32_t y, uint8_t *out) {
+  int32_t i = 0;
+  while (i < ERT_MAX_INPUTS - 1 && p->part[i + 1] > 0 && y >= p->part[i]) y -= p->part[i++];
+  ERT_MEMCPY(out, ert_row(&c->in[i], y), c->out.row_bytes);
+}
+
+/* Input i fills its part of every repeat. */
+static void interleave(const ert_call *c, const ert_concat_b1_params *p, int32_t y, uint8_t *out) {
+  int32_t pitch = 0;
+  for (int32_t i = 0; i < ERT_MAX_INPUTS; i++) pitch += p->part[i];
+  for (int32_t i = 0; i < ERT_MAX_INPUTS && p->part[i] > 0; out += p->part[i++]) {
+    const uint8_t *in = ert_row(&c->in[i], y);
+    for (int32_t r = 0; r < p->repeats; r++) ERT_MEMCPY(out + r * pitch, in + r * p->part[i], p->part[i]);
+  }
+}
+
+void ert_concat_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_concat_b1_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    if (p->by_rows) copy_row(c, p, y, ert_out_row(&c->out, y));
+    else interleave(c, p, y, ert_out_row(&c->out, y));
+  }
+}

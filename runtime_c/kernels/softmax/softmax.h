@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax over each row of n items.
+ *
+ * s8:  e[i] = exp[max(in) - in[i]], 0 past the table's end: the Q31 value that TFLite's fixed-point exp gives for
+ *      that difference. sum = sum over i of (e[i] / 2^12, rounded), in Q12.19;
+ *      out[i] = clamp(-128 + ((1 / sum) * e[i] * 2^8, rounded), -128, 127), 1 / sum by three Newton steps.
+ * f32: out[i] = exp(beta * (in[i] - max(in))) / sum over j of exp(beta * (in[j] - max(in))); NaN anywhere gives NaN. */
+#ifndef ERT_SOFTMAX_H
+#define ERT_SOFTMAX_H
+
+#include "kernel.h"
+
+typedef struct {
+  int32_t n;
+  int32_t exp;   /* blob: int32[n_exp], exp[0] = 2^31 - 1, no item negative */
+  int32_t n_exp; /* 1 to 256 */
+} ert_softmax_s8_params;
+
+typedef struct {
+  int32_t n;
+  float beta;
+} ert_softmax_f32_params;
+
+int ert_softmax_s8_check(const ert_step *s);
+int ert_softmax_f32_check(const ert_step *s);
+
+#endif

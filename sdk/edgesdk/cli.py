@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: one thin function per verb. Heavy imports stay inside the verbs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgesdk.errors import AccuracyGate, EdgeError, Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNITS = {"": 1, "b": 1, "kb": 10**3, "k": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
+
+
+class Size(click.ParamType):
+    """Bytes, or a number with kB, KiB, MB, MiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(value))
+        if match is None or match[2].lower() not in UNITS:
+            self.fail(f"{value!r} is not a size; expected bytes or a number with kB, KiB, MB or MiB", param, ctx)
+        return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, dims = text.rpartition(":")
+    try:
+        shape = tuple(int(d) for d in dims.split(","))
+    except ValueError:
+        raise UsageError(f"--input {text!r}: expected NAME:1,3,224,224") from None
+    return name, shape
+
+
+def verb(function: Callable[..., dict[str, Any]]) -> Callable[..., None]:
+    """Prints what the verb returns, as JSON or tables; turns refusals into exit codes."""
+
+    @functools.wraps(function)
+    def entry(as_json: bool, **options: Any) -> None:
+        try:
+            result = function(**options)
+        except (EdgeError, OSError, MemoryError) as error:
+            _refuse(error, as_json)
+        else:
+            _print(function.__name__.rstrip("_"), result, as_json)
+
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")(entry)
+
+
+def _refuse(error: BaseException, as_json: bool) -> None:
+    code = error.exit_code if isinstance(error, EdgeError) else UsageError.exit_code
+    message = str(error) or type(error).__name__
+    if as_json:
+        click.echo(json.dumps({"error": message, "exit_code": code}))
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+def _print(name: str, result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    from edgesdk import report
+
+    report.show(name, result)
+
+
+@contextmanager
+def _progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on stderr where that is a terminal; yields `tick(description=None)`."""
+    if not sys.stderr.isatty():
+        yield lambda text=None: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total)
+
+        def tick(text: str | None = None) -> None:
+            bar.update(task, advance=1, description=text or description)
+
+        yield tick
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgesdk")
+def main() -> None:
+    """Puts neural networks on devices: converts, runs, validates and profiles them.
+
+    Example: edgesdk convert model.tflite -o model.edge --board mps2_an386
+    """
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .edge file to write.")
+@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
+@click.option("--quantize", type=click.Choice(["none", "int8", "int16x8", "int4", "auto"]), default="none")
+@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz).")
+@click.option("--sparsity", default="none", show_default=True, help="none, auto, N:M or N:M:block.")
+@click.option("--ram", type=Size(), help="Largest arena.")
+@click.option("--flash", type=Size(), help="Largest model file.")
+@click.option("--latency", help="Largest latency (10ms).")
+@click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
+@click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
+@click.option("--threads", type=int, default=1, show_default=True)
+@click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
+@click.option("--dump", "stage", help="Print a stage as text: source, graph, schedule, memory, program.")
+@click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
+@verb
+def convert(
+    model: Path, output: Path, board: str, quantize: str, calibration: Path | None, max_drop: float | None,
+    labels: Path | None, portable: bool, stage: str | None, inputs: tuple[str, ...], ram: int | None,
+    flash: int | None, **later: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Converts MODEL (.tflite, .onnx) to one .edge file.
+
+    Example: edgesdk convert model.onnx -o model.edge --quantize int8 --calibration samples.npz
+    """
+    _refuse_later(**later)
+    if (max_drop is None) != (labels is None):
+        raise UsageError("--max-drop and --labels go together; give both or neither")
+    from edgesdk import convert as flow
+    from edgesdk import dump, program
+
+    with _progress("convert", 7) as tick:
+        converted = flow.convert(
+            model, board, quantize=quantize, calibration=calibration, ram_bytes=ram, flash_bytes=flash,
+            portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+        )  # fmt: skip
+    result = flow.report(converted)
+    if max_drop is not None and labels is not None:
+        result["top1"] = _gate(converted, calibration, labels, max_drop)
+    if stage is not None:
+        click.echo(dump.dump(converted, stage), err=True)
+    program.write_file(output, converted.data)
+    return result
+
+
+def _refuse_later(sparsity: str, latency: str | None, stream: bool, threads: int) -> None:
+    """Options of the contract that this version cannot honour are refused, not ignored."""
+    refused = {
+        "--sparsity": sparsity != "none",
+        "--latency": latency is not None,
+        "--stream": stream,
+        "--threads": threads != 1,
+    }
+    asked = [name for name, on in refused.items() if on]
+    if asked:
+        raise Unsupported(f"{', '.join(asked)}: not available in this version; leave it out")
+
+
+def _gate(converted: Any, calibration: Path | None, labels: Path, max_drop: float) -> dict[str, float]:
+    """Top-1 of source and program on the calibration set; raises AccuracyGate past `max_drop` percent."""
+    from edgesdk import samples, validate
+    from edgesdk.convert import input_specs
+
+    if calibration is None:
+        raise UsageError("--max-drop needs --calibration: the samples that --labels belong to")
+    source, lowered = input_specs(converted.source), input_specs(converted.graph)
+    sets, program_sets = samples.load(calibration, source), samples.load(calibration, lowered)
+    wanted = samples.load_labels(labels, len(sets))
+    top1 = validate.accuracy(converted.data, program_sets, converted.source, sets, wanted)
+    drop = 100 * (top1["reference"] - top1["program"])
+    if drop > max_drop:
+        raise AccuracyGate(f"top-1 drops by {drop:.2f} points, --max-drop is {max_drop:g}; calibrate on more samples")
+    return top1
+
+
+@main.command(name="inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@verb
+def inspect_(model: Path) -> dict[str, Any]:
+    """Shows what a .edge file, or a source model, holds.
+
+    Example: edgesdk inspect model.edge
+    """
+    from edgesdk.inspect import inspect
+
+    return inspect(model)
+
+
+@contextmanager
+def _opened(path: Path, board_name: str) -> Iterator[tuple[Any, Any, bytes, Any]]:
+    """(board, program, bytes, open session on the board's runner)."""
+    from edgesdk import boards, program, runners
+
+    board = boards.load(board_name)
+    data = program.read_file(path)
+    read = program.read(data)
+    with runners.open(board, data) as session:
+        yield board, read, data, session
+
+
+def _specs(program: Any) -> list[Any]:
+    from edgesdk.samples import InputSpec
+
+    layouts = program.metadata.get("input_layouts", {})
+    return [
+        InputSpec(t.name, t.shape, t.dtype, t.scale, t.zero_point, layouts.get(t.name, "NHWC")) for t in program.inputs
+    ]
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--input", "source", type=click.Path(path_type=Path), required=True, help="Samples (.npz).")
+@click.option("--output", "target", type=click.Path(path_type=Path), required=True, help="Outputs (.npz).")
+@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
+@click.option("--threads", type=int, default=1, show_default=True)
+@verb
+def run(model: Path, source: Path, target: Path, board: str, threads: int) -> dict[str, Any]:
+    """Runs MODEL.edge on samples and writes its outputs.
+
+    Example: edgesdk run model.edge --input in.npz --output out.npz
+    """
+    import io
+
+    import numpy as np
+
+    from edgesdk import program as files
+    from edgesdk import samples
+
+    _refuse_later("none", None, False, threads)
+    with _opened(model, board) as (_, program, _, session):
+        sets = samples.load(source, _specs(program))
+        results = []
+        with _progress("run", len(sets)) as tick:
+            for sample in sets:
+                results.append(session.run(sample))
+                tick()
+    arrays = {t.name: np.stack([r[i] for r in results]) for i, t in enumerate(program.outputs)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    files.write_file(target, buffer.getvalue())
+    return {"outputs": [{"name": n, "shape": list(a.shape), "dtype": str(a.dtype)} for n, a in arrays.items()]}
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--against", type=click.Path(path_type=Path), required=True, help="The source model.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Samples (.npz).")
+@click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the samples.")
+@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
+@verb
+def validate(model: Path, against: Path, data: Path, labels: Path | None, board: str) -> dict[str, Any]:
+    """Compares MODEL.edge with the model that it came from, output by output.
+
+    Example: edgesdk validate model.edge --against model.tflite --data samples.npz
+    """
+    from edgesdk import converters, samples
+    from edgesdk import validate as comparison
+    from edgesdk.convert import input_specs
+
+    graph = converters.load(against)
+    with _opened(model, board) as (_, program, raw, session):
+        ours, theirs = samples.load(data, _specs(program)), samples.load(data, input_specs(graph))
+        wanted = None if labels is None else samples.load_labels(labels, len(ours))
+        with _progress("validate", 2 * len(ours)) as tick:
+            result = comparison.validate(program, session.run, ours, graph, theirs, wanted, tick)
+    result["worst_step"] = comparison.worst_step(raw, program, ours[0], graph, theirs[0])
+    return result
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
+@click.option("--port", help="Serial port of the board.")
+@click.option("--ssh", help="Host of a Linux board.")
+@click.option("--meter", help="Energy meter.")
+@click.option("--runs", type=click.IntRange(1), default=10, show_default=True, help="Steady runs.")
+@click.option("--input", "source", type=click.Path(path_type=Path), help="Samples (.npz); the first is used.")
+@click.option("--html", help="Write the report as a page.")
+@verb
+def profile(model: Path, board: str, runs: int, source: Path | None, **later: str | None) -> dict[str, Any]:
+    """Measures MODEL.edge step by step: microseconds on real machines, instructions on emulated ones.
+
+    Example: edgesdk profile model.edge --board mps2_an386
+    """
+    from edgesdk import profile as profiles
+    from edgesdk import samples
+
+    asked = [f"--{name}" for name, value in later.items() if value is not None]
+    if asked:
+        raise Unsupported(f"{', '.join(asked)}: not available in this version; leave it out")
+    with _opened(model, board) as (target, program, data, session):
+        specs = _specs(program)
+        sample = samples.load(source, specs)[0] if source else samples.random_sample(specs)
+        with _progress("profile"):
+            measured = session.measure(sample, runs)
+    return profiles.profile(measured, program, data, target)
+
+
+@main.command()
+@click.argument("board", required=False)
+@verb
+def boards(board: str | None) -> dict[str, Any]:
+    """Lists the boards that edgesdk knows, or shows one.
+
+    Example: edgesdk boards mps2_an386
+    """
+    import msgspec
+
+    from edgesdk import boards as known
+
+    rows = []
+    for name in [board] if board else known.names():
+        b = known.load(name)
+        rows.append(
+            {
+                **msgspec.to_builtins(b),
+                "core": b.core.name,
+                "isa": list(b.core.isa),
+                "ram_bytes": b.total_bytes("ram"),
+                "flash_bytes": b.total_bytes("flash"),
+            }
+        )
+    return {"boards": rows}
+
+
+@main.command()
+@verb
+def doctor() -> dict[str, Any]:
+    """Checks what this machine has: runtime library, compilers, emulators, importers.
+
+    Example: edgesdk doctor
+    """
+    from edgesdk import doctor as checks
+
+    return {"checks": checks.checks()}

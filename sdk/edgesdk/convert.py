@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole flow from a model file to a program, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgesdk import boards, converters, memory, ops, passes, program, samples, schedule
+from edgesdk.boards import Board
+from edgesdk.compress.calibrate import calibrate
+from edgesdk.compress.quantize import quantize_int8
+from edgesdk.errors import DoesNotFit, Unsupported, UsageError
+from edgesdk.ir import Graph
+from edgesdk.samples import InputSpec
+
+Progress = Callable[[str], None]
+
+
+@dataclass(eq=False)
+class Converted:
+    """A program with every stage that led to it (for --dump, reports and tests)."""
+
+    board: Board
+    source: Graph
+    graph: Graph
+    schedule: schedule.Schedule
+    plan: memory.MemoryPlan
+    program: program.Program
+    data: bytes
+    warnings: list[str]
+
+
+def convert(
+    model: str | Path,
+    board: str | Board = "host",
+    *,
+    quantize: str = "none",
+    calibration: str | Path | None = None,
+    ram_bytes: int | None = None,
+    flash_bytes: int | None = None,
+    portable: bool = False,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    progress: Progress = lambda stage: None,
+) -> Converted:
+    """Reads `model` (.tflite, .onnx) and writes a program for `board` (an id or the path of a board.toml).
+
+    Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
+    the budget or the board, UsageError for bad files and options.
+    """
+    target = board if isinstance(board, Board) else boards.load(board)
+    progress("import")
+    source = converters.load(Path(model), dict(input_shapes or {}))
+    progress("simplify")
+    graph = passes.simplify(source)
+    progress("quantize")
+    graph = compress(graph, quantize, calibration)
+    progress("lower")
+    graph = passes.lower(graph)
+    progress("schedule")
+    steps = schedule.schedule(graph, ("c",) if portable else target.core.isa)
+    progress("plan memory")
+    plan = memory.plan(steps)
+    progress("write")
+    written = program.assemble(steps, plan, {"board": target.id})
+    data = program.write(written)
+    check_fit(plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
+    return Converted(target, source, graph, steps, plan, written, data, _warnings(graph))
+
+
+def compress(graph: Graph, method: str, calibration: str | Path | None) -> Graph:
+    """Post-training quantisation where asked for."""
+    if method == "none":
+        return graph
+    if method != "int8":
+        raise Unsupported(f"--quantize {method} is not available in this version; use int8 or none")
+    if not any(v.dtype == "float32" for v in graph.inputs):
+        raise UsageError("--quantize int8: the model is quantised already; leave the option out")
+    if calibration is None:
+        raise UsageError("--quantize int8 needs --calibration DATA.npz: one array per input, first axis = samples")
+    specs = input_specs(graph)
+    sets = samples.load(Path(calibration), specs)
+    arrays = {s.name: [item[i] for item in sets] for i, s in enumerate(specs)}
+    return quantize_int8(graph, calibrate(graph, arrays))
+
+
+def input_specs(graph: Graph) -> list[InputSpec]:
+    """What each graph input takes, for reading sample files."""
+    layouts = graph.metadata.get("input_layouts", {})
+    return [
+        InputSpec(
+            v.name,
+            v.shape,
+            v.dtype,
+            v.scale if v.quant is not None else 0.0,
+            v.zero_point,
+            layouts.get(v.name, "NHWC"),
+        )
+        for v in graph.inputs
+    ]
+
+
+def check_fit(arena: int, file: int, board: Board, ram: int | None, flash: int | None) -> None:
+    """Raises DoesNotFit naming need, have and the difference."""
+    budgets = (
+        ("RAM", "arena", arena, ram, board.total_bytes("ram"), "--ram"),
+        ("flash", "model file", file, flash, board.total_bytes("flash"), "--flash"),
+    )
+    for memory_name, what, need, asked, owned, option in budgets:
+        have, whose = (asked, option) if asked is not None else (owned, board.id)
+        if have is not None and need > have:
+            raise DoesNotFit(
+                f"the {what} needs {need} bytes of {memory_name}, {whose} has {have}: {need - have} bytes too few; "
+                f"use a smaller input or model, or a board with more {memory_name}"
+            )
+
+
+def _warnings(graph: Graph) -> list[str]:
+    floats = [n.source for n in graph.nodes if n.output.dtype == "float32" and ops.macs(n)]
+    integers = [n for n in graph.nodes if n.output.dtype == "int8"]
+    return [f"{len(floats)} layers compute in float: {', '.join(floats[:5])}"] if floats and integers else []
+
+
+def report(c: Converted) -> dict[str, Any]:
+    """The JSON object of `edgesdk convert`. None stands for what this version cannot know."""
+    macs = sum(ops.macs(s.node) for s in c.schedule.steps)
+    return {
+        "model_bytes": len(c.data),
+        "arena_bytes": c.plan.arena_bytes,
+        "arena_lower_bound_bytes": c.plan.lower_bound_bytes,
+        "code_bytes": None,
+        "weights_bytes": len(c.program.weights),
+        "macs": macs,
+        "macs_dense": macs,
+        "recompute_ratio": 1.0,
+        "steps": len(c.schedule.steps),
+        "estimate": {"latency_us": None, "error_percent": None, "instructions": None},
+        "fits": True,
+        "warnings": c.warnings,
+        "board": c.board.id,
+    }

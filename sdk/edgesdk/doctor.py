@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine has, and how to get what it lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from edgesdk import kernels, library
+from edgesdk.errors import EdgeError
+
+PROGRAMS = {
+    "arm-none-eabi-gcc": "firmware for Cortex-M: apt-get install gcc-arm-none-eabi, or pip install ziglang",
+    "qemu-system-arm": "emulated boards: apt-get install qemu-system-arm",
+}
+MODULES = {
+    "onnx": "ONNX models: pip install edgesdk[onnx]",
+    "ziglang": "firmware without arm-none-eabi-gcc: pip install edgesdk[zig]",
+}
+
+
+def _check(name: str, found: str | None, fix: str) -> dict[str, Any]:
+    return {"name": name, "ok": found is not None, "found": found, "fix": None if found else fix}
+
+
+def _program(name: str, fix: str) -> dict[str, Any]:
+    path = shutil.which(name)
+    if path is None:
+        return _check(name, None, fix)
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
+    return _check(name, (told.splitlines() or [path])[0], fix)
+
+
+def _module(name: str, fix: str) -> dict[str, Any]:
+    if importlib.util.find_spec(name) is None:
+        return _check(name, None, fix)
+    from importlib.metadata import version
+
+    return _check(name, version(name), fix)
+
+
+def _library() -> dict[str, Any]:
+    try:
+        library.library()
+        return _check("runtime library", f"{len(kernels.table())} kernels", "")
+    except EdgeError as error:
+        return _check("runtime library", None, str(error))
+
+
+def checks() -> list[dict[str, Any]]:
+    """One row per thing: name, ok, what was found, how to get it."""
+    return [
+        _check("python", sys.version.split()[0], ""),
+        _library(),
+        *(_program(n, f) for n, f in PROGRAMS.items()),
+        *(_module(n, f) for n, f in MODULES.items()),
+    ]

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the agent's firmware for a board, with a model linked in, and says exactly what it takes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from string import Template
+
+from elftools.elf.elffile import ELFFile
+
+from edgesdk import boards, program, toolchain
+from edgesdk.boards import Board, Memory
+from edgesdk.errors import DeviceError, DoesNotFit, UsageError
+from edgesdk.toolchain import Toolchain, Unit
+
+STACK_BYTES = 1536
+KERNEL_FLAGS = ("-O2",)
+CORE_FLAGS = ("-Os",)
+REGION_BYTES = 0x4000000  # see firmware.ld
+NO_MODEL_ARENA = 16
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which memories hold the model and the arena; code and data lie in the first of their kind."""
+
+    code: Memory
+    model: Memory
+    data: Memory
+    arena: Memory
+
+
+@dataclass(frozen=True)
+class Image:
+    """A linked firmware. `code_bytes` is vectors, text, constants and initialised data, without the model."""
+
+    elf: Path
+    toolchain: str
+    placement: Placement
+    sections: dict[str, int]
+    code_bytes: int
+    model_bytes: int
+    ram_bytes: int
+
+
+@cache
+def runtime_folder() -> Path:
+    return Path(str(resources.files("edgesdk.runtime_c").joinpath("src"))).parent
+
+
+@cache
+def agent_folder() -> Path:
+    return Path(str(resources.files("edgesdk.apps").joinpath("firmware")))
+
+
+def kernel_rows() -> dict[int, str]:
+    """Kernel number -> its row in a kernels.inc."""
+    lines = (line for path in runtime_folder().glob("kernels/*/kernels.inc") for line in path.read_text().splitlines())
+    rows = ((re.match(r"ERT_KERNEL\((\w+),", line), line) for line in lines)
+    return {int(match[1], 0): line for match, line in rows if match}
+
+
+def used_rows(model: program.Program) -> str:
+    """The rows of the kernels that a program calls: the content of used.inc."""
+    rows = kernel_rows()
+    numbers = sorted({step.kernel for step in model.steps})
+    missing = [f"{n:#06x}" for n in numbers if n not in rows]
+    if missing:
+        raise UsageError(f"the model calls kernels {', '.join(missing)}, which this edgesdk has not got; convert it again")
+    return "".join(rows[n] + "\n" for n in numbers)
+
+
+def write_used(model: program.Program) -> Path:
+    """used.inc under the cache, named by its content: programs with the same kernels share their objects."""
+    text = used_rows(model)
+    path = toolchain.cache_folder() / f"used-{toolchain.digest(text)[:32]}.inc"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(path)
+    return path
+
+
+def other_isas(isa: tuple[str, ...]) -> set[str]:
+    return {name for core in boards.cores().values() for name in core.isa} - set(isa)
+
+
+def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]:
+    """The runtime's sources; kernel files carry their instruction set as suffix."""
+    root = runtime_folder()
+    headers = toolchain.digest_files([*root.rglob("*.h"), *root.rglob("*.inc")])
+    include = tuple(f"-I{root / name}" for name in ("include", "kernels", "src"))
+    for source in sorted(root.glob("src/*.c")):
+        used = (f'-DERT_USED="{write_used(model)}"',) if source.name == "table.c" and model else ()
+        yield Unit(source, (*CORE_FLAGS, *include, *used), headers)
+    skipped = other_isas(board.core.isa)
+    for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):
+        if source.stem.rpartition("_")[2] not in skipped:
+            yield Unit(source, (*KERNEL_FLAGS, *include), headers)
+
+
+def agent_units(board: Board, arena_bytes: int) -> Iterator[Unit]:
+    assert board.console and board.timer
+    root = agent_folder()
+    headers = toolchain.digest_files([*root.glob("*.h"), *runtime_folder().glob("include/*.h")])
+    flags = (
+        f"-I{runtime_folder() / 'include'}",
+        f"-DCONSOLE_BASE={board.console.base:#x}u",
+        f"-DCONSOLE_HZ={board.console.hz}u",
+        f"-DTIMER_BASE={board.timer.base:#x}u",
+        f"-DTIMER_HZ={board.timer.hz}u",
+        f"-DARENA_BYTES={arena_bytes}",
+    )
+    drivers = (f"uart_{board.console.kind}.c", f"timer_{board.timer.kind}.c")
+    for name in ("startup.c", "agent.c", "link.c", *drivers):
+        yield Unit(root / name, (*CORE_FLAGS, *flags), headers)
+    yield Unit(root / "memory.c", KERNEL_FLAGS, headers)
+
+
+def check_board(board: Board) -> None:
+    """Whether firmware can be built for the board at all."""
+    memories = [m for m in board.memories if m.base is not None]
+    kinds = {m.kind for m in memories}
+    if not (board.console and board.timer and kinds == {"flash", "ram"}):
+        raise DeviceError(
+            f"board {board.id}: firmware needs a console, a timer, and flash and RAM with their base addresses; "
+            "add them to its board.toml or use an emulated board"
+        )
+    for role, kind in (("uart", board.console.kind), ("timer", board.timer.kind)):
+        if not (agent_folder() / f"{role}_{kind}.c").is_file():
+            known = ", ".join(sorted(p.stem.partition("_")[2] for p in agent_folder().glob(f"{role}_*.c")))
+            raise UsageError(f"board {board.id}: no {role} driver of kind {kind!r}; expected one of {known}")
+
+
+def model_object(tools: Toolchain, data: bytes, folder: Path) -> Path:
+    file = folder / "model.edge"
+    file.write_bytes(data)
+    flags = (f'-DMODEL_FILE="{file}"',) if data else ()
+    return toolchain.compile_to(tools, Unit(agent_folder() / "model.S", flags, ""), folder / "model.o")
+
+
+def placements(board: Board) -> Iterator[Placement]:
+    """Everything in the first memories, then the model and the arena in others of their kind."""
+    flash, ram = ([m for m in board.of_kind(kind) if m.base is not None] for kind in ("flash", "ram"))
+    for model, arena in product(flash, ram):
+        yield Placement(flash[0], model, ram[0], arena)
+
+
+def linker_script(board: Board, at: Placement, stack_bytes: int) -> str:
+    placed = [m for m in board.memories if m.base is not None]
+    names = {m: f"memory{i}" for i, m in enumerate(placed)}
+    access = {"flash": "rx", "ram": "rwx"}
+    regions = [f"  {names[m]} ({access[m.kind]}) : ORIGIN = {m.base:#x}, LENGTH = {REGION_BYTES:#x}" for m in placed]
+    roles = {role: names[getattr(at, role)] for role in ("code", "model", "data", "arena")}
+    template = Template((agent_folder() / "firmware.ld").read_text())
+    return template.substitute(regions="\n".join(regions), stack_bytes=stack_bytes, **roles)
+
+
+def section_bytes(elf: Path) -> dict[str, int]:
+    """Bytes of each section that takes memory on the board."""
+    with elf.open("rb") as file:
+        return {s.name: s["sh_size"] for s in ELFFile(file).iter_sections() if s["sh_flags"] & 2 and s["sh_size"]}
+
+
+def link(tools: Toolchain, objects: list[Path], board: Board, at: Placement, stack: int, folder: Path) -> Image:
+    script, elf = folder / "firmware.ld", folder / "firmware.elf"
+    script.write_text(linker_script(board, at, stack))
+    toolchain.link(tools, objects, script, elf)
+    sizes = section_bytes(elf)
+    in_ram = sum(sizes.get(name, 0) for name in (".stack", ".data", ".bss", ".arena"))
+    code = sum(sizes.values()) - in_ram - sizes.get(".model", 0) + sizes.get(".data", 0)
+    return Image(elf, tools.name, at, sizes, code, sizes.get(".model", 0), in_ram)
+
+
+def usage(image: Image) -> Counter[Memory]:
+    """Bytes needed in each memory."""
+    at, arena = image.placement, image.sections.get(".arena", 0)
+    used: Counter[Memory] = Counter()
+    used[at.code] += image.code_bytes
+    used[at.model] += image.model_bytes
+    used[at.data] += image.ram_bytes - arena
+    used[at.arena] += arena
+    return used
+
+
+def excess(image: Image) -> int:
+    return sum(max(0, need - memory.bytes) for memory, need in usage(image).items())
+
+
+def refuse(board: Board, image: Image) -> DoesNotFit:
+    """What is short, by how many bytes."""
+    flash = f"code {image.code_bytes}, model {image.model_bytes}"
+    ram = ", ".join(f"{name[1:]} {image.sections.get(name, 0)}" for name in (".arena", ".stack", ".data", ".bss"))
+    short = [
+        f"{need} bytes of {'RAM' if m.kind == 'ram' else 'flash'} in {m.name} ({ram if m.kind == 'ram' else flash}), "
+        f"which has {m.bytes}: {need - m.bytes} bytes too few"
+        for m, need in usage(image).items()
+        if need > m.bytes
+    ]
+    return DoesNotFit(f"board {board.id}: the firmware needs {' and '.join(short)}; use a smaller model or a larger board")
+
+
+def build(
+    board: Board,
+    data: bytes | None,
+    folder: Path,
+    toolchain_name: str | None = None,
+    stack_bytes: int = STACK_BYTES,
+) -> Image:
+    """The firmware for `board` with the .edge file `data` (None: no model) as folder/firmware.elf.
+
+    Raises DoesNotFit where a memory of the board is too small, DeviceError where there is no compiler.
+    """
+    check_board(board)
+    model = program.read(data) if data is not None else None
+    tools = toolchain.find(board.core, toolchain_name)
+    arena_bytes = max(model.arena_bytes if model else 0, NO_MODEL_ARENA)
+    units = [*runtime_units(board, model), *agent_units(board, arena_bytes)]
+    objects = [*toolchain.compile_units(tools, units), model_object(tools, data or b"", folder)]
+    images = (link(tools, objects, board, at, stack_bytes, folder) for at in placements(board))
+    tried = []
+    for image in images:
+        if not excess(image):
+            return image
+        tried.append(image)
+    raise refuse(board, min(tried, key=excess))

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maximum over a sliding window. x [N,H,W,C].
+
+attrs: kernel (h,w), stride (h,w), padding (top,left,bottom,right), activation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
+from edgesdk.ops import Encoded, conv2d, pool
+
+types = pool.types
+infer = pool.infer
+
+
+def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    fill = -np.inf if arrays[0].dtype == np.float32 else -128
+    return [pool.clamp(node, conv2d.windows(node, arrays[0], node.attrs["kernel"], fill).max((3, 4)))]
+
+
+def encode(node: Node, kernel: Kernel) -> Encoded:
+    return pool.encode(node, [])

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax over the last axis. attrs: beta. int8 output has scale 1/256 and zero point -128."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
+from edgesdk.ops import Encoded, RowView, f32_word, pool
+from edgesdk.ops.fixed_exp import exp_on_negative_values, one_over_one_plus_x
+from edgesdk.ops.fixedpoint import doubling_high_mul, wrap32
+
+types = pool.types
+
+MAX_ITEMS = 4095  # int8: as many exps as sum up below 2**12
+
+
+def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
+    if not node.input(0).shape:
+        raise ValueError("expected at least one axis, found a scalar")
+    return [(node.input(0).shape, node.input(0).dtype)]
+
+
+def exp_table(node: Node) -> np.ndarray:
+    """int32 Q31 exp(-d * beta * scale) for d = 0, 1, ... up to the last that is not 0."""
+    product = float(np.float32(node.attrs["beta"])) * node.input(0).scale * 2.0**26
+    if product <= 1.0:
+        raise Unsupported(f"{node.source}: softmax needs beta * input scale above 2**-26, found {product * 2.0**-26}")
+    fraction, shift = math.frexp(min(product, 2.0**31 - 1))
+    multiplier = math.floor(fraction * 2.0**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift + 1
+    reach = math.floor(31 * 2.0**26 / 2.0**shift)
+    differences = -np.arange(min(reach, 255) + 1, dtype=np.int64)
+    scaled = doubling_high_mul(wrap32(differences << shift), np.int64(multiplier))
+    table = exp_on_negative_values(scaled, 5)
+    return np.trim_zeros(table, "b").astype(np.int32)
+
+
+def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    x = arrays[0]
+    if x.dtype == np.float32:
+        with np.errstate(invalid="ignore"):
+            wide = float(np.float32(node.attrs["beta"])) * (x.astype(np.float64) - x.max(-1, keepdims=True))
+        e = np.exp(wide)
+        return [(e / e.sum(-1, keepdims=True)).astype(np.float32)]
+    table = np.zeros(256, np.int64)
+    exps = exp_table(node)
+    table[: exps.size] = exps
+    return [_integer(table[x.max(-1, keepdims=True).astype(np.int64) - x])]
+
+
+def _integer(e: np.ndarray) -> np.ndarray:
+    """int8 softmax of Q31 exps: the sum in Q12.19, its reciprocal in Q31."""
+    total = ((e + 2**11) >> 12).sum(-1, keepdims=True)
+    zeros = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
+    scale = one_over_one_plus_x((total << zeros) - 2**31)
+    shift = 35 - zeros
+    shares = (doubling_high_mul(scale, e) + (np.int64(1) << (shift - 1))) >> shift
+    return np.clip(shares - 128, -128, 127).astype(np.int8)
+
+
+def encode(node: Node, kernel: Kernel) -> Encoded:
+    x, y = node.input(0), node.output
+    n = x.shape[-1]
+    params: list[int | np.ndarray | None] = [n]
+    if x.dtype == "int8":
+        _check_integer(node)
+        table = exp_table(node)
+        params += [table, table.size]
+    else:
+        params += [f32_word(node.attrs["beta"])]
+    rows = x.elements // n
+    return Encoded(params, RowView(y, rows, n * y.itemsize), [RowView(x, rows, n * x.itemsize)], rows)
+
+
+def _check_integer(node: Node) -> None:
+    y = node.output
+    if y.zero_point != -128 or y.scale != 1 / 256:
+        raise Unsupported(
+            f"{node.source}: int8 softmax expects output scale 1/256 and zero point -128, found {y.scale} and "
+            f"{y.zero_point}; requantise after it"
+        )
+    if y.shape[-1] > MAX_ITEMS:
+        raise Unsupported(
+            f"{node.source}: int8 softmax takes at most {MAX_ITEMS} items, found {y.shape[-1]}; keep it float32"
+        )
+
+
+def in_place(node: Node) -> tuple[int, ...]:
+    """Each item is written after the last read of it and of its row's maximum."""
+    return (0,)

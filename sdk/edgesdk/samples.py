@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sample sets: .npz files with one array per model input, first axis = samples."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgesdk.errors import UsageError
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model input takes. `layout` "NCHW" means that the source model had channels first."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+    layout: str = "NHWC"
+
+
+def load(path: Path, specs: Sequence[InputSpec]) -> list[list[np.ndarray]]:
+    """Samples of an .npz file: one list of arrays (one per input) for each sample.
+
+    Arrays are matched by name, else by order. Raw arrays of the input's own dtype are taken as
+    they are; float arrays are quantised with the input's scale and zero point.
+    """
+    arrays = _arrays(path, specs)
+    counts = {a.shape[0] if a.ndim else 0 for a in arrays}
+    if len(counts) != 1 or 0 in counts:
+        raise UsageError(f"{path}: arrays of {sorted(counts)} samples; expected the same number, at least 1, in each")
+    prepared = [_prepare(path, a, s) for a, s in zip(arrays, specs, strict=True)]
+    return [[a[i] for a in prepared] for i in range(counts.pop())]
+
+
+def _arrays(path: Path, specs: Sequence[InputSpec]) -> list[np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+        raise UsageError(f"{path}: not a readable .npz file ({error}); expected one array per model input") from error
+    if all(s.name in found for s in specs):
+        return [found[s.name] for s in specs]
+    if len(found) < len(specs):
+        names = ", ".join(s.name for s in specs)
+        raise UsageError(f"{path}: {len(found)} arrays; expected {len(specs)}: {names}")
+    return [found[name] for name in list(found)[: len(specs)]]
+
+
+def _prepare(path: Path, a: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """[samples, *spec.shape] in the input's dtype."""
+    n = a.shape[0]
+    item = a.shape[1:]
+    squeezed = spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape
+    if spec.layout == "NCHW" and len(spec.shape) == 4:
+        _, h, w, c = spec.shape
+        if item[-3:] == (c, h, w) and (c, h, w) != (h, w, c):
+            a = np.moveaxis(a.reshape(n, c, h, w), 1, -1)
+            item = a.shape[1:]
+    if item not in (squeezed, spec.shape):
+        raise UsageError(f"{path}: input {spec.name} has samples of shape {item}; expected {squeezed}")
+    return _convert(path, np.ascontiguousarray(a).reshape(n, *spec.shape), spec)
+
+
+def _convert(path: Path, a: np.ndarray, spec: InputSpec) -> np.ndarray:
+    if a.dtype == spec.dtype:
+        return a
+    if spec.dtype == "float32" and a.dtype.kind in "fiu":
+        return a.astype(np.float32)
+    if a.dtype.kind == "f" and spec.scale > 0:
+        if not np.isfinite(a).all():
+            raise UsageError(f"{path}: input {spec.name} holds NaN or infinity; expected finite numbers to quantise")
+        info = np.iinfo(spec.dtype)
+        scaled = a.astype(np.float64) / spec.scale
+        q = np.trunc(scaled + np.copysign(0.5, scaled)) + spec.zero_point
+        return np.clip(q, info.min, info.max).astype(spec.dtype)
+    raise UsageError(f"{path}: input {spec.name} is {a.dtype}; expected {spec.dtype} or floats to quantise")
+
+
+def load_labels(path: Path, n: int) -> np.ndarray:
+    """`n` class numbers from .npy, .npz (first array) or text (one per line, or the last column of a CSV)."""
+    try:
+        if path.suffix == ".npy":
+            labels = np.load(path, allow_pickle=False)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                labels = archive["labels"] if "labels" in archive.files else archive[archive.files[0]]
+        else:
+            lines = path.read_text().split("\n")
+            labels = np.array([int(line.split(",")[-1]) for line in lines if line.strip()])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, IndexError) as error:
+        raise UsageError(f"{path}: not readable as labels ({error}); expected one class number per sample") from error
+    if labels.shape != (n,):
+        raise UsageError(f"{path}: labels of shape {labels.shape}; expected {n}, one per sample")
+    return labels.astype(np.int64)
+
+
+def random_sample(specs: Sequence[InputSpec], seed: int = 0) -> list[np.ndarray]:
+    """One random input per spec, the same every time: uniform over an integer dtype, [0, 1) for floats."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for s in specs:
+        if np.dtype(s.dtype).kind == "f":
+            arrays.append(rng.random(s.shape, np.float32).astype(s.dtype))
+        else:
+            info = np.iinfo(s.dtype)
+            arrays.append(rng.integers(info.min, info.max, s.shape, dtype=np.int64, endpoint=True).astype(s.dtype))
+    return arrays

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what a program computes with the source model's numpy reference, output by output and step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgesdk import ops, runtime
+from edgesdk.ir import Graph, Value
+from edgesdk.program import Program
+
+Runner = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+
+
+def real(array: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """float64 values of a tensor, dequantised where it has a scale."""
+    wide = array.astype(np.float64)
+    return (wide - zero_point) * scale if scale else wide
+
+
+def compare(got: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    """Differences of two float64 arrays."""
+    difference = got - expected
+    norm = float(np.linalg.norm(expected))
+    size = float(np.linalg.norm(got)) * norm
+    error = float(np.linalg.norm(difference))
+    return {
+        "max_abs_diff": float(np.abs(difference).max(initial=0.0)),
+        "rel_l2": error / norm if norm else error,
+        "cosine": float((got * expected).sum()) / size if size else float(np.array_equal(got, expected)),
+        "mae": float(np.abs(difference).mean()) if difference.size else 0.0,
+    }
+
+
+def reference_outputs(graph: Graph, inputs: Sequence[Sequence[np.ndarray]], tick: Callable[[], None]) -> list[list[np.ndarray]]:
+    """Outputs of the source graph for each sample."""
+    results = []
+    for sample in inputs:
+        arrays = ops.evaluate(graph, list(sample))
+        results.append([arrays[v] if v.data is None else v.data for v in graph.outputs])
+        tick()
+    return results
+
+
+def validate(
+    program: Program,
+    run: Runner,
+    program_inputs: Sequence[Sequence[np.ndarray]],
+    graph: Graph,
+    graph_inputs: Sequence[Sequence[np.ndarray]],
+    labels: np.ndarray | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """The JSON object of `edgesdk validate`: worst step apart (see `worst_step`)."""
+    expected = reference_outputs(graph, graph_inputs, tick)
+    got = []
+    for sample in program_inputs:
+        got.append(run(sample))
+        tick()
+    outputs = []
+    for i, (tensor, value) in enumerate(zip(program.outputs, graph.outputs, strict=True)):
+        a, b = np.stack([g[i] for g in got]), np.stack([e[i] for e in expected])
+        scale, zero = (value.scale, value.zero_point) if value.quant is not None else (0.0, 0)
+        row = compare(real(a, tensor.scale, tensor.zero_point), real(b, scale, zero).reshape(a.shape))
+        same = a.dtype == b.dtype and a.tobytes() == b.tobytes()
+        outputs.append({"name": tensor.name, "equal": same, **row})
+    result: dict[str, Any] = {"outputs": outputs, "samples": len(got)}
+    if labels is not None:
+        result["top1"] = _top1(got, labels)
+        result["top1_reference"] = _top1(expected, labels)
+    return result
+
+
+def _top1(outputs: list[list[np.ndarray]], labels: np.ndarray) -> float:
+    return float(np.mean([int(o[0].argmax()) == label for o, label in zip(outputs, labels, strict=True)]))
+
+
+def worst_step(
+    data: bytes, program: Program, sample: Sequence[np.ndarray], graph: Graph, graph_sample: Sequence[np.ndarray]
+) -> dict[str, Any] | None:
+    """The step whose output is farthest (relative L2) from the source value of the same name."""
+    arrays = ops.evaluate(graph, list(graph_sample))
+    by_name = {v.name: (v, a) for v, a in arrays.items()}
+    produced = runtime.step_outputs(runtime.open_session(data), sample)
+    worst: dict[str, Any] | None = None
+    for i, (info, raw) in enumerate(zip(program.metadata.get("steps", []), produced, strict=True)):
+        if info["value"] not in by_name:
+            continue
+        error = _step_error(info, raw, *by_name[info["value"]])
+        if error is not None and (worst is None or error > worst["rel_l2"]):
+            worst = {"step": i, "op": info["op"], "source": info["source"], "rel_l2": error}
+    return worst
+
+
+def _step_error(info: dict[str, Any], raw: bytes, value: Value, expected: np.ndarray) -> float | None:
+    got = np.frombuffer(raw, info["dtype"])
+    if got.size != expected.size:
+        return None
+    scale, zero = info.get("quant", (0.0, 0))
+    wanted = real(expected, value.scale, value.zero_point) if value.quant is not None else real(expected, 0.0, 0)
+    return compare(real(got, scale, zero), wanted.ravel())["rel_l2"]
+
+
+def accuracy(
+    data: bytes,
+    program_inputs: Sequence[Sequence[np.ndarray]],
+    graph: Graph,
+    graph_inputs: Sequence[Sequence[np.ndarray]],
+    labels: np.ndarray,
+) -> dict[str, float]:
+    """Top-1 of the program on this machine and of the source graph's reference."""
+    session = runtime.open_session(data)
+    got = [runtime.run(session, list(sample)) for sample in program_inputs]
+    expected = reference_outputs(graph, graph_inputs, lambda: None)
+    return {"program": _top1(got, labels), "reference": _top1(expected, labels)}
