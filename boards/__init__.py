@@ -28,10 +28,12 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Core(Record):
-    """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware."""
+    """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware;
+    `optimize` is the compiler's level for kernels."""
 
     name: str
     isa: tuple[str, ...]
+    optimize: str = "-O2"
     gcc: tuple[str, ...] = ()
     zig: tuple[str, ...] = ()
 

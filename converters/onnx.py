@@ -150,9 +150,7 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
     dims = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
     if wanted is not None:
         if len(dims) != len(wanted) or any(d not in (-1, w) for d, w in zip(dims, wanted, strict=True)):
-            raise UsageError(
-                f"{path}: input {info.name!r} is {dims}, not {list(wanted)}; expected a matching shape"
-            )
+            raise UsageError(f"{path}: input {info.name!r} is {dims}, not {list(wanted)}; expected a matching shape")
         dims = list(wanted)
     if dims[:1] == [-1]:
         dims[0] = 1  # a free batch axis: one inference at a time
@@ -169,7 +167,7 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
 def takes_nhwc(model: Any, name: str) -> bool:
     """Whether the input's first real reader is a transposition from NHWC to NCHW."""
     transparent = ("Cast", "Identity", "Add", "Sub", "Mul", "Div", "Clip")
-    for _ in range(len(model.graph.node)):
+    for _ in range(8):  # no model prepares its input in more steps
         readers = [n for n in model.graph.node if name in n.input]
         if not readers:
             return False

@@ -100,7 +100,7 @@ def refuse_types(scope: Scope) -> None:
             raise Unsupported(refused_type(file, index, kind))
     for table in file.operators:
         outputs = table.array(schema.OPERATOR["outputs"], "int32")
-        file.charge(4 * outputs.size, f"operator at byte offset {table.at}")
+        file.charge(tflite_file.OPERATOR_BYTES + 4 * outputs.size, f"operator at byte offset {table.at}")
         for index in outputs.tolist():
             kind = tflite_file.type_name(file, index)
             if kind in ("UINT8", "INT16"):

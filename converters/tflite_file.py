@@ -22,6 +22,10 @@ from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Quant
 ALLOWANCE_PER_BYTE = 16
 ALLOWANCE_BYTES = 2**20
 
+# What the work on a name and on an operator is charged as; each takes more of the file than a 16th of this.
+NAME_BYTES = 64
+OPERATOR_BYTES = 256
+
 
 @dataclass
 class File:
@@ -96,7 +100,7 @@ def tensor(file: File, index: int, where: str) -> flatbuffer.Table:
 
 def name(file: File, index: int) -> str:
     text = tensor(file, index, "subgraph").text(schema.TENSOR["name"])
-    file.charge(len(text), f"tensor {index}")
+    file.charge(NAME_BYTES + len(text), f"tensor {index}")
     return text or f"tensor_{index}"
 
 

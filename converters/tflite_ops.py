@@ -109,8 +109,8 @@ def fully_connected(op: Operator) -> None:
         emit(op, "fully_connected", operands, activation=activation(op))
         return
     # TFLite Micro takes the file's word for the shape, whatever keep_num_dims says.
-    y = step(op, "fully_connected", operands, activation=activation(op))
-    y.quant = tflite_file.quant(op.scope.file, op.outputs[0])
+    quant = tflite_file.quant(op.scope.file, op.outputs[0]) if x.dtype == "int8" else None
+    y = step(op, "fully_connected", operands, quant=quant, activation=activation(op))
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
 
@@ -130,7 +130,7 @@ def binary(kind: str, op: Operator) -> None:
     a, b = activations(op, 0), activations(op, 1)
     if a.dtype != b.dtype:
         raise op.fail(f"has {a.dtype} and {b.dtype} inputs, expected one type")
-    attrs = {"activation": activation(op)} if "activation" in op.options else {}
+    attrs: dict[str, Any] = {"activation": activation(op)} if "activation" in op.options else {}
     emit(op, kind, [a, b], **attrs)
 
 

@@ -67,7 +67,7 @@ def operator(scope: Scope, index: int) -> Operator:
     inputs = table.array(schema.OPERATOR["inputs"], "int32")
     outputs = table.array(schema.OPERATOR["outputs"], "int32")
     source = f"#{index} {name}"
-    scope.file.charge(4 * (inputs.size + outputs.size), source)
+    scope.file.charge(tflite_file.OPERATOR_BYTES + 4 * (inputs.size + outputs.size), source)
     if not outputs.size:
         raise UsageError(f"{source}: has no output, expected at least one; the file is damaged")
     source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
@@ -171,42 +171,49 @@ def infer(op: Operator, node: Node) -> tuple[tuple[int, ...], str]:
     return shape, dtype
 
 
-def step(op: Operator, kind: str, inputs: list[Value | None], **attrs: Any) -> Value:
-    """A node that the operator needs on its way; its output has the scale of its first input."""
-    node = Node(kind, inputs, [], attrs, op.source)
-    shape, dtype = infer(op, node)
-    x = node.input(0)
-    out = Value(op.scope.unique(f"{x.name}/{kind}"), shape, dtype, x.quant)
-    return place(op, node, out)
+def step(op: Operator, kind: str, inputs: list[Value | None], quant: Quant | None = None, **attrs: Any) -> Value:
+    """A node that the operator needs on its way; without `quant`, its output has the scale of its first input."""
+    x = inputs[0]
+    assert x is not None
+    out = Value(op.scope.unique(f"{x.name}/{kind}"), x.shape, x.dtype, quant or x.quant)
+    node = Node(kind, inputs, [out], attrs, op.source)
+    out.shape, out.dtype = infer(op, node)
+    return place(op, node)
 
 
 def emit(op: Operator, kind: str, inputs: list[Value | None], out: int = 0, **attrs: Any) -> Value:
     """The node that writes the operator's output `out`."""
-    node = Node(kind, inputs, [], attrs, op.source)
+    node = Node(kind, inputs, [stated_output(op, out)], attrs, op.source)
     shape, dtype = infer(op, node)
-    return place(op, node, declare(op, out, shape, dtype))
+    declare(op, out, node.output, shape, dtype)
+    return place(op, node)
 
 
-def declare(op: Operator, out: int, shape: tuple[int, ...], dtype: str) -> Value:
-    """The value of output `out`, checked against what the file says about it."""
+def stated_output(op: Operator, out: int) -> Value:
+    """Output `out` as the file describes it."""
     file, index = op.scope.file, op.outputs[out]
     tflite_file.tensor(file, index, op.source)
     if index in op.scope.values or index in file.inputs:
         raise op.fail(
             f"writes {tflite_file.label(file, index)} a second time, expected one writer; the file is damaged"
         )
-    if tflite_file.dtype(file, index) != dtype:
-        raise Unsupported(f"{tflite_file.type_name(file, index)} output from {dtype}")
-    check_shape(op, index, shape)
+    dtype = tflite_file.dtype(file, index)
     quant = tflite_file.quant(file, index) if dtype == "int8" else None
     if dtype == "int8" and (quant is None or quant.axis is not None):
         raise op.fail(
             f"writes int8 {tflite_file.label(file, index)} without one scale for the whole tensor; "
             f"quantise the model again"
         )
-    v = Value(op.scope.unique(tflite_file.name(file, index)), shape, dtype, quant)
-    op.scope.values[index] = v
-    return v
+    return Value(op.scope.unique(tflite_file.name(file, index)), tflite_file.shape(file, index), dtype, quant)
+
+
+def declare(op: Operator, out: int, v: Value, shape: tuple[int, ...], dtype: str) -> None:
+    """Gives output `out` its value once its shape and dtype are known and agree with the file."""
+    if v.dtype != dtype:
+        raise Unsupported(f"{v.dtype} output {v.name!r} where the operator gives {dtype}")
+    check_shape(op, op.outputs[out], shape)
+    v.shape = shape
+    op.scope.values[op.outputs[out]] = v
 
 
 def check_shape(op: Operator, index: int, shape: tuple[int, ...]) -> None:
@@ -217,9 +224,9 @@ def check_shape(op: Operator, index: int, shape: tuple[int, ...]) -> None:
         raise op.fail(f"gives shape {shape}, but the file says {claimed} for its output; export the model again")
 
 
-def place(op: Operator, node: Node, out: Value) -> Value:
+def place(op: Operator, node: Node) -> Value:
     """Appends the node, or computes its output at once where all it does is move constants."""
-    node.outputs = [out]
+    out = node.output
     if node.op in MOVES and all(v is not None and v.data is not None for v in node.inputs):
         op.scope.file.charge(out.n_bytes, op.source)
         out.data = np.ascontiguousarray(MOVES[node.op](node.attrs, [v.data for v in node.inputs if v is not None]))
@@ -227,12 +234,12 @@ def place(op: Operator, node: Node, out: Value) -> Value:
     if out.dtype not in ACTIVATION_DTYPES:
         raise Unsupported(f"{out.dtype} output {out.name!r}")
     if node.op in SAME_SCALE and out.dtype == "int8":
-        check_same_scale(op, node)
+        check_same_scale(node)
     op.scope.nodes.append(node)
     return out
 
 
-def check_same_scale(op: Operator, node: Node) -> None:
+def check_same_scale(node: Node) -> None:
     scale, zero_point = node.output.scale, node.output.zero_point
     for x in node.inputs:
         if x is not None and (abs(x.scale - scale) > 1e-5 * scale or x.zero_point != zero_point):
@@ -252,10 +259,10 @@ MOVES = {
 }
 
 
-def known(op: Operator, data: np.ndarray, quant: Quant | None = None) -> Value:
+def known(op: Operator, data: np.ndarray) -> Value:
     """The operator's output as a constant that the importer has computed."""
     op.scope.file.charge(data.nbytes, op.source)
-    out = declare(op, 0, data.shape, data.dtype.name)
+    out = stated_output(op, 0)
+    declare(op, 0, out, data.shape, data.dtype.name)
     out.data = data
-    out.quant = quant
     return out

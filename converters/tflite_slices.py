@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgesdk.converters.tflite_scope import Operator, emit, integers, step, value
 from edgesdk.errors import Unsupported
@@ -34,7 +35,7 @@ def strided_slice(op: Operator) -> None:
     if op.options["offset"]:
         end = tuple(b + e for b, e in zip(begin, end, strict=True))
     s = select(op, x.shape, begin, end, stride)
-    attrs = {"begin": tuple(s.begin), "size": tuple(s.size), "stride": tuple(s.stride)}
+    attrs: dict[str, Any] = {"begin": tuple(s.begin), "size": tuple(s.size), "stride": tuple(s.stride)}
     if s.shape == s.size:
         emit(op, "slice", [x], **attrs)
         return

@@ -62,7 +62,8 @@ def dequantized(op: Operator, v: Value, quant: Quant | None) -> np.ndarray:
     wide = np.int32 if v.dtype == "int8" else np.int64
     # Exact in float32 for int8, whose differences have 9 bits; wider ones need the double.
     exact = np.float32 if v.dtype == "int8" else np.float64
-    return ((v.data.astype(wide) - zero_point).astype(exact) * scale).astype(np.float32)
+    real: np.ndarray = ((v.data.astype(wide) - zero_point).astype(exact) * scale).astype(np.float32)
+    return real
 
 
 def bias(op: Operator, i: int, x: Value, w: Value, depth: int) -> Value | None:

@@ -292,8 +292,8 @@ static void serve(void) {
 }
 
 void agent_main(void) {
-  timer_begin();
   uart_begin();
+  timer_begin();
   begin(AGENT_BOOT);
   put8(AGENT_PROTOCOL);
   send();

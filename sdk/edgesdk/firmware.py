@@ -21,8 +21,8 @@ from edgesdk.errors import DeviceError, DoesNotFit, UsageError
 from edgesdk.toolchain import Toolchain, Unit
 
 STACK_BYTES = 1536
-KERNEL_FLAGS = ("-O2",)
 CORE_FLAGS = ("-Os",)
+MEMORY_FLAGS = ("-O2",)
 REGION_BYTES = 0x4000000  # see firmware.ld
 NO_MODEL_ARENA = 16
 
@@ -103,7 +103,7 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
     skipped = other_isas(board.core.isa)
     for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):
         if source.stem.rpartition("_")[2] not in skipped:
-            yield Unit(source, (*KERNEL_FLAGS, *include), headers)
+            yield Unit(source, (board.core.optimize, *include), headers)
 
 
 def agent_units(board: Board, arena_bytes: int) -> Iterator[Unit]:
@@ -121,7 +121,7 @@ def agent_units(board: Board, arena_bytes: int) -> Iterator[Unit]:
     drivers = (f"uart_{board.console.kind}.c", f"timer_{board.timer.kind}.c")
     for name in ("startup.c", "agent.c", "link.c", *drivers):
         yield Unit(root / name, (*CORE_FLAGS, *flags), headers)
-    yield Unit(root / "memory.c", KERNEL_FLAGS, headers)
+    yield Unit(root / "memory.c", MEMORY_FLAGS, headers)
 
 
 def check_board(board: Board) -> None:

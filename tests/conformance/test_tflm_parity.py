@@ -77,15 +77,35 @@ def test_random_inputs_equal_tflite_micro(path: Path) -> None:
             assert got.tobytes() == oracle.get_output(i).tobytes()
 
 
+def with_float_weights(path: Path) -> bytes:
+    """The model with its int8 constants expanded to floats. Dynamic-range models need it: LiteRT quantises
+    their activations on the fly, in ways that differ between its own kernel sets by up to 6 % here."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    for t in model.subgraphs[0].tensors:
+        buffer = model.buffers[t.buffer]
+        if t.type == schema.TensorType.INT8 and buffer.data is not None:
+            real = np.asarray(buffer.data).view(np.int8).astype(np.float32) * np.float32(t.quantization.scale[0])
+            t.type, t.quantization, buffer.data = schema.TensorType.FLOAT32, None, real.view(np.uint8)
+    builder = flatbuffers.Builder(path.stat().st_size * 4)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 @pytest.mark.parametrize("path", tflite_models("float"), ids=lambda p: p.stem)
 def test_float_models_equal_litert(path: Path) -> None:
     litert = pytest.importorskip("ai_edge_litert.interpreter")
     s = session(path)
-    oracle = litert.Interpreter(str(path))
+    oracle = litert.Interpreter(model_content=with_float_weights(path))
     oracle.allocate_tensors()
+    worst = 0.0
     for x in samples(s, 20):
         oracle.set_tensor(oracle.get_input_details()[0]["index"], x)
         oracle.invoke()
         expected = oracle.get_tensor(oracle.get_output_details()[0]["index"])
         got = runtime.run(s, [x])[0]
-        assert np.linalg.norm(got - expected) <= 1e-5 * np.linalg.norm(expected)
+        worst = max(worst, float(np.linalg.norm(got - expected) / np.linalg.norm(expected)))
+    print(f"{path.stem}: relative L2 {worst:.2g}")
+    assert worst <= 1e-5

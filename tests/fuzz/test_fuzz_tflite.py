@@ -27,7 +27,7 @@ EDGES = [0, 1, 2, 3, 4, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32
 
 @cache
 def seeds() -> list[bytes]:
-    small = [models.conv_net(), models.float_net(), moving()]
+    small = [models.conv_net(), models.float_net(), moving(), image()]
     real = ("tflm-hello-world/hello_world_int8", "tflm-micro-speech/micro_speech_quantized")
     paths = [SHARED / f"{name}.tflite" for name in real]
     return small + [p.read_bytes() for p in paths if p.exists()]
@@ -48,6 +48,29 @@ def moving() -> bytes:
         op("PACK", ["p", "q"], ["both"], {"valuesCount": 2, "axis": 0}),
         op("TRANSPOSE", ["both", "perm"], ["turned"]),
         op("MEAN", ["turned", "axes"], ["y"]),
+    ]
+    return models.build(tensors, ops)
+
+
+def image() -> bytes:
+    """Windows, blocks and resizing on int8."""
+    t, c, op = models.Tensor, models.constant, models.Op
+    shapes = {"x": (1, 4, 4, 4), "a": (1, 2, 2, 4), "r": (1, 4, 4, 4), "j": (1, 4, 4, 8), "s": (1, 2, 2, 32)}
+    shapes |= {"d": (1, 4, 4, 8), "p": (1, 5, 4, 8), "m": (1, 8), "l": (1, 8), "n": (1, 8), "z": (8,)}
+    tensors = [t(name, shape, scale=0.25, zero_point=-7) for name, shape in shapes.items()]
+    tensors += [c("size", [4, 4]), c("pads", [[0, 0], [1, 0], [0, 0], [0, 0]]), c("fill", [3], "int8", scale=0.25)]
+    tensors += [c("axes", [1, 2]), c("k", models.ramp((8,)), "int8", scale=0.25, zero_point=-7), c("perm", [0, 1])]
+    ops = [
+        op("AVERAGE_POOL_2D", ["x"], ["a"], {"filterWidth": 2, "filterHeight": 2, "strideW": 2, "strideH": 2}),
+        op("RESIZE_BILINEAR", ["a", "size"], ["r"], {"halfPixelCenters": True}),
+        op("CONCATENATION", ["x", "r"], ["j"], {"axis": 3}),
+        op("SPACE_TO_DEPTH", ["j"], ["s"], {"blockSize": 2}),
+        op("DEPTH_TO_SPACE", ["s"], ["d"], {"blockSize": 2}),
+        op("PADV2", ["d", "pads", "fill"], ["p"]),
+        op("SUM", ["p", "axes"], ["m"]),
+        op("MAXIMUM", ["m", "k"], ["l"]),
+        op("LEAKY_RELU", ["l"], ["n"], {"alpha": 0.1}),
+        op("SQUEEZE", ["n"], ["z"], {"squeezeDims": [0]}),
     ]
     return models.build(tensors, ops)
 
@@ -122,6 +145,6 @@ def test_every_truncation_is_refused_or_imported() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
 def test_every_word_at_the_edge_is_refused_or_imported(number: int) -> None:
-    data = moving()
+    data = image()
     for at in range(0, len(data) - 3, 4):
         imports_or_refuses(data[:at] + struct.pack("<I", number) + data[at + 4 :])

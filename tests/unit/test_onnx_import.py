@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import builtins
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -281,6 +284,42 @@ def test_resize(tmp_path: Path, mode: str, coordinates: str, rounding: str, fact
 def test_resize_by_sizes(tmp_path: Path) -> None:
     net, y = image_net(lambda n, x: n.op("Resize", x, "", "", i64(n, 1, 4, 9, 12), mode="linear"))
     check(net.save(tmp_path / "m.onnx", y))
+
+
+def random_net(net: Net, x: str, shape: list[int], steps: list[int]) -> str:
+    """A chain of ops that move axes, each chosen by a number; `x` meets itself again."""
+    for step in steps:
+        choice, k = step % 7, step // 7
+        rank = len(shape)
+        if choice == 0:
+            perm = [int(a) for a in np.random.default_rng(k).permutation(rank)]
+            x, shape = net.op("Transpose", x, perm=perm), [shape[a] for a in perm]
+        elif choice == 1 and rank > 2:
+            at = k % (rank - 1)
+            shape = [*shape[:at], shape[at] * shape[at + 1], *shape[at + 2 :]]
+            x = net.op("Reshape", x, i64(net, *shape))
+        elif choice == 2 and rank < 5:
+            at = k % rank
+            parts = [2, shape[at] // 2] if shape[at] % 2 == 0 else [1, shape[at]]
+            shape = [*shape[:at], *parts, *shape[at + 1 :]]
+            x = net.op("Reshape", x, i64(net, *shape))
+        elif choice == 3:
+            x = net.op("Add", x, net.weights(*shape[k % rank :]))
+        elif choice == 4:
+            x, shape[k % rank] = net.op("Concat", x, net.op("Relu", x), axis=k % rank), shape[k % rank] * 2
+        elif choice == 5:
+            x = net.op("Mul", x, net.op("ReduceMax", x, axes=[k % rank]))
+        elif choice == 6:
+            x, shape[-1] = net.op("MatMul", x, net.weights(shape[-1], 4)), 4
+    return x
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=7))
+def test_random_chains_of_moving_ops(steps: list[int]) -> None:
+    net, x = image_net(lambda n, x: n.op("Tanh", x), shape=(1, 4, 2, 6))
+    with tempfile.TemporaryDirectory() as folder:
+        check(net.save(Path(folder) / "m.onnx", random_net(net, x, [1, 4, 2, 6], steps)), transposes=None)
 
 
 def test_unsupported_ops_are_listed_at_once(tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
  *
  * Broadcasting: rows by a view with fewer rows (row y of it is y mod rows), pixels and items by a step of 0.
  *
- * add s8s8: clamp(zero_point + rescale(a_sign * (a - a_zero_point) * 2^19
- *                                      + b_sign * rescale((b - b_zero_point) * 2^20, b_scale), scale), min, max)
- *           where rescale(x, s) is x * multiplier * 2^(-31 - shift), rounded half up after the product and half
- *           away from zero after the shift. `a` is the input with the larger quantisation scale: TFLite Micro's
- *           multiplier of that input is exactly 1/2, so that its two roundings are a shift left by 19.
+ * add s8s8: clamp(zero_point + rescale(a_factor * (a - a_zero_point)
+ *                                      + b_factor * rescale(b_gain * (b - b_zero_point), b_scale), scale), min, max)
+ *           where rescale(x, s) is x * multiplier * 2^(-32 - shift), rounded half up after 2^-32 and half away from
+ *           zero after 2^-shift. `a` is the input with the larger quantisation scale.
+ *           This is TFLite Micro's formula: its multiplier of `a` is exactly 1/2, so that both roundings of it are
+ *           a shift from 2^20 to 2^19. Everything is doubled once more (a_factor is 2^20, b_gain 2^21, b_factor 2)
+ *           for the products to end in a whole high word; signs of a_factor and b_factor tell a - b, b - a and a + b.
+ *           Where both scales are equal TFLite's shift is 0 and its multiplier 2^30; b_gain 2^22 and a shift of 1
+ *           give the same value.
  * mul s8s8: clamp(zero_point + requantize((a - a_zero_point) * (b - b_zero_point)), min, max)
  * minmax:   sign * min(sign * a, sign * b); sign is 1 or -1, a NaN wins
  * add f32:  clamp(a + b_sign * b, min, max)
@@ -25,12 +29,12 @@ typedef struct {
 } ert_binary_shape;
 
 typedef struct {
-  int32_t multiplier, shift; /* shift: to the right, 0 to 31 */
+  int32_t multiplier, shift; /* shift: to the right, 1 to 31 */
 } ert_scale;
 
 typedef struct {
   ert_binary_shape shape;
-  int32_t a_zero_point, a_sign, b_zero_point, b_sign;
+  int32_t a_zero_point, a_factor, b_zero_point, b_factor, b_gain;
   ert_scale b_scale, scale;
   int32_t zero_point, min, max;
 } ert_add_s8s8_params;

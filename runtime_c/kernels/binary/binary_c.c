@@ -21,8 +21,9 @@ static int is_sign(int32_t x) { return x == 1 || x == -1; }
 int ert_add_s8s8_check(const ert_step *s) {
   const ert_add_s8s8_params *p = (const void *)s->params;
   return shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) && is_int8(p->zero_point) &&
-         is_sign(p->a_sign) && is_sign(p->b_sign) && is_int8(p->min) && is_int8(p->max) &&
-         ert_within(p->b_scale.shift, 0, 31) && ert_within(p->scale.shift, 0, 31);
+         is_int8(p->min) && is_int8(p->max) && (p->a_factor == 1 << 20 || p->a_factor == -(1 << 20)) &&
+         (p->b_factor == 2 || p->b_factor == -2) && (p->b_gain == 1 << 21 || p->b_gain == 1 << 22) &&
+         ert_within(p->b_scale.shift, 1, 31) && ert_within(p->scale.shift, 1, 31);
 }
 
 int ert_mul_s8s8_check(const ert_step *s) {
@@ -52,33 +53,29 @@ static void walk(const ert_call *c, int32_t y0, int32_t y1, int32_t size, pixel_
   }
 }
 
-/* What a shift with rounding adds: half a unit, and less 1 below zero, so that halves go away from zero. */
-typedef struct {
-  int32_t multiplier, shift, half, below_zero;
-} rounding;
-
-static rounding rounding_of(const ert_scale *s) {
-  return (rounding){s->multiplier, s->shift, (int32_t)(((uint32_t)1 << s->shift) >> 1), -(s->shift > 0)};
+/* x * multiplier / 2^32, rounded half up. */
+static inline int32_t high_product(int32_t x, int32_t multiplier) {
+  return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 31)) >> 32);
 }
 
-/* x * multiplier * 2^-drop * 2^-shift, both roundings in turn. */
-static inline int32_t scaled(int32_t x, const rounding *r, int drop) {
-  const int32_t high = (int32_t)(((int64_t)x * r->multiplier + ((int64_t)1 << (drop - 1))) >> drop);
-  const uint32_t rounded = (uint32_t)high + (uint32_t)r->half + (uint32_t)((high >> 31) & r->below_zero);
-  return (int32_t)rounded >> r->shift;
-}
+/* Half of 2^shift, for a shift of 1 to 31. */
+static int32_t half_unit(int32_t shift) { return (int32_t)((uint32_t)1 << (shift - 1)); }
 
+/* A shift rounds half away from zero by adding half a unit, less 1 below zero. */
 static void add_s8(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
   const ert_add_s8s8_params *p = (const void *)g;
   const int8_t *a = va, *b = vb;
   int8_t *out = vout;
-  const rounding small = rounding_of(&p->b_scale), total = rounding_of(&p->scale);
-  const int32_t factor = p->a_sign * (1 << 19), base = -p->a_zero_point * factor;
-  const int32_t low = p->min - p->zero_point, high = p->max - p->zero_point;
-  for (const int8_t *end = out + g->c; out < end; a += g->a_item, b += g->b_item) {
-    /* x * 2^20 * multiplier / 2^31, without the 20 zero bits. */
-    const int32_t y = scaled(*b - p->b_zero_point, &small, 11);
-    *out++ = (int8_t)(ert_clamp(scaled(*a * factor + base + p->b_sign * y, &total, 31), low, high) + p->zero_point);
+  const int32_t a_item = g->a_item, b_item = g->b_item, b_gain = p->b_gain, b_base = -p->b_zero_point * b_gain;
+  const int32_t a_factor = p->a_factor, b_factor = p->b_factor, a_base = -p->a_zero_point * a_factor;
+  const ert_scale small = p->b_scale, total = p->scale;
+  const int32_t small_half = half_unit(small.shift), half = half_unit(total.shift);
+  const int32_t zero_point = p->zero_point, low = p->min - zero_point, high = p->max - zero_point;
+  for (const int8_t *end = out + g->c; out < end; a += a_item, b += b_item) {
+    const int32_t y = high_product(*b * b_gain + b_base, small.multiplier);
+    const int32_t y_scaled = (y + small_half + (y >> 31)) >> small.shift;
+    const int32_t sum = high_product(*a * a_factor + a_base + y_scaled * b_factor, total.multiplier);
+    *out++ = (int8_t)(ert_clamp((sum + half + (sum >> 31)) >> total.shift, low, high) + zero_point);
   }
 }
 
@@ -86,10 +83,12 @@ static void mul_s8(const ert_binary_shape *g, const void *va, const void *vb, vo
   const ert_mul_s8s8_params *p = (const void *)g;
   const int8_t *a = va, *b = vb;
   int8_t *out = vout;
-  const int32_t low = p->min - p->zero_point, high = p->max - p->zero_point;
-  for (const int8_t *end = out + g->c; out < end; a += g->a_item, b += g->b_item) {
-    const int32_t product = (*a - p->a_zero_point) * (*b - p->b_zero_point);
-    *out++ = (int8_t)(ert_clamp(ert_requantize(product, p->multiplier, p->shift), low, high) + p->zero_point);
+  const int32_t a_item = g->a_item, b_item = g->b_item, a_zero = p->a_zero_point, b_zero = p->b_zero_point;
+  const int32_t multiplier = p->multiplier, shift = p->shift;
+  const int32_t zero_point = p->zero_point, low = p->min - zero_point, high = p->max - zero_point;
+  for (const int8_t *end = out + g->c; out < end; a += a_item, b += b_item) {
+    const int32_t product = (*a - a_zero) * (*b - b_zero);
+    *out++ = (int8_t)(ert_clamp(ert_requantize(product, multiplier, shift), low, high) + zero_point);
   }
 }
 

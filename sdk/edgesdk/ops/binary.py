@@ -79,9 +79,9 @@ def sum_scales(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int,
     twice_max = real(2) * max(a, b)
     ratios = (a / twice_max, b / twice_max, twice_max / (real(1 << LEFT_SHIFT) * y))
     a_scale, b_scale, scale = (fixedpoint.quantize_multiplier(float(r)) for r in ratios)
-    if float(ratios[2]) >= 1 or scale[1] > 0:
+    if scale[0] != 0 and scale[1] > -1:
         raise Unsupported(
-            f"{node.source}: the output scale {y} of {node.op} is below {twice_max / (1 << LEFT_SHIFT)}; "
+            f"{node.source}: the output scale {y:g} of {node.op} is below {2 * twice_max / (1 << LEFT_SHIFT):g}; "
             "expected a scale that fits the sum's range, quantise the output again"
         )
     return a_scale, b_scale, scale
@@ -192,11 +192,12 @@ def _int8_words(node: Node, kernel: Kernel, swapped: bool) -> list[int]:
     if kernel.op == "mul":
         return [a.zero_point, b.zero_point, *product_scale(node), y.zero_point, *_range(node)]
     a_scale, b_scale, (multiplier, shift) = sum_scales(node)
-    large, small = (a, 1), (b, -1 if node.op == "sub" else 1)
-    if swapped:
-        large, small, b_scale = small, large, a_scale
-    signs = [large[0].zero_point, large[1], small[0].zero_point, small[1]]
-    return [*signs, b_scale[0], -b_scale[1], multiplier, -shift, y.zero_point, *_range(node)]
+    first, second = (a, 1, a_scale), (b, -1 if node.op == "sub" else 1, b_scale)
+    (large, large_sign, _), (small, small_sign, small_scale) = (second, first) if swapped else (first, second)
+    # A shift of 0 occurs with equal scales only; one more bit of gain lets the kernel always shift.
+    gain, small_shift = (1 << 22, 1) if small_scale[1] == 0 else (1 << 21, -small_scale[1])
+    terms = [large.zero_point, large_sign << 20, small.zero_point, small_sign * 2, gain]
+    return [*terms, small_scale[0], small_shift, multiplier, max(-shift, 1), y.zero_point, *_range(node)]
 
 
 def _float_words(node: Node, kernel: Kernel) -> list[int]:

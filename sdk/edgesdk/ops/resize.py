@@ -57,7 +57,11 @@ def nearest_positions(node: Node, axis: int) -> np.ndarray:
 
 
 def integer_positions(node: Node, axis: int) -> np.ndarray:
-    """int32 Q10. A position outside the outermost pixels' centres is that pixel's."""
+    """int32 Q10. A position outside the outermost pixels' centres is that pixel's.
+
+    So is one that the rounded step carries past the image, which needs an output some twenty times as
+    large as the input: TFLite Micro reads outside the row there.
+    """
     size, out = _extents(node, axis)
     n, m = (size - 1, out - 1) if node.attrs["align_corners"] and out > 1 else (size, out)
     step = ((n << Q) + m // 2) // m

@@ -12,7 +12,7 @@ def fold_pad(graph: Graph) -> Graph:
     """Convolutions pad with real zero, which for int8 is the zero point: the same as the pad."""
     consumers = graph.consumers()
     kept: list[Node] = []
-    for node in graph.nodes:
+    for node in reversed(graph.nodes):  # of two pads in a row, the second first
         readers = consumers.get(node.output, []) if node.op == "pad" else []
         if readers and node.output not in graph.outputs and foldable(node, readers):
             for reader in readers:
@@ -22,7 +22,7 @@ def fold_pad(graph: Graph) -> Graph:
             consumers[node.input(0)] = rest + readers
         else:
             kept.append(node)
-    graph.nodes = kept
+    graph.nodes = kept[::-1]
     return graph
 
 
@@ -32,7 +32,8 @@ def foldable(pad: Node, readers: list[Node]) -> bool:
     return (
         pad.attrs["value"] == 0.0
         and len(pads) == 4
-        and not any(pads[0]) and not any(pads[3])
+        and not any(pads[0])
+        and not any(pads[3])
         and (x.quant is None or x.quant.same_as(y.quant))
         and all(n.op in CONVOLUTIONS and n.input(0) is y and n.inputs.count(y) == 1 for n in readers)
     )

@@ -153,8 +153,20 @@ def _fill(link: Link, deadline: float) -> None:
     link.port.timeout = min(left, 1.0)
     try:
         link.received += link.port.read(max(1, link.port.in_waiting))
-    except OSError as error:  # pyserial's SerialException is one
-        raise DeviceError(f"{link.name}: the link broke ({error}); check that the board is there") from error
+    except OSError as error:
+        raise _broken(link, error) from error
+
+
+def send(link: Link, data: bytes) -> None:
+    try:
+        link.port.write(data)
+    except OSError as error:
+        raise _broken(link, error) from error
+
+
+def _broken(link: Link, error: OSError) -> DeviceError:
+    """pyserial's SerialException is an OSError."""
+    return DeviceError(f"{link.name}: the link broke ({error}); check that the board is there and starts")
 
 
 def _raise_fault(link: Link, frame: Frame) -> None:
@@ -176,7 +188,7 @@ def exchange(link: Link, kind: int, payload: bytes = b"", timeout_s: float = QUI
 def _exchange_once(link: Link, kind: int, payload: bytes, timeout_s: float) -> tuple[bytes, list[Frame]]:
     link.sequence = link.sequence % 255 + 1
     deadline = time.monotonic() + timeout_s
-    link.port.write(encode(Frame(kind, link.sequence, payload)))
+    send(link, encode(Frame(kind, link.sequence, payload)))
     events: list[Frame] = []
     while True:
         frame = receive(link, deadline)
@@ -278,7 +290,13 @@ class Marks:
 
 
 def marks(link: Link) -> Marks:
-    return Marks(*struct.unpack("<4I", exchange(link, MARKS)[0]))
+    """Raises where the stack was too small: nothing that ran on it can be believed."""
+    found = Marks(*struct.unpack("<4I", exchange(link, MARKS)[0]))
+    if found.stack_used >= found.stack_bytes:
+        raise DeviceError(
+            f"{link.name}: the stack of {found.stack_bytes} bytes was used up; build the firmware with a larger stack"
+        )
+    return found
 
 
 def wait_boot(link: Link, timeout_s: float = QUICK_S) -> None:
@@ -371,6 +389,7 @@ def begin(
 ) -> AgentSession:
     """Loads the linked-in model. Raises LoadError with the runtime's code where it is refused."""
     loaded = load(link)
+    marks(link)
     if loaded.code:
         raise LoadError(loaded.code)
     return AgentSession(link, program, hello(link), loaded, clock, cost, code_bytes, context)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The range of every value of a float graph over a calibration set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgesdk import ops
+from edgesdk.errors import UsageError
+from edgesdk.ir import Graph, Value
+
+Ranges = dict[Value, tuple[float, float]]
+Execute = Callable[[Graph, list[np.ndarray]], dict[Value, np.ndarray]]
+Samples = Mapping[str, Any] | Sequence[Any]
+
+
+def calibrate(graph: Graph, samples: Samples, execute: Execute = ops.evaluate) -> Ranges:
+    """(min, max) of each float activation, taken over all samples.
+
+    `samples` has one array per graph input, by name or in order; its first axis counts samples
+    and the rest is the input's shape, with or without a batch axis of 1.
+    """
+    columns = sample_arrays(graph, samples)
+    ranges: Ranges = {}
+    for i in range(len(columns[0])):
+        arrays = execute(graph, [c[i] for c in columns])
+        for value, array in arrays.items():
+            if value.dtype == "float32" and value.data is None:
+                ranges[value] = widened(value, array, i, ranges.get(value))
+    return ranges
+
+
+def widened(value: Value, array: np.ndarray, sample: int, known: tuple[float, float] | None) -> tuple[float, float]:
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UsageError(
+            f"calibration sample {sample}: value {value.name!r} becomes {low} ... {high}; "
+            f"expected finite numbers, check the scaling of the samples"
+        )
+    return (low, high) if known is None else (min(low, known[0]), max(high, known[1]))
+
+
+def sample_arrays(graph: Graph, samples: Samples) -> list[np.ndarray]:
+    """One array [samples, *input shape] of float32 per graph input."""
+    if not graph.inputs:
+        raise UsageError(f"graph {graph.name!r} has no inputs to calibrate; expected at least one")
+    columns = [sample_array(v, given) for v, given in zip(graph.inputs, in_order(graph, samples), strict=True)]
+    counts = sorted({len(c) for c in columns})
+    if len(counts) != 1:
+        raise UsageError(f"calibration arrays hold {counts} samples; expected the same number for every input")
+    return columns
+
+
+def in_order(graph: Graph, samples: Samples) -> list[Any]:
+    """The given arrays in the order of the graph's inputs: by name where all names are there."""
+    names = [v.name for v in graph.inputs]
+    if isinstance(samples, Mapping) and all(name in samples for name in names):
+        return [samples[name] for name in names]
+    given = list(samples.values() if isinstance(samples, Mapping) else samples)
+    if len(given) != len(names):
+        raise UsageError(f"{len(given)} calibration arrays; expected {len(names)}, one for each of {', '.join(names)}")
+    return given
+
+
+def sample_array(value: Value, given: Any) -> np.ndarray:
+    where = f"calibration array for input {value.name!r}"
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise UsageError(f"{where} has samples of different shapes; expected {value.shape} for each") from error
+    if value.dtype != "float32":
+        raise UsageError(f"input {value.name!r} is {value.dtype}; expected a float32 graph, it is quantised already")
+    if array.dtype.kind not in "fiu":
+        raise UsageError(f"{where} is {array.dtype}; expected float32")
+    if array.ndim == 0 or len(array) == 0:
+        raise UsageError(f"{where} is empty; expected samples along its first axis")
+    shapes = [value.shape, value.shape[1:]] if value.shape[:1] == (1,) else [value.shape]
+    if array.shape[1:] not in shapes:
+        wanted = " or ".join(str(["samples", *s]) for s in reversed(shapes))
+        raise UsageError(f"{where} has shape {list(array.shape)}; expected {wanted}")
+    array = array.astype(np.float32).reshape(-1, *value.shape)
+    if not np.isfinite(array).all():
+        raise UsageError(f"{where} holds NaN or infinity; expected finite numbers, clean the samples")
+    return array

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+import harness
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nodes import activations, inferred, quant, random_array, seeds, value
+
+from edgesdk import kernels, ops
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ops import binary
+from edgesdk.passes.lower_broadcast import lower_broadcast
+
+OPS = ["add", "sub", "mul", "minimum", "maximum"]
+
+
+@st.composite
+def broadcast_shapes(draw, max_rank: int = 4) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two shapes that broadcast to each other, equal ones often."""
+    full = draw(st.lists(st.integers(1, 5), min_size=0, max_size=max_rank))
+
+    def operand() -> tuple[int, ...]:
+        if draw(st.booleans()):
+            return tuple(full)
+        kept = full[draw(st.integers(0, len(full))) :]
+        return tuple(d if draw(st.booleans()) else 1 for d in kept)
+
+    return operand(), operand()
+
+
+@st.composite
+def binaries(draw, op: str, dtype: str, max_rank: int = 4) -> tuple[Node, list]:
+    rng = np.random.default_rng(draw(seeds))
+    shapes = draw(broadcast_shapes(max_rank))
+    quants = [quant(draw) if dtype == "int8" else None for _ in range(3)]
+    if draw(st.booleans()) and quants[0] is not None:
+        quants[1] = Quant.per_tensor(float(quants[0].scale[0]), draw(st.integers(-128, 127)))
+    attrs = {"activation": draw(activations)}
+    if op in ("minimum", "maximum"):
+        quants, attrs = [quants[0]] * 3, {}
+    arrays = [random_array(rng, s, dtype) for s in shapes]
+    constant = draw(st.sampled_from([None, 0, 1]))
+    inputs = [
+        value("ab"[i], s, dtype, q, a if i == constant else None)
+        for i, (s, q, a) in enumerate(zip(shapes, quants, arrays, strict=False))
+    ]
+    return inferred(op, inputs, quants[2], **attrs), arrays
+
+
+def lower_and_check(node: Node, arrays: list) -> None:
+    """After broadcasts that the kernels lack are written out, each step equals its reference and so does the last."""
+    expected = ops.module(node.op).reference(node, arrays)[0]
+    known: dict[Value, np.ndarray] = dict(zip(node.inputs, arrays, strict=True))
+    for n in lower_broadcast(Graph("g", [], node.outputs, [node])).nodes:
+        inputs = [known[v] for v in n.inputs]
+        harness.check(n, inputs)
+        known[n.output] = ops.module(n.op).reference(n, inputs)[0]
+    assert np.array_equal(known[node.output], expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("op", OPS)
+@given(data=st.data())
+def test_binary_equals_reference(op: str, dtype: str, data) -> None:
+    node, arrays = data.draw(binaries(op, dtype))
+    lower_and_check(node, arrays)
+
+
+@pytest.mark.parametrize("op", OPS)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_six_axes(op: str, data) -> None:
+    lower_and_check(*data.draw(binaries(op, "int8", 6)))
+
+
+def float_node(op: str, a: tuple[int, ...], b: tuple[int, ...]) -> Node:
+    return inferred(op, [value("a", a, "float32"), value("b", b, "float32")], activation="none")
+
+
+def test_common_shapes_need_no_copy() -> None:
+    image = (1, 6, 5, 8)
+    for other in [image, (8,), (1, 1, 1, 8), (1, 6, 5, 1), (1, 6, 1, 8), (1, 1, 5, 8), (1, 1, 1, 1), (), (3, 6, 5, 8)]:
+        assert binary.layout(float_node("add", image, other)) is not None, other
+        assert binary.layout(float_node("sub", other, image)) is not None, other
+
+
+def test_equal_images_are_one_run_per_row() -> None:
+    found = binary.layout(float_node("add", (2, 6, 5, 8), (2, 6, 5, 8)))
+    assert found is not None
+    assert (found.rows, found.w, found.c) == (12, 1, 40)
+
+
+def test_value_with_itself() -> None:
+    x = value("x", (2, 7), "int8", Quant.per_tensor(0.1, 3))
+    a = random_array(np.random.default_rng(0), (2, 7), "int8")
+    for op in ("add", "sub", "mul"):
+        harness.check(inferred(op, [x, x], Quant.per_tensor(0.15, -4), activation="none"), [a, a])
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_nan_and_infinity(op: str) -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 1.0, -0.0], np.float32)
+    a, b = np.repeat(x, 5), np.tile(x, 5)
+    node = float_node(op, (25,), (25,))
+    with np.errstate(invalid="ignore"):
+        harness.check(node, [a, b])
+
+
+def test_in_place_only_where_nothing_is_broadcast() -> None:
+    assert ops.in_place(float_node("add", (2, 3), (2, 3))) == (0, 1)
+    assert ops.in_place(float_node("add", (2, 3), (3,))) == (0,)
+    assert ops.in_place(float_node("mul", (2, 1), (1, 3))) == ()
+    constant = inferred("add", [value("a", (3,), "float32", None, np.ones(3, np.float32)), value("b", (3,), "float32")])
+    assert ops.in_place(constant) == (1,)
+
+
+def test_refusals() -> None:
+    a, b = (value(n, (4,), "int8", Quant.per_tensor(s, 0)) for n, s in (("a", 0.1), ("b", 0.2)))
+    with pytest.raises(Unsupported, match="one scale and zero point"):
+        inferred("minimum", [a, b], Quant.per_tensor(0.1, 0))
+    tiny = inferred("add", [a, b], Quant.per_tensor(1e-7, 0), activation="none")
+    with pytest.raises(Unsupported, match="quantise the output again"):
+        binary.encode(tiny, kernels.choose("add", "s8s8", ["c"]))
+
+
+@pytest.mark.parametrize("op", OPS)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_bytes_of_tflite_micro(op: str, data) -> None:
+    pytest.importorskip("tflite_micro")
+    tm = pytest.importorskip("tflite_models")
+    node, arrays = data.draw(binaries(op, "int8").filter(lambda case: case[0].output.shape != ()))
+    values = dict.fromkeys([*node.inputs, node.output])
+    tensors = [
+        tm.Tensor(v.name, v.shape, scale=v.scale, zero_point=v.zero_point, data=v.data) for v in values if v is not None
+    ]
+    fused = {"none": tm.NONE, "relu": tm.RELU, "relu6": tm.RELU6, "relu_n1_to_1": tm.RELU_N1_TO_1}
+    options = {"fusedActivationFunction": fused[node.attrs["activation"]]} if "activation" in node.attrs else {}
+    names = [v.name for v in node.inputs]
+    given_names = [v.name for v in node.inputs if v.data is None]
+    model = tm.build(tensors, [tm.Op(op.upper(), names, ["y"], options)], inputs=given_names)
+    given_arrays = [a for v, a in zip(node.inputs, arrays, strict=True) if v.data is None]
+    assert np.array_equal(tm.run_micro(model, given_arrays)[0], ops.module(op).reference(node, arrays)[0])

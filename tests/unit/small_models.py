@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A few fixed little networks that together use every op: seeds of the fuzzer and golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from graphs import Builder
+
+from edgesdk import memory, passes, program, schedule
+from edgesdk.ir import Graph, Quant, Value
+
+WINDOW = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 1, 1), "activation": "none"}
+
+
+def classifier(b: Builder, x: Value) -> Value:
+    y = b.conv(x, 6, 3, 2)
+    y = b.depthwise(y, 3, 1)
+    return b.classifier(y, 4)
+
+
+def residual(b: Builder, x: Value) -> Value:
+    y = b.conv(x, x.shape[3], 1, 1)
+    y = b.add_node("add", [x, y], b.quant(), activation="relu")
+    return b.add_node("mul", [y, x], b.quant(), activation="none")
+
+
+def pools(b: Builder, x: Value) -> Value:
+    most = b.add_node("max_pool2d", [x], x.quant, **WINDOW)
+    mean = b.add_node("avg_pool2d", [x], x.quant, count_padding=False, **WINDOW)
+    both = b.add_node("concat", [most, mean], x.quant, axis=3)
+    return b.add_node("reduce_max", [both], both.quant, axes=(1, 2), keep_dims=False)
+
+
+def unaries(b: Builder, x: Value) -> Value:
+    for op in ("hard_swish", "leaky_relu", "relu6"):
+        x = b.add_node(op, [x], b.quant(), **({"alpha": 0.1} if op == "leaky_relu" else {}))
+    y = b.add_node("tanh", [x], Quant.per_tensor(1 / 128, 0) if b.dtype == "int8" else None)
+    return b.add_node("logistic", [y], Quant.per_tensor(1 / 256, -128) if b.dtype == "int8" else None)
+
+
+def shuffles(b: Builder, x: Value) -> Value:
+    y = b.add_node("pad", [x], x.quant, pads=((0, 0), (1, 0), (0, 1), (0, 0)), value=0.0)
+    y = b.add_node("transpose", [y], x.quant, perm=(0, 2, 1, 3))
+    y = b.add_node("slice", [y], x.quant, begin=(0, 1, 0, 0), size=(1, 4, 6, x.shape[3]), stride=(1, 1, 1, 1))
+    return b.add_node("reshape", [y], x.quant, shape=(1, 24 * x.shape[3]))
+
+
+def resizes(b: Builder, x: Value) -> Value:
+    y = b.add_node("resize_bilinear", [x], x.quant, size=(9, 7), align_corners=False, half_pixel_centers=True)
+    return b.add_node("resize_nearest", [y], x.quant, size=(4, 4), align_corners=False, half_pixel_centers=False)
+
+
+def extremes(b: Builder, x: Value) -> Value:
+    return b.add_node("maximum", [b.add_node("minimum", [x, x], x.quant), x], x.quant)
+
+
+NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
+    classifier,
+    residual,
+    pools,
+    unaries,
+    shuffles,
+    resizes,
+    extremes,
+)
+
+
+def graphs() -> dict[str, Graph]:
+    """Name -> network, each in int8 and in float32."""
+    found = {}
+    for i, network in enumerate(NETWORKS):
+        for dtype in ("int8", "float32"):
+            b = Builder(i, dtype)
+            x = b.input((1, 6, 5, 3))
+            name = f"{network.__name__}_{dtype}"
+            found[name] = Graph(name, [x], [network(b, x)], b.nodes)
+    found["edges"] = edges()
+    return found
+
+
+def edges() -> Graph:
+    """float32 in and out, int8 inside."""
+    b = Builder(9, "int8")
+    x = Value("x", (1, 6, 5, 3), "float32")
+    y = b.add_node("quantize", [x], b.quant())
+    y = b.add_node("dequantize", [b.conv(y, 4, 3, 1)], None)
+    return Graph("edges", [x], [y], b.nodes)
+
+
+def compiled(graph: Graph, metadata: dict[str, Any] | None = None) -> bytes:
+    """The .edge file of a graph, portable kernels only."""
+    steps = schedule.schedule(passes.lower(passes.simplify(graph)), ("c",))
+    return program.write(program.assemble(steps, memory.plan(steps), metadata))
+
+
+def inputs(graph: Graph) -> list[np.ndarray]:
+    """The same inputs on every machine: small numbers that float32 holds exactly."""
+    return [(np.arange(v.elements) * 37 % 251 - 125).reshape(v.shape).astype(v.dtype) for v in graph.inputs]
