@@ -8,6 +8,7 @@ What is unknown is absent, never guessed.
 from __future__ import annotations
 
 import platform
+import sys
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,17 +18,17 @@ import msgspec
 
 from edgesdk.errors import UsageError
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib  # type: ignore[import-not-found,no-redef]
+else:
+    import tomli as tomllib
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A TOML table whose keys are checked."""
 
 
-class Core(Record):
+class Core(Record, frozen=True):
     """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware;
     `optimize` is the compiler's level for kernels."""
 
@@ -38,7 +39,7 @@ class Core(Record):
     zig: tuple[str, ...] = ()
 
 
-class Memory(Record):
+class Memory(Record, frozen=True):
     """`base` is absent where nothing is linked for the board (Linux, profiles for estimates)."""
 
     name: str
@@ -48,7 +49,7 @@ class Memory(Record):
     wait_states: int | None = None
 
 
-class Device(Record):
+class Device(Record, frozen=True):
     """A UART or a timer: `kind` names its driver in the firmware (uart_<kind>.c, timer_<kind>.c)."""
 
     kind: str
@@ -56,12 +57,12 @@ class Device(Record):
     hz: int
 
 
-class Emulator(Record):
+class Emulator(Record, frozen=True):
     program: str
     machine: str
 
 
-class Flasher(Record):
+class Flasher(Record, frozen=True):
     """The program that writes the board's flash, its name for the target, and the device pack it may need."""
 
     program: str
@@ -69,14 +70,14 @@ class Flasher(Record):
     pack: str | None = None
 
 
-class Power(Record):
+class Power(Record, frozen=True):
     """Power of the running board in watts, with where the figure comes from."""
 
     active_watts: float
     source: str
 
 
-class Board(Record):
+class Board(Record, frozen=True):
     """A board.toml, its core resolved."""
 
     id: str

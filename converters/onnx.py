@@ -34,6 +34,14 @@ def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
         import onnx
     except ImportError as error:
         raise UsageError(f"{path}: reading ONNX needs the onnx package; run pip install edgesdk[onnx]") from error
+    try:
+        graph: Graph = guarded(path, "the file", partial(import_model, onnx, path, input_shapes))
+        return graph
+    except EdgeError as error:  # names from the file may hold anything
+        raise type(error)("".join(c if c.isprintable() else "?" for c in str(error))) from error
+
+
+def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
     model = guarded(path, "the file", lambda: parse(onnx, path))
     opset = opset_of(path, model)
     refuse_unknown(path, model)

@@ -120,22 +120,27 @@ def convert_operators(scope: Scope) -> None:
     for index in range(len(scope.file.operators)):
         op = operator(scope, index)
         try:
-            convert(op)
-        except Unsupported as reason:
-            problems.append(f"{op.source} ({reason})" if op.name in OPS else op.source)
-            assume_outputs(op)
-        except UsageError:
-            if problems:
-                break  # may be a consequence of what was skipped
-            raise
+            reason = convert(op)
+            if reason:
+                problems.append(f"{op.source} ({reason})" if op.name in OPS else op.source)
+                assume_outputs(op)
+        except EdgeError:
+            if not problems:
+                raise
+            break  # may be a consequence of what was skipped
     if problems:
         raise Unsupported(unsupported(problems))
 
 
-def convert(op: Operator) -> None:
+def convert(op: Operator) -> str:
+    """Adds the operator to the graph; the reason where that is unsupported."""
     if op.name not in OPS:
-        raise Unsupported(op.name)
-    OPS[op.name](op)
+        return op.name
+    try:
+        OPS[op.name](op)
+    except Unsupported as reason:
+        return str(reason)
+    return ""
 
 
 def assume_outputs(op: Operator) -> None:

@@ -190,9 +190,9 @@ def inspect_(model: Path) -> dict[str, Any]:
 
     Example: edgesdk inspect model.edge
     """
-    from edgesdk.inspect import inspect
+    from edgesdk.describe import describe
 
-    return inspect(model)
+    return describe(model)
 
 
 @contextmanager

@@ -73,7 +73,9 @@ def used_rows(model: program.Program) -> str:
     numbers = sorted({step.kernel for step in model.steps})
     missing = [f"{n:#06x}" for n in numbers if n not in rows]
     if missing:
-        raise UsageError(f"the model calls kernels {', '.join(missing)}, which this edgesdk has not got; convert it again")
+        raise UsageError(
+            f"the model calls kernels {', '.join(missing)}, which this edgesdk has not got; convert it again"
+        )
     return "".join(rows[n] + "\n" for n in numbers)
 
 
@@ -107,7 +109,8 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
 
 
 def agent_units(board: Board, arena_bytes: int) -> Iterator[Unit]:
-    assert board.console and board.timer
+    assert board.console
+    assert board.timer
     root = agent_folder()
     headers = toolchain.digest_files([*root.glob("*.h"), *runtime_folder().glob("include/*.h")])
     flags = (
@@ -204,7 +207,9 @@ def refuse(board: Board, image: Image) -> DoesNotFit:
         for m, need in usage(image).items()
         if need > m.bytes
     ]
-    return DoesNotFit(f"board {board.id}: the firmware needs {' and '.join(short)}; use a smaller model or a larger board")
+    return DoesNotFit(
+        f"board {board.id}: the firmware needs {' and '.join(short)}; use a smaller model or a larger board"
+    )
 
 
 def build(

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+PIPE_WIDTH = 160
 
 
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for i, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(r[i], int | float) for r in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        wide = name in ("source", "fix", "found")
+        table.add_column(name, justify="right" if numeric else "left", overflow="ellipsis", no_wrap=not wide or name == "source")
     for row in rows:
         table.add_row(*(_cell(c) for c in row))
     return table
@@ -27,13 +31,22 @@ def _cell(x: Any) -> str:
     return f"{x:,}" if isinstance(x, int) else "-" if x is None else str(x)
 
 
+def _short(source: str) -> str:
+    """The first of the names that a converter merged into one."""
+    return source.split(";")[0]
+
+
 def _pairs(title: str, content: dict[str, Any]) -> Table:
-    return _table(title, ["", ""], [[k, _cell(v)] for k, v in content.items()])
+    table = _table(title, ["", ""], [[k, _cell(v)] for k, v in content.items()])
+    table.show_header = False
+    table.title_style = "bold"
+    return table
 
 
 def show(verb: str, result: dict[str, Any], console: Console | None = None) -> None:
     """Prints the result of one verb."""
-    console = console or Console()
+    # Piped output has no width of its own: wide enough for a step table.
+    console = console or Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     for table in _TABLES[verb](result):
         console.print(table)
         console.print()
@@ -48,7 +61,7 @@ def _convert(r: dict[str, Any]) -> list[Table]:
 def _inspect(r: dict[str, Any]) -> list[Table]:
     ports = [[k, t["name"], t["dtype"], str(t["shape"])] for k in ("inputs", "outputs") for t in r[k]]
     steps = [
-        [i, s["op"], s["kernel"] or "-", str(s["shapes"][0]), s["weights_bytes"], s["macs"], s["source"]]
+        [i, s["op"], s["kernel"] or "-", str(s["shapes"][0]), s["weights_bytes"], s["macs"], _short(s["source"])]
         for i, s in enumerate(r["steps"])
     ]
     return [
@@ -67,7 +80,7 @@ def _validate(r: dict[str, Any]) -> list[Table]:
     tables = [_table(f"{r['samples']} samples", list(keys), [[o[k] for k in keys] for o in r["outputs"]])]
     extra = {k: r[k] for k in ("top1", "top1_reference") if k in r}
     if r.get("worst_step"):
-        extra["worst step"] = f"{r['worst_step']['step']} {r['worst_step']['source']}: {r['worst_step']['rel_l2']:.3g}"
+        extra["worst step"] = f"{r['worst_step']['step']} {_short(r['worst_step']['source'])}: {r['worst_step']['rel_l2']:.3g}"
     return [*tables, _pairs("accuracy", extra)] if extra else tables
 
 
@@ -77,7 +90,7 @@ def _profile(r: dict[str, Any]) -> list[Table]:
     sizes = {k: r[k] for k in ("arena_bytes", "stack_bytes", "code_bytes", "model_bytes")}
     total = sum(s["cost"] for s in r["steps"]) or 1.0
     rows = [
-        [s["name"], s["kernel"], s["cost"], f"{100 * s['cost'] / total:.1f} %", _bar(s["cost"] / total), s["macs"], s["source"]]
+        [s["name"], s["kernel"], s["cost"], f"{100 * s['cost'] / total:.1f} %", _bar(s["cost"] / total), s["macs"], _short(s["source"])]
         for s in r["steps"]
     ]
     return [

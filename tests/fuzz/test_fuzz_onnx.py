@@ -100,6 +100,15 @@ def test_changed_bytes(changes: list[tuple[int, int]]) -> None:
     load_or_refuse(bytes(data))
 
 
+@pytest.mark.parametrize("changes", [[(26, 7)], [(104, 0), (173, 128)], [(373, 37)]])
+def test_names_that_are_not_text(changes: list[tuple[int, int]]) -> None:
+    """Control characters and broken UTF-8 in op types and names."""
+    data = bytearray(SEED)
+    for at, byte in changes:
+        data[at] = byte
+    assert not load_or_refuse(bytes(data))
+
+
 @SETTINGS
 @given(st.binary(max_size=300))
 def test_random_bytes(data: bytes) -> None:

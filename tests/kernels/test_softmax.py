@@ -16,9 +16,7 @@ PROBABILITY = Quant.per_tensor(1 / 256, -128)
 def softmax(shape: tuple[int, ...], scale: float | None, zero_point: int = 0, beta: float = 1.0) -> Node:
     if scale is None:
         return inferred("softmax", [value("x", shape, "float32")], None, beta=beta)
-    return inferred(
-        "softmax", [value("x", shape, "int8", Quant.per_tensor(scale, zero_point))], PROBABILITY, beta=beta
-    )
+    return inferred("softmax", [value("x", shape, "int8", Quant.per_tensor(scale, zero_point))], PROBABILITY, beta=beta)
 
 
 @st.composite

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_emulated_boards_are_complete(name: str) -> None:
 def test_memories_do_not_overlap() -> None:
     for board in map(boards.load, boards.names()):
         placed = sorted((m.base, m.base + m.bytes) for m in board.memories if m.base is not None)
-        assert all(end <= begin for (_, end), (begin, _) in zip(placed, placed[1:], strict=False)), board.id
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(placed)), board.id
 
 
 def test_totals() -> None:
@@ -77,7 +78,7 @@ def test_a_bad_board_is_refused_in_one_sentence(tmp_path: Path, text: str, said:
 
 
 def test_a_board_that_is_not_there() -> None:
-    with pytest.raises(UsageError, match="'mps9' is not known.*microbit"):
+    with pytest.raises(UsageError, match=r"'mps9' is not known.*microbit"):
         boards.load("mps9")
 
 

@@ -8,7 +8,7 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from edgesdk.runners.link import Frame, Link
 FIRMWARE = Path(__file__).resolve().parents[2] / "apps" / "firmware"
 RAW_BYTES = 268
 
-payloads = st.binary(max_size=264) | st.integers(0, 264).map(lambda n: bytes(n)) | st.integers(0, 264).map(lambda n: b"x" * n)
+lengths = st.integers(0, 264)
+payloads = st.binary(max_size=264) | lengths.map(bytes) | lengths.map(lambda n: b"x" * n)
 frames = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), payloads)
 
 
@@ -72,14 +73,14 @@ def test_any_bytes_decode_or_not(data: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def firmware_link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
+def firmware_link(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler")
     library = tmp_path_factory.mktemp("link") / "link.so"
     flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-shared", "-fPIC"]
     subprocess.run([compiler, *flags, str(FIRMWARE / "link.c"), "-o", str(library)], check=True)
-    yield ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(library))
 
 
 def c_encode(lib: ctypes.CDLL, raw: bytes) -> bytes:
@@ -172,7 +173,8 @@ def test_refusals_faults_and_silence_are_device_errors() -> None:
     refusing = Link(FakePort(lambda f: [error(-105, f, f.sequence)]), "fake")
     with pytest.raises(link.AgentError, match="refuses write: an argument is out of range"):
         link.exchange(refusing, link.WRITE)
-    crashing = Link(FakePort(lambda f: [link.encode(Frame(link.FAULT, 0, struct.pack("<iII", -108, 1, 0x1234)))]), "fake")
+    fault = link.encode(Frame(link.FAULT, 0, struct.pack("<iII", -108, 1, 0x1234)))
+    crashing = Link(FakePort(lambda f: [fault]), "fake")
     with pytest.raises(DeviceError, match="fault at 0x1234"):
         link.exchange(crashing, link.RUN)
     with pytest.raises(DeviceError, match="did not answer in time"):

@@ -17,7 +17,7 @@ static int copy_ok(const ert_step *s, int32_t size) {
     if (!axis_ok(a, size)) return 0;
     if (copied(a) > 0) end += ert_product(copied(a) - 1, a->stride);
   }
-  const int64_t last_row = (int64_t)p->row_start + ert_product(copied(p->axis), p->row_step);
+  const int64_t last_row = p->row_start + (int64_t)copied(p->axis) * p->row_step;
   const int32_t items = ert_product(ert_product(p->axis[2].extent, p->axis[3].extent), p->axis[4].extent);
   return end <= INT32_MAX && last_row <= INT32_MAX && ert_view_ok(s->in, (int32_t)(end / size), size) &&
          ert_view_ok(s->out, items, size);

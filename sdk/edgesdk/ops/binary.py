@@ -50,7 +50,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
         return [np.minimum(a, b) if node.op == "minimum" else np.maximum(a, b)]
     if a.dtype == np.float32:
         return [np.clip(_FLOAT[node.op](a, b), *fixedpoint.float_range(node.attrs["activation"])).astype(np.float32)]
-    wide_a, wide_b = (v.astype(np.int64) - x.zero_point for v, x in zip((a, b), (node.input(0), node.input(1))))
+    wide_a, wide_b = (v.astype(np.int64) - node.input(i).zero_point for i, v in enumerate((a, b)))
     scaled = _scaled_product(node, wide_a, wide_b) if node.op == "mul" else _scaled_sum(node, wide_a, wide_b)
     return [np.clip(scaled + node.output.zero_point, *_range(node)).astype(np.int8)]
 
@@ -197,6 +197,7 @@ def _int8_words(node: Node, kernel: Kernel, swapped: bool) -> list[int]:
     # A shift of 0 occurs with equal scales only; one more bit of gain lets the kernel always shift.
     gain, small_shift = (1 << 22, 1) if small_scale[1] == 0 else (1 << 21, -small_scale[1])
     terms = [large.zero_point, large_sign << 20, small.zero_point, small_sign * 2, gain]
+    # A multiplier of 0 has a shift of 0, too; any shift of 0 is 0.
     return [*terms, small_scale[0], small_shift, multiplier, max(-shift, 1), y.zero_point, *_range(node)]
 
 

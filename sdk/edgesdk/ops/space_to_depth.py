@@ -19,7 +19,8 @@ ORDER = (0, 1, 3, 2, 4, 5)  # of the block axes, the same both ways
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x, b = node.input(0), node.attrs["block"]
     to_depth = node.op == "space_to_depth"
-    if len(x.shape) != 4 or b < 1 or any(d % n for d, n in zip(x.shape[1:], (b, b, 1) if to_depth else (1, 1, b * b))):
+    divisors = (1, b, b, 1) if to_depth else (1, 1, 1, b * b)
+    if len(x.shape) != 4 or b < 1 or any(d % n for d, n in zip(x.shape, divisors, strict=True)):
         raise ValueError(f"expected x [N,H,W,C] that divides into blocks of {b}, found {x.shape}")
     n, h, w, c = x.shape
     return [((n, h // b, w // b, c * b * b) if to_depth else (n, h * b, w * b, c // (b * b)), x.dtype)]

@@ -22,7 +22,9 @@ def _round_away(x: float) -> int:
 def quantize(real: float, v: Value) -> int:
     """The int8 of a real number; TFLite divides in float32."""
     ratio = float(np.float32(real) / np.float32(v.scale))
-    return max(-128, min(127, v.zero_point + _round_away(ratio))) if math.isfinite(ratio) else (127 if ratio > 0 else -128)
+    if not math.isfinite(ratio):
+        return 127 if ratio > 0 else -128
+    return max(-128, min(127, v.zero_point + _round_away(ratio)))
 
 
 def clip(x: np.ndarray, source: Value, output: Value, low: float, high: float) -> np.ndarray:
@@ -60,6 +62,11 @@ def _doubling_high_mul16(a: np.ndarray, b: int) -> np.ndarray:
     return np.minimum((a * b + (1 << 14)) >> 15, 2**15 - 1)
 
 
+def _rounding_shift16(x: np.ndarray, shift: int) -> np.ndarray:
+    """TFLite's mask for the rounding is 16 bits wide: past a shift of 15 nothing but the sign is left."""
+    return fixedpoint.rounding_shift_right(x, shift) if shift < 16 else np.where(x < 0, -1, 1)
+
+
 def hard_swish(x: np.ndarray, source: Value, output: Value) -> np.ndarray:
     """In 16 bits: the input with 7 more bits times a relu-like factor in [0, 1], then the output scale."""
     hires_scale = np.float32(source.scale) * np.float32(1 / 128)
@@ -74,7 +81,7 @@ def hard_swish(x: np.ndarray, source: Value, output: Value) -> np.ndarray:
     product = factor * _doubling_high_mul16(hires, out_multiplier)
     # Rounds towards zero, which cancels the bias of the roundings before it.
     truncated = np.sign(product) * (np.abs(product) >> 15)
-    y = fixedpoint.rounding_shift_right(truncated, -out_shift) + output.zero_point
+    y = _rounding_shift16(truncated, -out_shift) + output.zero_point
     return np.clip(y, -128, 127).astype(np.int8)
 
 
@@ -84,7 +91,7 @@ def _hard_swish_factor(hires: np.ndarray, real: float) -> np.ndarray:
     # The last bit of a left shift comes after the product, so that only it can saturate.
     value = _saturate16(hires << min(shift - 1, 32)) if shift > 0 else hires
     value = _doubling_high_mul16(value, multiplier)
-    value = _saturate16(value << 1) if shift > 0 else fixedpoint.rounding_shift_right(value, -shift)
+    value = _saturate16(value << 1) if shift > 0 else _rounding_shift16(value, -shift)
     return (value + (1 << 15)) >> 1
 
 

@@ -18,7 +18,7 @@ def _group(node: Node) -> list[Node]:
     """Joins the inputs by fours, so that no byte is copied more often than the tree is deep."""
     groups = [node.inputs[i : i + MAX_INPUTS] for i in range(0, len(node.inputs), MAX_INPUTS)]
     joined = [_join(node, g, i) for i, g in enumerate(groups) if len(g) > 1]
-    node.inputs = [n.output for n in joined] + [v for g in groups if len(g) == 1 for v in g]
+    node.inputs = [*(n.output for n in joined), *(v for g in groups if len(g) == 1 for v in g)]
     return joined
 
 

@@ -171,7 +171,9 @@ def _broken(link: Link, error: OSError) -> DeviceError:
 
 def _raise_fault(link: Link, frame: Frame) -> None:
     _, cfsr, pc = struct.unpack("<iII", frame.payload)
-    raise DeviceError(f"{link.name}: the processor took a fault at {pc:#x} (CFSR {cfsr:#x}); report this with the model")
+    raise DeviceError(
+        f"{link.name}: the processor took a fault at {pc:#x} (CFSR {cfsr:#x}); report this with the model"
+    )
 
 
 def exchange(link: Link, kind: int, payload: bytes = b"", timeout_s: float = QUICK_S) -> tuple[bytes, list[Frame]]:
@@ -218,9 +220,7 @@ class Hello:
 
 
 def hello(link: Link) -> Hello:
-    protocol, major, minor, _, n_in, n_out, fmt, fmt_minor, *words = struct.unpack(
-        "<4B4H7I", exchange(link, HELLO)[0]
-    )
+    protocol, major, minor, _, n_in, n_out, fmt, fmt_minor, *words = struct.unpack("<4B4H7I", exchange(link, HELLO)[0])
     if protocol != PROTOCOL:
         raise DeviceError(f"{link.name}: the firmware speaks protocol {protocol}, expected {PROTOCOL}; flash it again")
     return Hello(protocol, (major, minor), (fmt, fmt_minor), n_in, n_out, *words)

@@ -50,7 +50,7 @@ def arguments(board: Board, elf: Path) -> list[str]:
     found = shutil.which(board.emulator.program)
     if found is None:
         name = board.emulator.program
-        raise DeviceError(f"{name} was not found on PATH; install QEMU (Debian: apt install {name.replace('qemu-', 'qemu-')})")
+        raise DeviceError(f"{name} was not found on PATH; install QEMU (Debian: apt install qemu-system-arm)")
     count = f"shift={instruction_shift(board.timer.hz)},sleep=off"
     quiet = ["-display", "none", "-serial", "pty", "-monitor", "stdio", "-S"]
     return [found, "-M", board.emulator.machine, *quiet, "-icount", count, "-kernel", str(elf)]
@@ -65,7 +65,7 @@ def _terminal(process: subprocess.Popen[bytes], deadline: float) -> str:
         chunk = os.read(process.stdout.fileno(), 4096) if ready else b""
         if not chunk:
             said = text.decode(errors="replace").strip() or "nothing"
-            raise DeviceError(f"{process.args[0]} did not start: it said {said!r}; expected a serial terminal")  # type: ignore[index]
+            raise DeviceError(f"the emulator did not start: it said {said!r}; expected a serial terminal")
         text += chunk
     return match[1].decode()
 
@@ -73,8 +73,10 @@ def _terminal(process: subprocess.Popen[bytes], deadline: float) -> str:
 @contextmanager
 def emulator(board: Board, elf: Path, extra: tuple[str, ...] = ()) -> Iterator[Link]:
     """A link to the firmware in a fresh QEMU, which is killed at the end whatever happens."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen([*arguments(board, elf), *extra], **pipes)  # type: ignore[call-overload]
+    process = subprocess.Popen(
+        [*arguments(board, elf), *extra], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdin
     try:
         with serial.Serial(_terminal(process, time.monotonic() + START_S)) as port:
             process.stdin.write(b"cont\n")
@@ -96,7 +98,8 @@ def open(board: Board, data: bytes, toolchain_name: str | None = None) -> Iterat
     with tempfile.TemporaryDirectory(prefix="edgesdk-") as folder:
         image = firmware.build(board, data, Path(folder), toolchain_name)
         with emulator(board, image.elf) as connection:
-            assert board.timer and board.emulator
+            assert board.timer
+            assert board.emulator
             hz = board.timer.hz
             context = {"emulator": board.emulator.machine, "toolchain": image.toolchain, "ram_bytes": image.ram_bytes}
             yield link.begin(

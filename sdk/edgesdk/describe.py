@@ -12,7 +12,7 @@ from edgesdk.ir import Graph, Value
 from edgesdk.program import Program
 
 
-def inspect(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
     """Raises UsageError for files that cannot be read."""
     if path.suffix.lower() in converters.IMPORTERS:
         return of_graph(converters.load(path))
