@@ -27,11 +27,22 @@ __attribute__((naked)) static void fault(void) {
       ".ltorg\n");
 }
 
-__attribute__((section(".vectors"), used)) static const uintptr_t vectors[16] = {
-    (uintptr_t)stack_top, (uintptr_t)firmware_reset, (uintptr_t)fault, (uintptr_t)fault,
-    (uintptr_t)fault,     (uintptr_t)fault,          (uintptr_t)fault, (uintptr_t)fault,
-    0, 0, 0,              (uintptr_t)fault,          (uintptr_t)fault, 0,
-    (uintptr_t)fault,     (uintptr_t)fault};
+__attribute__((section(".vectors"), used)) static const uintptr_t vectors[16] = {(uintptr_t)stack_top,
+                                                                                 (uintptr_t)firmware_reset,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault,
+                                                                                 0,
+                                                                                 0,
+                                                                                 0,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault,
+                                                                                 0,
+                                                                                 (uintptr_t)fault,
+                                                                                 (uintptr_t)fault};
 
 /* Before any C that the compiler may want registers or a stack limit for. */
 __attribute__((naked)) void firmware_reset(void) {

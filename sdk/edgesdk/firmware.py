@@ -20,7 +20,7 @@ from edgesdk.boards import Board, Memory
 from edgesdk.errors import DeviceError, DoesNotFit, UsageError
 from edgesdk.toolchain import Toolchain, Unit
 
-STACK_BYTES = 1536
+STACK_BYTES = 1024
 CORE_FLAGS = ("-Os",)
 MEMORY_FLAGS = ("-O2",)
 REGION_BYTES = 0x4000000  # see firmware.ld

@@ -29,7 +29,7 @@ LAYERS = (
     "toolchain",
     "firmware",
     "runners meters export",
-    "dump inspect profile validate",
+    "describe dump profile validate",
     "report",
     "convert doctor",
     "cli",

@@ -21,8 +21,8 @@ static int rows_fit(const ert_step *s, const ert_concat_b1_params *p) {
 
 int ert_concat_b1_check(const ert_step *s) {
   const ert_concat_b1_params *p = (const void *)s->params;
-  return ert_within(s->n_in, 1, ERT_MAX_INPUTS) && ert_within(p->by_rows, 0, 1) && p->repeats >= 1 &&
-         parts_ok(s, p) && rows_fit(s, p);
+  return ert_within(s->n_in, 1, ERT_MAX_INPUTS) && ert_within(p->by_rows, 0, 1) && p->repeats >= 1 && parts_ok(s, p) &&
+         rows_fit(s, p);
 }
 
 static void copy_row(const ert_call *c, const ert_concat_b1_params *p, int32_t y, uint8_t *out) {

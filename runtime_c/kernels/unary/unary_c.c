@@ -20,7 +20,8 @@ static float logistic(float x) {
 static float hyperbolic_tangent(float x) {
   const float magnitude = x < 0 ? -x : x, u = x * x;
   if (magnitude < 0.625f) {
-    const float q = -0.333333292f + u * (0.133327945f + u * (-0.0538540691f + u * (0.0210100786f - u * 0.00611318793f)));
+    const float q =
+        -0.333333292f + u * (0.133327945f + u * (-0.0538540691f + u * (0.0210100786f - u * 0.00611318793f)));
     return x + x * u * q;
   }
   const float t = 1.0f - 2.0f / (ert_exp(2.0f * magnitude) + 1.0f);
@@ -29,11 +30,16 @@ static float hyperbolic_tangent(float x) {
 
 static float apply(const ert_unary_f32_params *p, float x) {
   switch (p->kind) {
-    case ERT_CLIP: return clip(x, p->low, p->high);
-    case ERT_LEAKY_RELU: return x > 0 ? x : p->low * x;
-    case ERT_HARD_SWISH: return x * (clip(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6.0f));
-    case ERT_LOGISTIC: return logistic(x);
-    default: return hyperbolic_tangent(x);
+    case ERT_CLIP:
+      return clip(x, p->low, p->high);
+    case ERT_LEAKY_RELU:
+      return x > 0 ? x : p->low * x;
+    case ERT_HARD_SWISH:
+      return x * (clip(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6.0f));
+    case ERT_LOGISTIC:
+      return logistic(x);
+    default:
+      return hyperbolic_tangent(x);
   }
 }
 
