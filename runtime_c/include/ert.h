@@ -41,7 +41,8 @@ enum {
   ERT_EPARAM = -9,     /* the parameters of a step contradict its views */
   ERT_EARENA = -10,    /* arena smaller than ert_arena_bytes() */
   ERT_ECHECKSUM = -11, /* the bytes were damaged */
-  ERT_EINDEX = -12     /* no input or output of that number */
+  ERT_EINDEX = -12,    /* no input or output of that number */
+  ERT_EROWS = -13      /* ert_run on a streamed input, or ert_push_rows: no streamed input, or more rows than it has */
 };
 
 typedef enum {
@@ -52,18 +53,23 @@ typedef enum {
 typedef struct {
   const uint8_t *bytes;
   const int32_t *steps;
+  const int32_t *stages;
   const int32_t *tensors; /* inputs, then outputs */
   const uint8_t *weights;
-  int32_t n_steps, n_inputs, n_outputs;
+  int32_t n_steps, n_stages, n_inputs, n_outputs;
+  int32_t streamed; /* 1 where the input arrives row by row */
   uint32_t file_bytes, weights_bytes, arena_bytes, steps_bytes;
 } ert_model;
 
 typedef struct {
   const ert_model *model;
   uint8_t *arena;
+  int32_t at;   /* next byte of the first stage's program, while rows arrive */
+  int32_t rows; /* rows of input that arrived */
 } ert_session;
 
-/* An input or output: real value = scale * (q - zero_point); scale is 0 where not quantised. */
+/* An input or output: real value = scale * (q - zero_point); scale is 0 where not quantised. A streamed input has
+ * no data: it is pushed. */
 typedef struct {
   void *data;
   uint32_t bytes;
@@ -74,7 +80,8 @@ typedef struct {
   int32_t zero_point;
 } ert_tensor;
 
-/* What a hook sees: once before a step (done 0), once after it (done 1, `out` is valid). */
+/* What a hook sees: once before each call of a kernel (done 0), once after it (done 1). `out` is what that call
+ * writes: the whole output of a plain step, one row in a stage of rows, rows in order. */
 typedef struct {
   int32_t step;
   int32_t done;
@@ -95,8 +102,14 @@ static inline uint32_t ert_arena_bytes(const ert_model *m) { return m->arena_byt
 int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes);
 int ert_input(const ert_session *s, int index, ert_tensor *t);
 int ert_output(const ert_session *s, int index, ert_tensor *t);
-int ert_run(const ert_session *s);
-int ert_run_hooked(const ert_session *s, ert_hook *hook, void *context);
+int ert_run(ert_session *s);
+int ert_run_hooked(ert_session *s, ert_hook *hook, void *context);
+
+/* Gives the next n_rows rows of a streamed input, each dims[2] * dims[3] items, and computes what they allow.
+ * 1 when the last row arrived and the outputs are valid, 0 when more rows are needed. After 1 or an error the next
+ * row is the first of a new input. */
+int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows);
+int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_hook *hook, void *context);
 
 /* One sentence for an ERT_E code. */
 const char *ert_message(int code);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a kernel gets, and the checks that make it safe to run on any loaded file.
  *
- * A kernel computes output rows [y0, y1) of one step. It reads an input through a row view:
- * row y lies at base + (y mod rows) * row_bytes. A whole tensor has as many rows as its height;
- * a ring has fewer and keeps the newest. No kernel knows which of the two it reads. */
+ * A kernel computes output rows [y0, y1) of one step. It reads an input through a row view: row y is
+ * row y mod rows of the view, which lies at base + row * row_bytes or, where the view has a table, at
+ * base + ERT_ALIGN * table[row]. A whole tensor has as many rows as its height; a fused stage gives
+ * each row a place of its own while it is needed. No kernel knows which of the two it reads. */
 #ifndef ERT_KERNEL_H
 #define ERT_KERNEL_H
 
@@ -16,12 +17,14 @@
 
 typedef struct {
   const uint8_t *base;
+  const uint16_t *table; /* NULL for rows one after another */
   int32_t rows;
   int32_t row_bytes;
 } ert_view;
 
 typedef struct {
   uint8_t *base;
+  const uint16_t *table;
   int32_t rows;
   int32_t row_bytes;
 } ert_out_view;
@@ -61,12 +64,17 @@ const ert_kernel *ert_find_kernel(int32_t number);
 
 enum { ERT_MAX_EXTENT = 32767, ERT_MAX_CHANNELS = 1 << 24, ERT_NO_BLOB = -1 };
 
+static inline int32_t ert_row_offset(const uint16_t *table, int32_t rows, int32_t row_bytes, int32_t y) {
+  const int32_t row = y < rows ? y : y % rows;
+  return table ? ERT_ALIGN * table[row] : row * row_bytes;
+}
+
 static inline const void *ert_row(const ert_view *v, int32_t y) {
-  return v->base + (y < v->rows ? y : y % v->rows) * v->row_bytes;
+  return v->base + ert_row_offset(v->table, v->rows, v->row_bytes, y);
 }
 
 static inline void *ert_out_row(const ert_out_view *v, int32_t y) {
-  return v->base + (y < v->rows ? y : y % v->rows) * v->row_bytes;
+  return v->base + ert_row_offset(v->table, v->rows, v->row_bytes, y);
 }
 
 static inline const void *ert_blob(const ert_call *c, int32_t offset) { return c->weights + offset; }

@@ -39,7 +39,8 @@ const char *ert_message(int code) {
       "the parameters of a step contradict its views",
       "the arena is smaller than the model needs",
       "the bytes were damaged",
-      "no input or output of that number"};
+      "no input or output of that number",
+      "the input is not one that is pushed in rows, or has fewer rows"};
   const int n = (int)(sizeof messages / sizeof messages[0]);
   return code <= 0 && -code < n ? messages[-code] : "unknown error";
 }

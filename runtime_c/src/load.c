@@ -41,7 +41,20 @@ static int lies_in(uint32_t offset, int32_t rows, int32_t row_bytes, int32_t bat
   return one <= limit && one * (uint32_t)batch + offset <= limit;
 }
 
+/* A row table: every row lies in the arena. */
+static int check_table(const ert_model *m, const ert_step *s, const int32_t *view) {
+  const int32_t offset = view[0] & ~ERT_TABLE_BIT, rows = view[1], row_bytes = view[2];
+  if (rows < 1 || row_bytes < 1 || s->batch != 1 || !ert_blob_ok(s, offset, rows, 2)) return ERT_ELAYOUT;
+  if ((uint32_t)row_bytes > m->arena_bytes) return ERT_ELAYOUT;
+  const uint16_t *table = (const void *)(m->weights + offset);
+  const uint32_t last = (m->arena_bytes - (uint32_t)row_bytes) / ERT_ALIGN;
+  for (int32_t y = 0; y < rows; y++)
+    if (table[y] > last) return ERT_ELAYOUT;
+  return ERT_OK;
+}
+
 static int check_view(const ert_model *m, const ert_step *s, const int32_t *view, int is_input) {
+  if ((view[0] & ERT_TABLE_BIT) != 0 && (view[0] & ERT_CONSTANT_BIT) == 0) return check_table(m, s, view);
   const int constant = is_input && (view[0] & ERT_CONSTANT_BIT) != 0;
   const int32_t offset = constant ? view[0] & ~ERT_CONSTANT_BIT : view[0];
   if (offset < 0) return ERT_ELAYOUT;
@@ -82,19 +95,41 @@ static int load_steps(ert_model *m) {
   return err;
 }
 
-/* Format 1.0 has plain stages only: they name every step once, in order. */
-static int check_stages(const ert_model *m) {
-  section found;
-  const int err = find_section(m, ERT_SECTION_STAGES, &found);
-  if (err) return err;
-  const int32_t *stage = (const int32_t *)(const void *)(m->bytes + found.offset);
-  int32_t next = 0;
-  for (uint32_t i = 0; i < found.bytes / (4 * ERT_STAGE_WORDS); i++, stage += ERT_STAGE_WORDS) {
-    if (stage[0] != 0) return ERT_EFEATURE;
-    if (stage[1] != next || !ert_within(stage[2], 1, m->n_steps - next)) return ERT_ELAYOUT;
-    next += stage[2];
+/* The program, the step table and the counters of a stage of rows lie where they may; `words` is its first step. */
+static int check_rows(const ert_model *m, const ert_stage *g, const int32_t *words) {
+  const ert_step blobs = {.weights_bytes = m->weights_bytes};
+  const uint32_t end = (uint32_t)g->counters + 2u * (uint32_t)(g->count + 1);
+  if (g->count >= ERT_AWAIT_ROW || !ert_blob_ok(&blobs, g->program, g->program_bytes, 1) ||
+      !ert_blob_ok(&blobs, g->steps, g->count, 2))
+    return ERT_ELAYOUT;
+  if (g->counters < 0 || (g->counters & 1) != 0 || end > m->arena_bytes) return ERT_ELAYOUT;
+  const uint16_t *at = (const void *)(m->weights + g->steps);
+  for (int32_t i = 0; i < g->count; i++, words += ert_step_words(words[0])) {
+    const ert_step s = ert_step_at(m, words);
+    if (m->steps + at[i] != words || s.batch != 1 || s.rows > UINT16_MAX) return ERT_ELAYOUT;
   }
-  return next == m->n_steps ? ERT_OK : ERT_ELAYOUT;
+  return ERT_OK;
+}
+
+/* Stages name every step once, in order. */
+static int load_stages(ert_model *m) {
+  section found;
+  int err = find_section(m, ERT_SECTION_STAGES, &found);
+  if (err) return err;
+  m->stages = (const int32_t *)(const void *)(m->bytes + found.offset);
+  m->n_stages = (int32_t)(found.bytes / (4 * ERT_STAGE_WORDS));
+  const int32_t *words = m->steps;
+  int32_t next = 0;
+  for (int32_t i = 0; i < m->n_stages && !err; i++) {
+    const ert_stage *g = (const void *)(m->stages + i * ERT_STAGE_WORDS);
+    if (!ert_within(g->kind, ERT_STAGE_PLAIN, ERT_STAGE_ROWS)) return ERT_EFEATURE;
+    if (g->first != next || !ert_within(g->count, 1, m->n_steps - next)) return ERT_ELAYOUT;
+    if (g->kind == ERT_STAGE_ROWS) err = check_rows(m, g, words);
+    next += g->count;
+    for (int32_t k = 0; k < g->count; k++) words += ert_step_words(words[0]);
+  }
+  if (!err && m->streamed && (m->n_stages < 1 || m->stages[0] != ERT_STAGE_ROWS)) err = ERT_ELAYOUT;
+  return err ? err : next == m->n_steps ? ERT_OK : ERT_ELAYOUT;
 }
 
 static int item_bytes(int32_t dtype) {
@@ -102,15 +137,25 @@ static int item_bytes(int32_t dtype) {
   return ert_within(dtype, ERT_F32, ERT_BOOL) ? sizes[dtype] : 0;
 }
 
-/* Tensor record: offset, dtype, rank, scale, zero point, reserved, dims[6]. */
-static int check_tensor(const ert_model *m, const int32_t *t) {
-  int32_t n = item_bytes(t[1]);
+/* A streamed input has no place of its own: its first word names the table of its rows, dims[1] of them. */
+static int check_streamed(const ert_model *m, const int32_t *t, int32_t item) {
+  const int32_t row_bytes = ert_product(ert_product(item, t[8]), t[9]);
+  const int32_t view[ERT_VIEW_WORDS] = {t[0] | ERT_TABLE_BIT, t[7], row_bytes};
+  const ert_step s = {.batch = 1, .weights_bytes = m->weights_bytes};
+  return t[2] == 4 && t[6] == 1 && t[0] >= 0 ? check_table(m, &s, view) : ERT_ELAYOUT;
+}
+
+/* Tensor record: offset, dtype, rank, scale, zero point, 1 where it is streamed, dims[6]. */
+static int check_tensor(const ert_model *m, const int32_t *t, int is_input) {
+  const int32_t item = item_bytes(t[1]);
+  int32_t n = item;
   if (n == 0 || !ert_within(t[2], 0, ERT_MAX_RANK)) return ERT_ELAYOUT;
-  if (t[0] < 0 || (t[0] & (n - 1)) != 0) return ERT_ELAYOUT;
   for (int32_t i = 0; i < t[2]; i++) {
     if (t[6 + i] < 1) return ERT_ELAYOUT;
     n = ert_product(n, t[6 + i]);
   }
+  if (t[5] != 0) return is_input ? check_streamed(m, t, item) : ERT_ELAYOUT;
+  if (t[0] < 0 || (t[0] & (item - 1)) != 0) return ERT_ELAYOUT;
   return (uint32_t)t[0] + (uint32_t)n <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
 }
 
@@ -124,8 +169,9 @@ static int load_tensors(ert_model *m) {
   m->tensors = (const int32_t *)(const void *)(m->bytes + found.offset);
   const int32_t n = m->n_inputs + m->n_outputs;
   if ((uint32_t)n * ERT_TENSOR_WORDS * 4 > found.bytes) return ERT_ELAYOUT;
-  for (int32_t i = 0; i < n && !err; i++) err = check_tensor(m, m->tensors + i * ERT_TENSOR_WORDS);
-  return err;
+  for (int32_t i = 0; i < n && !err; i++) err = check_tensor(m, m->tensors + i * ERT_TENSOR_WORDS, i < m->n_inputs);
+  for (int32_t i = 0; i < m->n_inputs; i++) m->streamed |= m->tensors[i * ERT_TENSOR_WORDS + 5] != 0;
+  return m->streamed && m->n_inputs != 1 ? ERT_ELAYOUT : err;
 }
 
 int ert_load(ert_model *m, const void *bytes, size_t n_bytes) {
@@ -142,5 +188,5 @@ int ert_load(ert_model *m, const void *bytes, size_t n_bytes) {
   m->weights_bytes = weights.bytes;
   err = load_tensors(m);
   if (!err) err = load_steps(m);
-  return err ? err : check_stages(m);
+  return err ? err : load_stages(m);
 }

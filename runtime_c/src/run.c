@@ -4,16 +4,17 @@
 int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes) {
   if (arena_bytes < m->arena_bytes) return ERT_EARENA;
   if (((uintptr_t)arena & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
-  *s = (ert_session){m, arena};
+  *s = (ert_session){m, arena, 0, 0};
   return ERT_OK;
 }
 
+static const uint8_t item_bytes[] = {4, 2, 1, 1, 2, 4, 8, 1}; /* by ert_dtype */
+
 static int tensor_at(const ert_session *s, int32_t index, ert_tensor *t) {
-  static const uint8_t sizes[] = {4, 2, 1, 1, 2, 4, 8, 1};
   const int32_t *w = s->model->tensors + index * ERT_TENSOR_WORDS;
-  uint32_t bytes = sizes[w[1]];
+  uint32_t bytes = item_bytes[w[1]];
   for (int32_t i = 0; i < w[2]; i++) bytes *= (uint32_t)w[6 + i];
-  *t = (ert_tensor){s->arena + w[0], bytes, w + 6, w[2], (ert_dtype)w[1], 0.0f, w[4]};
+  *t = (ert_tensor){w[5] ? NULL : s->arena + w[0], bytes, w + 6, w[2], (ert_dtype)w[1], 0.0f, w[4]};
   ERT_MEMCPY(&t->scale, &w[3], sizeof t->scale);
   return ERT_OK;
 }
@@ -26,37 +27,141 @@ int ert_output(const ert_session *s, int index, ert_tensor *t) {
   return index < 0 || index >= s->model->n_outputs ? ERT_EINDEX : tensor_at(s, s->model->n_inputs + index, t);
 }
 
-static ert_view input_view(const ert_session *s, const int32_t *view, int32_t item) {
-  if ((view[0] & ERT_CONSTANT_BIT) != 0)
-    return (ert_view){s->model->weights + (view[0] & ~ERT_CONSTANT_BIT), view[1], view[2]};
-  return (ert_view){s->arena + view[0] + item * view[1] * view[2], view[1], view[2]};
+typedef struct {
+  ert_session *s;
+  ert_hook *hook;
+  void *context;
+} runner;
+
+/* The table that a view names, NULL for rows one after another. */
+static const uint16_t *table_of(const ert_session *s, int32_t offset) {
+  return offset & ERT_TABLE_BIT ? (const void *)(s->model->weights + (offset & ~ERT_TABLE_BIT)) : NULL;
 }
 
-static void run_step(const ert_session *s, const ert_step *step) {
+static ert_view input_view(const ert_session *s, const int32_t *view, int32_t item) {
+  if ((view[0] & ERT_CONSTANT_BIT) != 0)
+    return (ert_view){s->model->weights + (view[0] & ~ERT_CONSTANT_BIT), NULL, view[1], view[2]};
+  const uint16_t *table = table_of(s, view[0]);
+  const int32_t offset = table ? 0 : view[0] + item * view[1] * view[2];
+  return (ert_view){s->arena + offset, table, view[1], view[2]};
+}
+
+static ert_out_view output_view(const ert_session *s, const int32_t *view, int32_t item) {
+  const uint16_t *table = table_of(s, view[0]);
+  const int32_t offset = table ? 0 : view[0] + item * view[1] * view[2];
+  return (ert_out_view){s->arena + offset, table, view[1], view[2]};
+}
+
+static void run_rows(const ert_session *s, const ert_step *step, int32_t y0, int32_t y1) {
   const ert_kernel *k = ert_find_kernel(step->number);
   ert_call c;
   c.params = step->params;
   c.weights = s->model->weights;
   c.scratch = s->arena + step->scratch_offset;
   for (int32_t item = 0; item < step->batch; item++) {
-    const int32_t at = step->out[0] + item * step->out[1] * step->out[2];
-    c.out = (ert_out_view){s->arena + at, step->out[1], step->out[2]};
+    c.out = output_view(s, step->out, item);
     for (int32_t i = 0; i < step->n_in; i++) c.in[i] = input_view(s, step->in + ERT_VIEW_WORDS * i, item);
-    k->run(&c, 0, step->rows);
+    k->run(&c, y0, y1);
   }
 }
 
-int ert_run_hooked(const ert_session *s, ert_hook *hook, void *context) {
-  const int32_t *words = s->model->steps;
-  for (int32_t i = 0; i < s->model->n_steps; i++, words += ert_step_words(words[0])) {
-    const ert_step step = ert_step_at(s->model, words);
-    ert_event event = {i, 0, s->arena + step.out[0], step.batch * step.out[1] * step.out[2]};
-    if (hook) hook(context, &event);
-    run_step(s, &step);
-    event.done = 1;
-    if (hook) hook(context, &event);
+static void call_step(const runner *r, int32_t index, const ert_step *step, int32_t y0, int32_t y1) {
+  if (!r->hook) {
+    run_rows(r->s, step, y0, y1);
+    return;
   }
+  const ert_out_view out = output_view(r->s, step->out, 0);
+  const int whole = y0 == 0 && y1 == step->rows;
+  const int32_t bytes = whole ? step->batch * step->out[1] * step->out[2] : step->out[2];
+  ert_event event = {index, 0, ert_out_row(&out, y0), bytes};
+  r->hook(r->context, &event);
+  run_rows(r->s, step, y0, y1);
+  event.done = 1;
+  r->hook(r->context, &event);
+}
+
+static const int32_t *run_plain(const runner *r, const ert_stage *g, const int32_t *words) {
+  for (int32_t i = g->first; i < g->first + g->count; i++, words += ert_step_words(words[0])) {
+    const ert_step step = ert_step_at(r->s->model, words);
+    call_step(r, i, &step, 0, step.rows);
+  }
+  return words;
+}
+
+/* Follows the program from byte `at` to its end or to an input row that has not arrived; the byte it stops at. */
+static int32_t run_program(const runner *r, const ert_stage *g, int32_t at, int32_t arrived) {
+  const ert_model *m = r->s->model;
+  const uint8_t *program = m->weights + g->program;
+  const uint16_t *steps = (const void *)(m->weights + g->steps);
+  uint16_t *done = (void *)(r->s->arena + g->counters);
+  if (at == 0) ERT_MEMSET(done, 0, 2 * (g->count + 1));
+  for (; at < g->program_bytes; at++) {
+    const int32_t i = program[at];
+    if (i == ERT_AWAIT_ROW) {
+      if (done[g->count] == arrived) break;
+      done[g->count]++;
+    } else if (i < g->count) {
+      const ert_step step = ert_step_at(m, m->steps + steps[i]);
+      if (done[i] < step.rows) call_step(r, g->first + i, &step, done[i], done[i] + 1);
+      done[i]++;
+    }
+  }
+  return at;
+}
+
+static const int32_t *skip_steps(const int32_t *words, int32_t n) {
+  while (n-- > 0) words += ert_step_words(words[0]);
+  return words;
+}
+
+/* Stages from `stage` on. */
+static void run_stages(const runner *r, int32_t stage) {
+  const ert_model *m = r->s->model;
+  const int32_t *words = m->steps;
+  for (int32_t i = 0; i < m->n_stages; i++) {
+    const ert_stage *g = (const void *)(m->stages + i * ERT_STAGE_WORDS);
+    if (i < stage) {
+      words = skip_steps(words, g->count);
+    } else if (g->kind == ERT_STAGE_PLAIN) {
+      words = run_plain(r, g, words);
+    } else {
+      run_program(r, g, 0, INT32_MAX);
+      words = skip_steps(words, g->count);
+    }
+  }
+}
+
+int ert_run_hooked(ert_session *s, ert_hook *hook, void *context) {
+  const runner r = {s, hook, context};
+  if (s->model->streamed) return ERT_EROWS;
+  run_stages(&r, 0);
   return ERT_OK;
 }
 
-int ert_run(const ert_session *s) { return ert_run_hooked(s, NULL, NULL); }
+int ert_run(ert_session *s) { return ert_run_hooked(s, NULL, NULL); }
+
+static int restart(ert_session *s, int result) {
+  s->at = s->rows = 0;
+  return result;
+}
+
+int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_hook *hook, void *context) {
+  const runner r = {s, hook, context};
+  const int32_t *t = s->model->tensors;
+  const ert_stage *g = (const void *)s->model->stages;
+  if (!s->model->streamed || n_rows < 0 || n_rows > t[7] - s->rows) return restart(s, ERT_EROWS);
+  const int32_t row_bytes = t[8] * t[9] * item_bytes[t[1]];
+  const uint16_t *table = (const void *)(s->model->weights + t[0]);
+  for (const uint8_t *row = rows; n_rows > 0; n_rows--, row += row_bytes) {
+    if (s->rows == 0) s->at = run_program(&r, g, 0, 0);
+    ERT_MEMCPY(s->arena + ERT_ALIGN * table[s->rows++], row, row_bytes);
+    s->at = run_program(&r, g, s->at, s->rows);
+  }
+  if (s->rows < t[7]) return 0;
+  run_stages(&r, 1);
+  return restart(s, 1);
+}
+
+int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows) {
+  return ert_push_rows_hooked(s, rows, n_rows, NULL, NULL);
+}

@@ -11,13 +11,28 @@ enum {
   ERT_TENSOR_WORDS = 12,
   ERT_STEP_WORDS = 4,
   ERT_VIEW_WORDS = 3,
-  ERT_STAGE_WORDS = 3
+  ERT_STAGE_WORDS = 7
 };
 
 enum { ERT_SECTION_TENSORS = 1, ERT_SECTION_STEPS = 2, ERT_SECTION_STAGES = 3, ERT_SECTION_WEIGHTS = 4 };
 
 /* An input view whose offset has this bit lies in the weights, not in the arena. */
 #define ERT_CONSTANT_BIT ((int32_t)0x40000000)
+/* A view whose offset has this bit names a row table in the weights: uint16[rows], arena offsets / ERT_ALIGN. */
+#define ERT_TABLE_BIT ((int32_t)0x20000000)
+
+/* plain: steps one after another on whole tensors. rows: single rows in the order of the stage's program. */
+enum { ERT_STAGE_PLAIN = 0, ERT_STAGE_ROWS = 1 };
+
+/* A byte of a row program: this step of the stage computes its next row, or: a row of the model's input arrives. */
+enum { ERT_AWAIT_ROW = 0xff };
+
+typedef struct {
+  int32_t kind, first, count;
+  int32_t program, program_bytes; /* blob: uint8[program_bytes] */
+  int32_t steps;                  /* blob: uint16[count], word offset of each step in the step section */
+  int32_t counters;               /* arena offset of uint16[count + 1]: rows done, then rows of input arrived */
+} ert_stage;
 
 /* Words of the step at `words`, from its first word alone. */
 static inline int32_t ert_step_words(int32_t first) {

@@ -1,158 +1,379 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Schedule -> MemoryPlan: lifetimes, in-place outputs, arena offsets.
+"""Schedule -> MemoryPlan: lifetimes row by row, in-place outputs, arena offsets.
 
-Buffers get offsets by first fit in several orders, then by local search on the order until the
+Time is the index of a call (schedule/trace.py). A value whose rows are written and read one
+by one inside a stage has a place for each row while that row is needed; every other value is
+contiguous, but its rows still begin and end to live one by one, so that a stage's output may
+grow over the input that it eats.
+
+Items get offsets by first fit in several orders, then by local search on the order until the
 arena equals the lower bound (the largest sum of live bytes) or the tries are spent.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgesdk import ops
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-from edgesdk.schedule import Schedule, Step
+from edgesdk.ops import RowView
+from edgesdk.schedule import Schedule, Stage, Step
+from edgesdk.schedule.trace import AWAIT, Call
 
 ALIGN = 16
-TRIES = 2000
+EFFORT = 60_000  # segments placed by the local search, over all its tries
 
 
 @dataclass(eq=False)
-class Buffer:
-    """Memory that is live from just before step `first` to just after step `last`."""
+class Segment:
+    """`n_bytes` bytes at `offset` in their item, live from call `first` to call `last`."""
 
-    name: str
+    offset: int
     n_bytes: int
     first: int
     last: int
 
-    def overlaps(self, other: Buffer) -> bool:
-        return self.first <= other.last and other.first <= self.last
+
+@dataclass(eq=False)
+class Item:
+    """Segments that keep their distances: one row, or a contiguous value of many rows."""
+
+    name: str
+    segments: list[Segment]
+
+    @property
+    def n_bytes(self) -> int:
+        return max(s.offset + s.n_bytes for s in self.segments)
+
+    @property
+    def first(self) -> int:
+        return min(s.first for s in self.segments)
+
+    @property
+    def last(self) -> int:
+        return max(s.last for s in self.segments)
 
 
 @dataclass(eq=False)
 class MemoryPlan:
-    """Offsets in the arena. `scratch` has one offset per step (0 where it needs none)."""
+    """Offsets in the arena: of contiguous values, of the rows of the others, of each step's
+    scratch (0 where it needs none) and of each stage's counters (0 for plain stages)."""
 
     offsets: dict[Value, int]
+    tables: dict[Value, list[int]]
     scratch: list[int]
+    counters: list[int]
     arena_bytes: int
     lower_bound_bytes: int
-    placed: list[tuple[Buffer, int]]
+    placed: list[tuple[Item, int]]
+
+
+@dataclass(eq=False)
+class _Rows:
+    """Lifetimes of a root value: rows of `row_bytes`, each live in [born, dies]."""
+
+    value: Value
+    row_bytes: int
+    by_row: bool  # each row has a place of its own
+    born: list[int]
+    dies: list[int]
 
 
 def plan(schedule: Schedule) -> MemoryPlan:
-    """Exact offsets for every value and every step's scratch."""
-    owner = _buffers(schedule)
-    scratch = [
-        Buffer(f"scratch {i}", _aligned(s.scratch_bytes), i, i) if s.scratch_bytes else None
-        for i, s in enumerate(schedule.steps)
-    ]
-    buffers = list(dict.fromkeys(owner.values())) + [b for b in scratch if b]
-    bound = lower_bound(buffers)
-    offsets, arena = _place(buffers, bound)
-    values = {v: offsets[b] for v, b in owner.items()}
+    """Exact offsets for every value, every step's scratch and every stage's counters."""
+    items = _Items(schedule, lifetimes(schedule))
+    offsets, arena, bound = place(items.all())
+    values = {v: offsets[item] for v, item in items.whole.items()}
+    tables: dict[Value, list[int]] = {}
+    for (v, y), item in items.rows.items():
+        tables.setdefault(v, [0] * len(items.lives[v].born))[y] = offsets[item]
     for view, root in schedule.roots.items():
         if root in values:
             values[view] = values[root]
-    placed = [(b, offsets[b]) for b in buffers]
-    return MemoryPlan(values, [offsets[b] if b else 0 for b in scratch], arena, bound, placed)
+    scratch = [offsets[s] if s else 0 for s in items.scratch]
+    counters = [offsets[c] if c else 0 for c in items.counters]
+    return MemoryPlan(values, tables, scratch, counters, arena, bound, [(i, offsets[i]) for i in items.all()])
 
 
-def _aligned(n: int) -> int:
+def aligned(n: int) -> int:
     return (n + ALIGN - 1) // ALIGN * ALIGN
 
 
-def _buffers(schedule: Schedule) -> dict[Value, Buffer]:
-    """The buffer of each root value; outputs that are computed in place share their input's."""
-    end = len(schedule.steps)
-    owner: dict[Value, Buffer] = {}
-    for value in schedule.graph.inputs:
-        owner[value] = Buffer(value.name, _aligned(value.n_bytes), -1, -1)
-    last = _last_uses(schedule)
-    for i, step in enumerate(schedule.steps):
-        out = schedule.root(step.node.output)
-        taken = _taken_over(schedule, step, i, owner, last)
-        owner[out] = taken or Buffer(out.name, _aligned(out.n_bytes), i, i)
-        owner[out].last = i
-        for value in step.reads():
-            owner[schedule.root(value)].last = i
+def live_peak(schedule: Schedule) -> int:
+    """The lower bound of `plan` without placing anything."""
+    return lower_bound(_Items(schedule, lifetimes(schedule)).all())
+
+
+def lifetimes(schedule: Schedule) -> dict[Value, _Rows]:
+    """First write and last read of every row of every root value."""
+    lives = {v: _new(schedule, v) for v in _root_values(schedule)}
+    for t, call in enumerate(schedule.calls):
+        if call.step == AWAIT:
+            life = lives[schedule.graph.inputs[0]]
+            life.born[call.rows.start] = life.dies[call.rows.start] = t
+            continue
+        step = schedule.steps[call.step]
+        for view, rows in zip(step.encoded.inputs, call.reads, strict=True):
+            if view.value.data is None:
+                _read(schedule, lives, view, rows, t)
+        out = lives[step.node.output]
+        for y in written_rows(step, call.rows) if len(out.born) == step.encoded.output.rows else range(len(out.born)):
+            out.born[y] = t if out.born[y] < 0 else out.born[y]
+            out.dies[y] = max(t, out.dies[y])
     for value in schedule.graph.outputs:
-        if schedule.root(value) not in owner:
+        if schedule.root(value) not in lives:
             raise Unsupported(f"output {value.name} is constant; expected a value that some node computes, remove it")
-        owner[schedule.root(value)].last = end
-    return owner
+        life = lives[schedule.root(value)]
+        life.dies = [len(schedule.calls)] * len(life.dies)
+    return lives
 
 
-def _last_uses(schedule: Schedule) -> dict[Value, int]:
-    last = {schedule.root(v): i for i, s in enumerate(schedule.steps) for v in s.reads()}
-    last.update({schedule.root(v): len(schedule.steps) for v in schedule.graph.outputs})
-    return last
+def written_rows(step: Step, called: range) -> range:
+    """Output rows that the kernel touches when it is called for these rows."""
+    each = step.encoded.rows // step.encoded.output.rows
+    return range(called.start // each, (called.stop - 1) // each + 1)
 
 
-def _taken_over(
-    schedule: Schedule, step: Step, i: int, owner: dict[Value, Buffer], last: dict[Value, int]
-) -> Buffer | None:
-    """The buffer of a dying input that the step's output may overwrite."""
-    for k in ops.in_place(step.node):
-        value = step.node.input(k)
-        root = schedule.root(value)
-        big_enough = root in owner and owner[root].n_bytes >= _aligned(step.node.output.n_bytes)
-        others = [v for v in step.reads() if v is not value and schedule.root(v) is root]
-        if value.data is None and last.get(root) == i and big_enough and not others:
-            return owner[root]
-    return None
+def _read(schedule: Schedule, lives: dict[Value, _Rows], view: RowView, rows: range, t: int) -> None:
+    life = lives[schedule.root(view.value)]
+    same = life.value is view.value and (len(life.born), life.row_bytes) == (view.rows, view.row_bytes)
+    for y in rows if same else range(len(life.dies)):
+        life.dies[y] = max(life.dies[y], t)
 
 
-def lower_bound(buffers: list[Buffer]) -> int:
-    """The largest sum of bytes live at one step: no plan can be smaller."""
-    times = sorted({b.first for b in buffers})
-    return max((sum(b.n_bytes for b in buffers if b.first <= t <= b.last) for t in times), default=0)
+def _root_values(schedule: Schedule) -> list[Value]:
+    return list(dict.fromkeys([*schedule.graph.inputs, *(s.node.output for s in schedule.steps)]))
 
 
-def _place(buffers: list[Buffer], bound: int) -> tuple[dict[Buffer, int], int]:
-    orders = [
-        sorted(buffers, key=lambda b: (-b.n_bytes, b.first)),
-        sorted(buffers, key=lambda b: (b.first, -b.n_bytes)),
-        sorted(buffers, key=lambda b: (-(b.last - b.first), -b.n_bytes)),
-        sorted(buffers, key=lambda b: -b.n_bytes * (b.last - b.first + 1)),
-    ]
-    conflicts = {b: [o for o in buffers if o is not b and o.overlaps(b)] for b in buffers}
-    best = min((_first_fit(order, conflicts) for order in orders), key=lambda r: r[1])
-    return best if best[1] == bound else _improve(orders, conflicts, bound, best)
+def _new(schedule: Schedule, value: Value) -> _Rows:
+    """Rows as the writer sees them; a graph input's as its readers do where they agree."""
+    views = [s.encoded.output for s in schedule.steps if s.node.output is value]
+    views += [v for s in schedule.steps for v in s.encoded.inputs if v.value is value]
+    shapes = {(v.rows, v.row_bytes) for v in views}
+    written = value not in schedule.graph.inputs
+    batched = any(s.encoded.batch > 1 for s in schedule.steps if value in (s.node.output, *s.reads()))
+    if not views or batched or not (written or len(shapes) == 1):
+        rows, row_bytes = 1, value.n_bytes
+    else:
+        rows, row_bytes = views[0].rows, views[0].row_bytes
+    fits = rows * row_bytes == value.n_bytes
+    rows, row_bytes = (rows, row_bytes) if fits else (1, value.n_bytes)
+    by_row = fits and not batched and len(shapes) == 1 and _stays_inside(schedule, value)
+    return _Rows(value, row_bytes, by_row, [-1] * rows, [-1] * rows)
 
 
-def _first_fit(order: list[Buffer], conflicts: dict[Buffer, list[Buffer]]) -> tuple[dict[Buffer, int], int]:
-    """Each buffer in the lowest gap among the buffers placed before it that live with it."""
-    offsets: dict[Buffer, int] = {}
-    for b in order:
-        at = 0
-        for start, end in sorted((offsets[o], offsets[o] + o.n_bytes) for o in conflicts[b] if o in offsets):
-            if at + b.n_bytes <= start:
+def _stays_inside(schedule: Schedule, value: Value) -> bool:
+    """Written and read in one stage of rows only (a streamed input: read in one)."""
+    if value in map(schedule.root, schedule.graph.outputs) or value in schedule.roots.values():
+        return False
+    if value in schedule.graph.inputs and value is not schedule.streamed:
+        return False
+    users = [i for i, s in enumerate(schedule.steps) if s.node.output is value or value in s.reads()]
+    stages = {k for k, g in enumerate(schedule.stages) for i in users if g.first <= i < g.first + g.count}
+    return len(stages) == 1 and schedule.stages[stages.pop()].kind == "rows"
+
+
+class _Items:
+    """The items of a schedule; outputs that are computed in place share their input's."""
+
+    def __init__(self, schedule: Schedule, lives: dict[Value, _Rows]) -> None:
+        self.lives = lives
+        self.whole: dict[Value, Item] = {}
+        self.rows: dict[tuple[Value, int], Item] = {}
+        self.scratch: list[Item | None] = [None] * len(schedule.steps)
+        self.counters: list[Item | None] = []
+        for value in schedule.graph.inputs:
+            self._add(value)
+        for t, call in enumerate(schedule.calls):
+            if call.step != AWAIT:
+                self._add_output(schedule, call, t)
+        for stage, calls in schedule.spans():
+            self._add_stage(schedule, stage, calls)
+
+    def all(self) -> list[Item]:
+        extra = [i for i in (*self.scratch, *self.counters) if i]
+        return list(dict.fromkeys([*self.whole.values(), *self.rows.values(), *extra]))
+
+    def _add(self, value: Value) -> None:
+        life = self.lives[value]
+        segments = [
+            Segment(y * life.row_bytes, life.row_bytes, b, d)
+            for y, (b, d) in enumerate(zip(life.born, life.dies, strict=True))
+        ]
+        if life.by_row:
+            for y, s in enumerate(segments):
+                self.rows[value, y] = Item(f"{value.name}[{y}]", [Segment(0, s.n_bytes, s.first, s.last)])
+        else:
+            self.whole[value] = Item(value.name, _merged(segments))
+
+    def _add_output(self, schedule: Schedule, call: Call, t: int) -> None:
+        value = schedule.steps[call.step].node.output
+        if not self.lives[value].by_row:
+            if value not in self.whole and not self._take_whole(schedule, call, t):
+                self._add(value)
+            return
+        for y in written_rows(schedule.steps[call.step], call.rows):
+            if (value, y) not in self.rows and not self._take_row(schedule, call, t, y):
+                life = self.lives[value]
+                self.rows[value, y] = Item(f"{value.name}[{y}]", [Segment(0, life.row_bytes, t, life.dies[y])])
+
+    def _dying(self, schedule: Schedule, call: Call, t: int, rows: bool) -> Iterator[Value]:
+        """Inputs that the output may overwrite and that nobody reads after this call."""
+        step = schedule.steps[call.step]
+        for k in ops.in_place(step.node):
+            value = step.node.input(k)
+            root = schedule.root(value)
+            life = self.lives.get(root)
+            others = [v for v in step.reads() if v is not value and schedule.root(v) is root]
+            if value.data is not None or life is None or others or life.by_row != rows:
+                continue
+            yield root
+
+    def _take_row(self, schedule: Schedule, call: Call, t: int, y: int) -> bool:
+        out = self.lives[schedule.steps[call.step].node.output]
+        for root in self._dying(schedule, call, t, rows=True):
+            life = self.lives[root]
+            if life.row_bytes >= out.row_bytes and len(life.born) == len(out.born) and life.dies[y] == t:
+                item = self.rows[root, y]
+                item.segments[-1].last = max(item.segments[-1].last, out.dies[y])
+                self.rows[out.value, y] = item
+                return True
+        return False
+
+    def _take_whole(self, schedule: Schedule, call: Call, t: int) -> bool:
+        out = self.lives[schedule.steps[call.step].node.output]
+        if len(call.rows) != schedule.steps[call.step].encoded.rows:
+            return False
+        for root in self._dying(schedule, call, t, rows=False):
+            life = self.lives[root]
+            if max(life.dies) == t and aligned(root.n_bytes) >= aligned(out.value.n_bytes):
+                item = self.whole[root]
+                item.segments.append(Segment(0, out.value.n_bytes, t + 1, max(out.dies)))
+                self.whole[out.value] = item
+                return True
+        return False
+
+    def _add_stage(self, schedule: Schedule, stage: Stage, calls: range) -> None:
+        steps = range(stage.first, stage.first + stage.count)
+        if stage.kind == "plain":
+            self.counters.append(None)
+            for t in calls:
+                self._add_scratch(schedule, [schedule.calls[t].step], t, t)
+            return
+        n_bytes = 2 * (stage.count + 1)
+        self.counters.append(Item("counters", [Segment(0, n_bytes, calls.start, calls.stop - 1)]))
+        keep = [i for i in steps if schedule.steps[i].encoded.keeps_scratch]
+        self._add_scratch(schedule, [i for i in steps if i not in keep], calls.start, calls.stop - 1)
+        for i in keep:
+            used = [t for t in calls if schedule.calls[t].step == i]
+            self._add_scratch(schedule, [i], used[0], used[-1])
+
+    def _add_scratch(self, schedule: Schedule, steps: Sequence[int], first: int, last: int) -> None:
+        n_bytes = max((schedule.steps[i].scratch_bytes for i in steps), default=0)
+        item = Item("scratch", [Segment(0, n_bytes, first, last)]) if n_bytes else None
+        for i in steps:
+            self.scratch[i] = item if schedule.steps[i].scratch_bytes else None
+
+
+def _merged(segments: list[Segment]) -> list[Segment]:
+    """Neighbours with the same lifetime as one."""
+    kept: list[Segment] = []
+    for s in segments:
+        if kept and (kept[-1].first, kept[-1].last) == (s.first, s.last):
+            kept[-1].n_bytes += s.n_bytes
+        else:
+            kept.append(s)
+    return kept
+
+
+def lower_bound(items: list[Item]) -> int:
+    """The largest sum of bytes live at one call: no plan can be smaller."""
+    segments = [s for i in items for s in i.segments]
+    if not segments:
+        return 0
+    change = np.zeros(max(s.last for s in segments) + 3, np.int64)
+    for s in segments:
+        change[s.first + 1] += s.n_bytes
+        change[s.last + 2] -= s.n_bytes
+    return int(np.cumsum(change).max())
+
+
+@dataclass(eq=False)
+class _Arena:
+    """Placed segments as columns: call of birth and death, offset, bytes."""
+
+    columns: np.ndarray
+    n: int = 0
+    end: int = 0
+
+    def fit(self, item: Item) -> int:
+        """The lowest offset at which no segment meets one that lives with it."""
+        first, last, at, size = self.columns[:, : self.n]
+        low, high = [], []
+        for s in item.segments:
+            meets = (first <= s.last) & (last >= s.first)
+            low.append(at[meets] - s.offset - s.n_bytes)
+            high.append(at[meets] + size[meets] - s.offset)
+        lows, highs = np.concatenate(low), np.concatenate(high)
+        order = np.argsort(lows, kind="stable")
+        offset = 0
+        for lo, hi in zip(lows[order].tolist(), highs[order].tolist(), strict=True):
+            if lo >= offset:
                 break
-            at = max(at, end)
-        offsets[b] = at
-    return offsets, max((offsets[b] + b.n_bytes for b in order), default=0)
+            offset = max(offset, aligned(hi))
+        return offset
+
+    def add(self, item: Item, offset: int) -> None:
+        for s in item.segments:
+            self.columns[:, self.n] = (s.first, s.last, offset + s.offset, s.n_bytes)
+            self.n += 1
+            self.end = max(self.end, offset + s.offset + s.n_bytes)
+
+
+def place(items: list[Item]) -> tuple[dict[Item, int], int, int]:
+    """(offset of each item, arena bytes, lower bound)."""
+    bound = lower_bound(items)
+    orders = [
+        sorted(items, key=lambda b: (-b.n_bytes, b.first)),
+        sorted(items, key=lambda b: (b.first, -b.n_bytes)),
+        sorted(items, key=lambda b: (b.first - b.last, -b.n_bytes)),
+        sorted(items, key=lambda b: -b.n_bytes * (b.last - b.first + 1)),
+        sorted(items, key=lambda b: (-len(b.segments), -b.n_bytes, b.first)),
+    ]
+    tried = sorted(((_first_fit(o), i) for i, o in enumerate(orders)), key=lambda r: (r[0][1], r[1]))
+    (best, arena), chosen = tried[0]
+    if arena > aligned(bound):
+        best, arena = _improve(orders[chosen], aligned(bound), best, arena)
+    return best, arena, bound
+
+
+def _first_fit(order: list[Item]) -> tuple[dict[Item, int], int]:
+    arena = _Arena(np.zeros((4, sum(len(i.segments) for i in order)), np.int64))
+    offsets = {}
+    for item in order:
+        offsets[item] = arena.fit(item)
+        arena.add(item, offsets[item])
+    return offsets, aligned(arena.end)
 
 
 def _improve(
-    orders: list[list[Buffer]],
-    conflicts: dict[Buffer, list[Buffer]],
-    bound: int,
-    best: tuple[dict[Buffer, int], int],
-) -> tuple[dict[Buffer, int], int]:
-    """Moves buffers in the placement order while that does not make the arena larger."""
+    order: list[Item], bound: int, best: dict[Item, int], arena: int
+) -> tuple[dict[Item, int], int]:
+    """Moves items in the placement order while that does not make the arena larger."""
     rng = random.Random(0)
-    current = min(orders, key=lambda o: _first_fit(o, conflicts)[1])
-    for _ in range(TRIES):
-        order = list(current)
-        moved = order.pop(rng.randrange(len(order)))
-        order.insert(rng.randrange(len(order) + 1), moved)
-        result = _first_fit(order, conflicts)
-        if result[1] <= best[1]:
-            best, current = result, order
-        if best[1] == bound:
+    for _ in range(EFFORT // max(1, sum(len(i.segments) for i in order))):
+        changed = list(order)
+        moved = changed.pop(rng.randrange(len(changed)))
+        changed.insert(rng.randrange(len(changed) + 1), moved)
+        found, size = _first_fit(changed)
+        if size <= arena:
+            best, arena, order = found, size, changed
+        if arena <= bound:
             break
-    return best
+    return best, arena
+

@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from edgesdk import ops
-from edgesdk.errors import UsageError
+from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Value
 from edgesdk.memory import MemoryPlan
 from edgesdk.ops import RowView
-from edgesdk.schedule import Schedule, Step
+from edgesdk.schedule import Schedule, Stage, Step
+from edgesdk.schedule.trace import AWAIT
 
 MAGIC = b"EDGE"
 MAJOR, MINOR = 1, 0
@@ -27,18 +28,21 @@ SECTION = struct.Struct("<III")
 TENSOR = struct.Struct("<iiifii6i")
 CRC_START = 16
 ALIGN = 16
-CONSTANT_BIT = 0x40000000
+STAGE = struct.Struct("<7i")
+CONSTANT_BIT, TABLE_BIT = 0x40000000, 0x20000000
+AWAIT_ROW = 0xFF
 MAX_RANK = 6
 MAX_METADATA_BYTES = 1 << 24
 DTYPE_CODES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "int32": 5, "int64": 6, "bool": 7}
 DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
 TENSORS, STEPS, STAGES, WEIGHTS, METADATA = 1, 2, 3, 4, 5
-STAGE_KINDS = ("plain",)
+STAGE_KINDS = ("plain", "rows")
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A graph input or output in the arena; scale 0 where it is not quantised."""
+    """A graph input or output in the arena; scale 0 where it is not quantised. The offset of a
+    streamed input is that of its row table in the weights."""
 
     name: str
     offset: int
@@ -46,14 +50,18 @@ class Tensor:
     shape: tuple[int, ...]
     scale: float
     zero_point: int
+    streamed: bool = False
 
 
 @dataclass(frozen=True)
 class ViewRecord:
+    """Rows in the arena, or in the weights (`constant`), or where a row table in the weights says (`table`)."""
+
     offset: int
     rows: int
     row_bytes: int
     constant: bool = False
+    table: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,9 +79,16 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class StageRecord:
+    """Steps [first, first + count). Of a stage of rows: where its program, its step table (both in
+    the weights) and its counters (in the arena) lie."""
+
     kind: str
     first: int
     count: int
+    program: int = 0
+    program_bytes: int = 0
+    steps: int = 0
+    counters: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,9 +111,9 @@ class _Weights:
         self.data = bytearray()
         self.known: dict[tuple[bytes, int], int] = {}
 
-    def place(self, array: np.ndarray) -> int:
+    def place(self, array: np.ndarray, align: int = 1) -> int:
         blob = np.ascontiguousarray(array).tobytes()
-        align = ALIGN if len(blob) >= 64 else array.dtype.itemsize
+        align = ALIGN if len(blob) >= 64 else max(align, array.dtype.itemsize)
         key = (blob, array.dtype.itemsize)
         if key not in self.known:
             self.data += bytes(-len(self.data) % align)
@@ -111,6 +126,10 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
     """Places constants and turns steps into records."""
     weights = _Weights()
     steps = tuple(_record(s, scratch, plan, weights) for s, scratch in zip(schedule.steps, plan.scratch, strict=True))
+    stages = tuple(
+        _stage(schedule, stage, span, counters, steps, weights)
+        for (stage, span), counters in zip(schedule.spans(), plan.counters, strict=True)
+    )
     graph = schedule.graph
     described = {
         "name": graph.name,
@@ -122,10 +141,10 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
     }
     return Program(
         plan.arena_bytes,
-        tuple(_tensor(v, plan) for v in graph.inputs),
-        tuple(_tensor(v, plan) for v in graph.outputs),
+        tuple(_tensor(v, plan, weights) for v in graph.inputs),
+        tuple(_tensor(v, plan, weights) for v in graph.outputs),
         steps,
-        tuple(StageRecord(s.kind, s.first, s.count) for s in schedule.stages),
+        stages,
         bytes(weights.data),
         described,
     )
@@ -146,11 +165,38 @@ def _describe(step: Step) -> dict[str, Any]:
     }
 
 
-def _tensor(value: Value, plan: MemoryPlan) -> Tensor:
+def _tensor(value: Value, plan: MemoryPlan, weights: _Weights) -> Tensor:
     if len(value.shape) > MAX_RANK:
         raise UsageError(f"{value.name}: rank {len(value.shape)}; expected at most {MAX_RANK} dimensions")
     scale, zero_point = (value.scale, value.zero_point) if value.quant is not None else (0.0, 0)
-    return Tensor(value.name, plan.offsets[value], value.dtype, value.shape, scale, zero_point)
+    streamed = value in plan.tables
+    offset = _table(plan.tables[value], weights) if streamed else plan.offsets[value]
+    return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed)
+
+
+def _table(offsets: list[int], weights: _Weights) -> int:
+    if max(offsets) >= ALIGN << 16:
+        raise DoesNotFit(f"a row lies at {max(offsets)}; a fused stage expects an arena of at most {ALIGN << 16} bytes")
+    return weights.place((np.array(offsets) // ALIGN).astype(np.uint16), ALIGN)
+
+
+def _stage(
+    schedule: Schedule, stage: Stage, span: range, counters: int, steps: tuple[StepRecord, ...], weights: _Weights
+) -> StageRecord:
+    if stage.kind == "plain":
+        return StageRecord(stage.kind, stage.first, stage.count)
+    calls = [schedule.calls[t].step for t in span]
+    code = np.array([AWAIT_ROW if c == AWAIT else c - stage.first for c in calls], np.uint8)
+    starts = np.cumsum([0, *(_step_words(s) for s in steps)])
+    table = starts[stage.first : stage.first + stage.count]
+    if table.max() >= 2**16:
+        raise Unsupported(f"a fused stage at word {table.max()} of the steps; expected fewer than 65536")
+    at = weights.place(table.astype(np.uint16))
+    return StageRecord(stage.kind, stage.first, stage.count, weights.place(code), code.size, at, counters)
+
+
+def _step_words(s: StepRecord) -> int:
+    return 4 + 3 * (1 + len(s.inputs)) + len(s.params)
 
 
 def _record(step: Step, scratch: int, plan: MemoryPlan, weights: _Weights) -> StepRecord:
@@ -158,7 +204,9 @@ def _record(step: Step, scratch: int, plan: MemoryPlan, weights: _Weights) -> St
 
     def view(v: RowView) -> ViewRecord:
         if v.value.data is not None:
-            return ViewRecord(weights.place(v.value.data), v.rows, v.row_bytes, True)
+            return ViewRecord(weights.place(v.value.data), v.rows, v.row_bytes, constant=True)
+        if v.value in plan.tables:
+            return ViewRecord(_table(plan.tables[v.value], weights), v.rows, v.row_bytes, table=True)
         return ViewRecord(plan.offsets[v.value], v.rows, v.row_bytes)
 
     params = tuple(_word(p, weights) for p in encoded.params)
@@ -178,7 +226,7 @@ def write(program: Program) -> bytes:
     sections = [
         (TENSORS, 4, b"".join(_tensor_bytes(t) for t in (*program.inputs, *program.outputs))),
         (STEPS, 4, b"".join(_step_bytes(s) for s in program.steps)),
-        (STAGES, 4, b"".join(struct.pack("<3i", STAGE_KINDS.index(s.kind), s.first, s.count) for s in program.stages)),
+        (STAGES, 4, b"".join(_stage_bytes(s) for s in program.stages)),
         (WEIGHTS, ALIGN, program.weights),
         (METADATA, 4, metadata),
     ]
@@ -195,14 +243,19 @@ def write(program: Program) -> bytes:
 
 def _tensor_bytes(t: Tensor) -> bytes:
     dims = (*t.shape, *[1] * (MAX_RANK - len(t.shape)))
-    return TENSOR.pack(t.offset, DTYPE_CODES[t.dtype], len(t.shape), t.scale, t.zero_point, 0, *dims)
+    return TENSOR.pack(t.offset, DTYPE_CODES[t.dtype], len(t.shape), t.scale, t.zero_point, int(t.streamed), *dims)
+
+
+def _stage_bytes(s: StageRecord) -> bytes:
+    return STAGE.pack(STAGE_KINDS.index(s.kind), s.first, s.count, s.program, s.program_bytes, s.steps, s.counters)
 
 
 def _step_bytes(s: StepRecord) -> bytes:
     first = s.kernel | len(s.inputs) << 16 | len(s.params) << 24
     words = [first, s.rows, s.batch, s.scratch_offset]
     for v in (s.output, *s.inputs):
-        words += [v.offset | (CONSTANT_BIT if v.constant else 0), v.rows, v.row_bytes]
+        bits = CONSTANT_BIT * v.constant | TABLE_BIT * v.table
+        words += [v.offset | bits, v.rows, v.row_bytes]
     return np.array(words + list(s.params), np.int64).astype("<i4").tobytes()
 
 
@@ -231,10 +284,7 @@ def _read(data: bytes) -> Program:
     metadata = _read_metadata(found.get(METADATA, b""))
     names = [*metadata.get("inputs", []), *metadata.get("outputs", [])]
     tensors = [_read_tensor(found[TENSORS], i, names) for i in range(n_in + n_out)]
-    stages = [
-        StageRecord(STAGE_KINDS[kind], first, count)
-        for kind, first, count in struct.iter_unpack("<3i", found.get(STAGES, b""))
-    ]
+    stages = [StageRecord(STAGE_KINDS[w[0]], *w[1:]) for w in STAGE.iter_unpack(found.get(STAGES, b""))]
     steps = tuple(_read_steps(np.frombuffer(found[STEPS], "<i4")))
     outputs = tuple(tensors[n_in:])
     return Program(arena, tuple(tensors[:n_in]), outputs, steps, tuple(stages), found.get(WEIGHTS, b""), metadata)
@@ -251,9 +301,9 @@ def _read_metadata(packed: bytes) -> dict[str, Any]:
 
 
 def _read_tensor(section: bytes, index: int, names: list[str]) -> Tensor:
-    offset, dtype, rank, scale, zero_point, _, *dims = TENSOR.unpack_from(section, index * TENSOR.size)
+    offset, dtype, rank, scale, zero_point, streamed, *dims = TENSOR.unpack_from(section, index * TENSOR.size)
     name = names[index] if index < len(names) else f"tensor{index}"
-    return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point)
+    return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point, bool(streamed))
 
 
 def _read_steps(words: np.ndarray) -> list[StepRecord]:
@@ -274,7 +324,8 @@ def _read_steps(words: np.ndarray) -> list[StepRecord]:
 
 def _read_view(words: np.ndarray) -> ViewRecord:
     offset = int(words[0])
-    return ViewRecord(offset & ~CONSTANT_BIT, int(words[1]), int(words[2]), bool(offset & CONSTANT_BIT))
+    constant, table = bool(offset & CONSTANT_BIT), bool(offset & TABLE_BIT)
+    return ViewRecord(offset & ~(CONSTANT_BIT | TABLE_BIT), int(words[1]), int(words[2]), constant, table)
 
 
 def read_file(path: Path) -> bytes:

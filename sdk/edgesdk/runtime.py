@@ -7,6 +7,7 @@ import ctypes
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +20,14 @@ ALIGN = 16
 
 class _Model(ctypes.Structure):
     _fields_ = [
-        *((n, ctypes.c_void_p) for n in ("bytes", "steps", "tensors", "weights")),
-        *((n, ctypes.c_int32) for n in ("n_steps", "n_inputs", "n_outputs")),
+        *((n, ctypes.c_void_p) for n in ("bytes", "steps", "stages", "tensors", "weights")),
+        *((n, ctypes.c_int32) for n in ("n_steps", "n_stages", "n_inputs", "n_outputs", "streamed")),
         *((n, ctypes.c_uint32) for n in ("file_bytes", "weights_bytes", "arena_bytes", "steps_bytes")),
     ]
 
 
 class _Session(ctypes.Structure):
-    _fields_ = [("model", ctypes.c_void_p), ("arena", ctypes.c_void_p)]
+    _fields_ = [("model", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("at", ctypes.c_int32), ("rows", ctypes.c_int32)]
 
 
 class _Tensor(ctypes.Structure):
@@ -53,13 +54,19 @@ class _Event(ctypes.Structure):
 _Hook = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(_Event))
 
 
+def message(code: int) -> str:
+    """The runtime's sentence for an ERT_E code."""
+    text = library().ert_message
+    text.restype = ctypes.c_char_p
+    found: bytes = text(code)
+    return found.decode()
+
+
 class LoadError(UsageError):
     """The runtime refused a file. `code` is its ERT_E number."""
 
     def __init__(self, code: int) -> None:
-        message = library().ert_message
-        message.restype = ctypes.c_char_p
-        super().__init__(f"the runtime refuses the file: {message(code).decode()} (code {code}); convert the model again")
+        super().__init__(f"the runtime refuses the file: {message(code)} (code {code}); convert the model again")
         self.code = code
 
 
@@ -72,11 +79,13 @@ def aligned(n_bytes: int) -> np.ndarray:
 
 @dataclass(eq=False)
 class Session:
-    """A loaded model with its arena. Keeps the memory that the C side points into."""
+    """A loaded model with its arena. Keeps the memory that the C side points into. The array of a
+    streamed input only tells dtype and shape."""
 
     inputs: list[np.ndarray]
     outputs: list[np.ndarray]
     n_steps: int
+    streamed: bool
     arena: np.ndarray
     _file: np.ndarray
     _model: _Model
@@ -96,7 +105,7 @@ def open_session(data: bytes) -> Session:
     _raise_for(lib.ert_begin(ctypes.byref(session), ctypes.byref(model), arena.ctypes.data, arena.size))
     inputs = [_tensor(lib.ert_input, session, i) for i in range(model.n_inputs)]
     outputs = [_tensor(lib.ert_output, session, i) for i in range(model.n_outputs)]
-    return Session(inputs, outputs, model.n_steps, arena, file, model, session)
+    return Session(inputs, outputs, model.n_steps, bool(model.streamed), arena, file, model, session)
 
 
 def _raise_for(code: int) -> None:
@@ -107,54 +116,85 @@ def _raise_for(code: int) -> None:
 def _tensor(get: Callable[..., int], session: _Session, index: int) -> np.ndarray:
     t = _Tensor()
     _raise_for(get(ctypes.byref(session), index, ctypes.byref(t)))
+    dtype, shape = program.DTYPE_NAMES[t.dtype], [t.dims[i] for i in range(t.rank)]
+    if not t.data:
+        return np.broadcast_to(np.zeros((), dtype), shape)
     memory = (ctypes.c_uint8 * t.bytes).from_address(t.data)
-    dtype = program.DTYPE_NAMES[t.dtype]
-    return np.frombuffer(memory, dtype).reshape([t.dims[i] for i in range(t.rank)])
+    return np.frombuffer(memory, dtype).reshape(shape)
 
 
 def run(session: Session, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """One inference. Arrays in the model's own dtypes and shapes; returns copies of the outputs."""
-    _fill(session, inputs)
-    library().ert_run(ctypes.byref(session._session))
+    """One inference. Arrays in the model's own dtypes and shapes; returns copies of the outputs.
+
+    A streamed input is pushed row by row.
+    """
+    _execute(session, inputs)
     return [o.copy() for o in session.outputs]
 
 
-def _fill(session: Session, inputs: Sequence[np.ndarray]) -> None:
+def push_rows(session: Session, rows: np.ndarray) -> bool:
+    """Gives the next rows [n, W, C] of a streamed input; True when the outputs are there.
+
+    Raises UsageError for rows of another kind, or more than the input still takes.
+    """
+    shape = session.inputs[0].shape[2:]
+    if rows.dtype != session.inputs[0].dtype or rows.shape[1:] != shape:
+        raise UsageError(f"rows are {rows.dtype} {rows.shape}; expected {session.inputs[0].dtype} (n, {shape})")
+    return _push(session, rows, _Hook())
+
+
+def _push(session: Session, rows: np.ndarray, hook: Any) -> bool:
+    rows = np.ascontiguousarray(rows)
+    push = library().ert_push_rows_hooked
+    push.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, _Hook, ctypes.c_void_p]
+    code = push(ctypes.byref(session._session), rows.ctypes.data, rows.shape[0], hook, None)
+    if code < 0:
+        raise UsageError(f"{rows.shape[0]} rows do not fit: {message(code)}; push the rows of one input in order")
+    return bool(code)
+
+
+def _execute(session: Session, inputs: Sequence[np.ndarray], hook: Any = None) -> None:
     for i, (memory, array) in enumerate(zip(session.inputs, inputs, strict=True)):
         if memory.shape != array.shape or memory.dtype != array.dtype:
             raise UsageError(f"input {i}: {array.dtype} {array.shape}; expected {memory.dtype} {memory.shape}")
-        memory[...] = array
-
-
-def run_hooked(session: Session, inputs: Sequence[np.ndarray], hook: Callable[[int, bool, bytes], None]) -> None:
-    """As `run`; `hook(step, done, bytes of its output)` before (done False) and after each step."""
-
-    def entry(_: int, event: ctypes._Pointer[_Event]) -> None:
-        e = event.contents
-        hook(e.step, bool(e.done), ctypes.string_at(e.out, e.out_bytes) if e.done else b"")
-
-    _fill(session, inputs)
-    library().ert_run_hooked(ctypes.byref(session._session), _Hook(entry), None)
+        if not session.streamed:
+            memory[...] = array
+    hook = hook or _Hook()
+    if session.streamed:
+        _push(session, inputs[0][0], hook)
+    else:
+        library().ert_run_hooked(ctypes.byref(session._session), hook, None)
 
 
 def step_outputs(session: Session, inputs: Sequence[np.ndarray]) -> list[bytes]:
     """The output bytes of every step."""
-    seen: list[bytes] = []
-    run_hooked(session, inputs, lambda _, done, out: seen.append(out) if done else None)
-    return seen
+    chunks: list[list[bytes]] = [[] for _ in range(session.n_steps)]
+
+    def entry(_: int, event: ctypes._Pointer[_Event]) -> None:
+        e = event.contents
+        if e.done:
+            chunks[e.step].append(ctypes.string_at(e.out, e.out_bytes))
+
+    _execute(session, inputs, _Hook(entry))
+    steps = program.read(session._file.tobytes()).steps
+    return [_complete(seen, s.rows // s.output.rows) for seen, s in zip(chunks, steps, strict=True)]
+
+
+def _complete(chunks: list[bytes], calls_per_row: int) -> bytes:
+    """Rows in order; of a row that took several calls, what the last one left."""
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks[calls_per_row - 1 :: calls_per_row])
 
 
 def time_steps(session: Session, inputs: Sequence[np.ndarray]) -> list[float]:
-    """Microseconds of every step, the hook's own cost included."""
-    times: list[float] = []
+    """Microseconds of every step, over all its calls, the hook's own cost included."""
+    times = [0.0] * session.n_steps
     begun = [0.0]
 
     def entry(_: int, event: ctypes._Pointer[_Event]) -> None:
         now = time.perf_counter()
         if event.contents.done:
-            times.append((now - begun[0]) * 1e6)
+            times[event.contents.step] += (now - begun[0]) * 1e6
         begun[0] = time.perf_counter()
 
-    _fill(session, inputs)
-    library().ert_run_hooked(ctypes.byref(session._session), _Hook(entry), None)
+    _execute(session, inputs, _Hook(entry))
     return times

@@ -19,7 +19,12 @@ MAX_INPUTS = 4
 
 
 class View(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("rows", ctypes.c_int32), ("row_bytes", ctypes.c_int32)]
+    _fields_ = [
+        ("base", ctypes.c_void_p),
+        ("table", ctypes.c_void_p),
+        ("rows", ctypes.c_int32),
+        ("row_bytes", ctypes.c_int32),
+    ]
 
 
 class Call(ctypes.Structure):
@@ -102,10 +107,10 @@ def run(node: Node, arrays: list, kernel: Kernel) -> np.ndarray:  # type: ignore
     for item in range(encoded.batch):
         call = Call(words.ctypes.data, weights.address, scratch.address)
         o = encoded.output
-        call.out = View(out.address + item * o.rows * o.row_bytes, o.rows, o.row_bytes)
+        call.out = View(out.address + item * o.rows * o.row_bytes, None, o.rows, o.row_bytes)
         for i, (v, buffer) in enumerate(zip(encoded.inputs, inputs, strict=True)):
             at = 0 if v.value.data is not None else item * v.rows * v.row_bytes
-            call.inputs[i] = View(buffer.address + at, v.rows, v.row_bytes)
+            call.inputs[i] = View(buffer.address + at, None, v.rows, v.row_bytes)
         # Two halves: a kernel must not depend on being asked for all rows at once.
         half = encoded.rows // 2
         kernels.call(kernel, ctypes.addressof(call), 0, half)

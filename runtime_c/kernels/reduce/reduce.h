@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* With a[y, r, i] = in[y * in_rows + r / width, (r mod width) * inner + i] for r < in_rows * width:
+/* Output row y from the in_rows input rows from y * in_rows on, all of width * inner items: item i of every pixel.
  *
- * s8:  out[y, i] = clamp(zero_point + requantize(offset + sum over r of a[y, r, i], multiplier, shift), -128, 127);
- *      mean and sum differ in multiplier and shift, offset = - in_zero_point * in_rows * width.
- *      Sums are modulo 2^32; the writer guarantees that none wraps.
- * f32: out[y, i] = scale * sum over r of a[y, r, i].
- * With `maximum` set: out[y, i] = max over r of a[y, r, i] and the other parameters are not used. */
+ * s8, requantize: clamp(zero_point + requantize(offset + sum, multiplier, shift), min, max); mean and sum differ in
+ *                 multiplier and shift, offset = - in_zero_point * in_rows * width.
+ *     divide:     clamp((sum + half) / multiplier, min, max), half = multiplier / 2 with the sum's sign, rounding to 0
+ *     maximum:    the largest; nothing is clamped.
+ *     Sums are modulo 2^32; the writer guarantees that none wraps.
+ * f32:            scale * sum, or the maximum.
+ *
+ * The kernel is called once for each input row, not output row: a fused stage can drop a row when it has been added.
+ * Sums stay in scratch (f32 and maxima: in the output row) from the first row of a group to its last. */
 #ifndef ERT_REDUCE_H
 #define ERT_REDUCE_H
 
 #include "requantize.h"
 
+enum { ERT_REDUCE_REQUANTIZE = 0, ERT_REDUCE_MAXIMUM = 1, ERT_REDUCE_DIVIDE = 2 };
+
 typedef struct {
-  int32_t in_rows, width, inner, maximum;
+  int32_t in_rows, width, inner, kind;
 } ert_reduce_shape;
 
 typedef struct {
   ert_reduce_shape shape;
-  int32_t offset, multiplier, shift, zero_point;
+  int32_t offset, multiplier, shift, zero_point, min, max;
 } ert_reduce_s8_params;
 
 typedef struct {

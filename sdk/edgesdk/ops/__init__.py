@@ -23,6 +23,9 @@ and, for STAGE "runtime",
                the op's folder in runtime_c/kernels where it is not the op's own name
     in_place(node) -> tuple[int, ...]
                inputs whose memory the output may take over (default: none)
+    rows_read(node, encoded, i, y) -> range
+               rows of the encoded input i that output row y reads (default: all of them);
+               a fused stage computes rows one by one where this is less than all
     macs(node) -> int
                multiply-accumulates of the dense operation (default: 0)
 """
@@ -31,7 +34,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
@@ -62,9 +65,9 @@ class Encoded:
     params: list[int | np.ndarray | None]
     output: RowView
     inputs: list[RowView]
-    rows: int  # output rows that the kernel is asked for, [0, rows)
+    rows: int  # rows that the kernel is called for, [0, rows); an output row takes rows / output.rows of them
     batch: int = 1  # repetitions; every view advances by rows * row_bytes
-    weights_bytes: int = field(default=0)
+    keeps_scratch: bool = False  # what one call leaves in scratch is needed by the next
 
 
 def f32_word(x: float) -> int:
@@ -102,6 +105,19 @@ def kernel_op(node: Node) -> str:
 def in_place(node: Node) -> tuple[int, ...]:
     rule = getattr(module(node.op), "in_place", None)
     return tuple(rule(node)) if rule else ()
+
+
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    rule = getattr(module(node.op), "rows_read", None)
+    rows = encoded.inputs[i].rows
+    found: range = rule(node, encoded, i, y) if rule else range(rows)
+    return range(max(0, found.start), min(rows, found.stop))
+
+
+def same_row(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    """`rows_read` of ops that work item by item: row y, or the only row of a broadcast input."""
+    rows = encoded.inputs[i].rows
+    return range(y, y + 1) if rows == encoded.rows else range(rows)
 
 
 def macs(node: Node) -> int:

@@ -15,6 +15,7 @@ from edgesdk.ops import Encoded, conv2d, pool
 
 types = pool.types
 infer = pool.infer
+rows_read = pool.rows_read
 
 
 def _count_padding(node: Node) -> bool:

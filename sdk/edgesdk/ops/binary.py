@@ -14,7 +14,7 @@ import numpy as np
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, rescale
+from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, rescale, same_row
 
 NAMES = ("add", "sub", "mul", "minimum", "maximum")
 LEFT_SHIFT = 20  # bits that TFLite adds below the int8 inputs of add and sub
@@ -215,3 +215,6 @@ def in_place(node: Node) -> tuple[int, ...]:
         return v.data is None and v.shape == node.output.shape
 
     return tuple(i for i in (0, 1) if whole(node.input(i)))
+
+
+rows_read = same_row

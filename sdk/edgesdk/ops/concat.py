@@ -11,7 +11,7 @@ import numpy as np
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView
+from edgesdk.ops import Encoded, RowView, same_row
 from edgesdk.ops.rowwise import rows_of
 
 MAX_INPUTS = 4  # of one step; passes/split_concat.py splits longer ones
@@ -75,3 +75,6 @@ def _encode(node: Node, rows: int, by_rows: bool) -> Encoded:
         parts = [v.row_bytes // repeats for v in views]
     padding = [0] * (MAX_INPUTS - len(parts))
     return Encoded([int(by_rows), repeats, *parts, *padding], RowView(y, rows, row_bytes), views, rows)
+
+
+rows_read = same_row

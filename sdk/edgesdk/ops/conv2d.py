@@ -89,6 +89,17 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     return encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
 
 
+def window_rows(node: Node, kernel_h: int, y: int) -> range:
+    """Input rows under the window of output row y; may reach past the image."""
+    top, stride, dilation = node.attrs["padding"][0], node.attrs["stride"][0], node.attrs.get("dilation", (1, 1))[0]
+    first = y * stride - top
+    return range(first, first + (kernel_h - 1) * dilation + 1)
+
+
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    return window_rows(node, node.input(1).shape[1], y)
+
+
 def macs(node: Node) -> int:
     n, h, w, o = node.output.shape
     return n * h * w * o * (node.input(1).elements // o)

@@ -172,3 +172,15 @@ def copy_node(source: Node, x: Value, axes: Sequence[Axis], start: int = 0, fill
     """The runtime node that does the work of `source`, a node of one output, on `x`."""
     attrs = {"shape": source.output.shape, "axes": tuple(axes), "start": start, "fill": fill}
     return Node("copy", [x], source.outputs, attrs, source.source)
+
+
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    """Rows where the copy walks its input by rows, else everything (see `encode` for the words)."""
+    words = [int(w) for w in encoded.params if isinstance(w, int)]
+    (_, low, high, _), inner_rows = words[0:4], words[4]
+    row_start, row_step = words[20:22]
+    if encoded.inputs[i].rows == 1:
+        return range(1)
+    outer = y // inner_rows
+    row = row_start + (outer - low) * row_step
+    return range(row, row + 1) if low <= outer < high else range(0)

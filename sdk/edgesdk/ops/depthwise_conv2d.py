@@ -38,6 +38,10 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     return conv2d.encode_window_op(node, node.input(1).shape[:2], channel_axis=2)
 
 
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    return conv2d.window_rows(node, node.input(1).shape[0], y)
+
+
 def macs(node: Node) -> int:
     kh, kw, _ = node.input(1).shape
     return node.output.elements * kh * kw

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, rescale
+from edgesdk.ops import Encoded, RowView, rescale, same_row
 
 types = rescale.types
 
@@ -41,3 +41,6 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
 
 def macs(node: Node) -> int:
     return node.output.elements * node.input(1).shape[1]
+
+
+rows_read = same_row

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded
+from edgesdk.ops import Encoded, same_row
 from edgesdk.ops.rowwise import row_view, rows_of
 
 
@@ -34,3 +34,6 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
 
 def in_place(node: Node) -> tuple[int, ...]:
     return (0,)
+
+
+rows_read = same_row

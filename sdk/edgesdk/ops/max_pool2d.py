@@ -14,6 +14,7 @@ from edgesdk.ops import Encoded, conv2d, pool
 
 types = pool.types
 infer = pool.infer
+rows_read = pool.rows_read
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:

@@ -71,3 +71,7 @@ def encode(node: Node, extra: Words) -> Encoded:
     else:
         params += fixedpoint.activation_range(activation, x.scale, x.zero_point)
     return Encoded(params, conv2d.image_view(y), [conv2d.image_view(x)], rows=y.shape[1], batch=y.shape[0])
+
+
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    return conv2d.window_rows(node, node.attrs["kernel"][0], y)

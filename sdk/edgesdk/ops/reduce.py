@@ -2,7 +2,11 @@
 """Mean, sum and maximum over some axes. attrs: axes (sorted tuple), keep_dims.
 
 The kernel reduces the middle of [outer, reduced, inner]; passes/lower_reduce.py brings other
-sets of axes into that form.
+sets of axes into that form. It is called once per input row, so that a fused stage may forget a
+row that has been added.
+
+image_mean is avg_pool2d over a whole image: x [N,H,W,C], attrs activation, axes, keep_dims; the
+input's scale, one rounding of sum / count (halves away from zero).
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, pool, quantize
 
-NAMES = ("mean", "sum", "reduce_max")
+NAMES = ("mean", "sum", "reduce_max", "image_mean")
+KINDS = {"reduce_max": 1, "image_mean": 2}  # reduce.h; others requantise
 
 types = pool.types
 
@@ -52,12 +57,15 @@ def rescale_words(node: Node) -> list[int]:
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, axes, shape = arrays[0], tuple(node.attrs["axes"]), node.output.shape
+    if node.op == "image_mean" and x.dtype == np.int8:
+        total, count = x.sum(axes, dtype=np.int64).reshape(shape), reduced_count(node)
+        return [pool.clamp(node, np.sign(total) * ((np.abs(total) + count // 2) // count))]
     if node.op == "reduce_max":
         largest = x.max(axes).reshape(shape)
         return [largest if x.dtype == np.float32 else quantize.regrid(largest, node.input(0), node.output)]
     if x.dtype == np.float32:
         total = x.sum(axes, dtype=np.float64).reshape(shape)
-        return [(total / reduced_count(node) if node.op == "mean" else total).astype(np.float32)]
+        return [(total if node.op == "sum" else total / reduced_count(node)).astype(np.float32)]
     offset, multiplier, shift, zero_point = rescale_words(node)
     total = x.sum(axes, dtype=np.int64).reshape(shape) + offset
     scaled = fixedpoint.requantize(total, multiplier, shift)
@@ -94,20 +102,29 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     in_rows = image_rows(node)
     batch = x.shape[0] if len(x.shape) == 4 and outer % x.shape[0] == 0 else 1
     rows, width = outer // batch, reduced // in_rows
-    params: list[int | np.ndarray | None] = [in_rows, width, inner, int(node.op == "reduce_max"), *_finish_words(node)]
+    params: list[int | np.ndarray | None] = [in_rows, width, inner, KINDS.get(node.op, 0), *_finish_words(node)]
     out, source = RowView(y, rows, inner * y.itemsize), RowView(x, rows * in_rows, width * inner * x.itemsize)
-    return Encoded(params, out, [source], rows, batch)
+    return Encoded(params, out, [source], rows * in_rows, batch, keeps_scratch=True)
 
 
 def _finish_words(node: Node) -> list[int]:
     if node.input(0).dtype == "float32":
-        return [f32_word(1 / reduced_count(node) if node.op == "mean" else 1.0)]
+        return [f32_word(1.0 if node.op == "sum" else 1 / reduced_count(node))]
     if node.op == "reduce_max":
         pool.check_same_grid(node)
-        return [0, 0, 0, 0]
+        return [0, 0, 0, 0, -128, 127]
     if reduced_count(node) >= 2**23:
         raise Unsupported(
             f"{node.source}: {node.op} of {reduced_count(node)} int8 items can leave 32 bits; expected fewer than "
             "2**23, reduce in two steps"
         )
-    return rescale_words(node)
+    if node.op == "image_mean":
+        pool.check_same_grid(node)
+        x = node.input(0)
+        low, high = fixedpoint.activation_range(node.attrs["activation"], x.scale, x.zero_point)
+        return [0, reduced_count(node), 0, 0, low, high]
+    return [*rescale_words(node), -128, 127]
+
+
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    return range(y, y + 1)

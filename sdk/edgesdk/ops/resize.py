@@ -132,3 +132,15 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     pixel = c * x.itemsize if node.op == "resize_nearest" else c
     params: list[int | np.ndarray | None] = [h, w, y.shape[2], pixel, _positions(node, 0), _positions(node, 1)]
     return Encoded(params, conv2d.image_view(y), [conv2d.image_view(x)], rows=y.shape[1], batch=y.shape[0])
+
+
+def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
+    """One row, or the two that a bilinear position lies between."""
+    if node.op == "resize_nearest":
+        row = int(nearest_positions(node, 0)[y])
+        return range(row, row + 1)
+    if node.input(0).dtype == "int8":
+        row = int(integer_positions(node, 0)[y]) >> Q
+    else:
+        row = int(float_positions(node, 0)[0][y])
+    return range(row, row + 2)

@@ -10,7 +10,7 @@ import numpy as np
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, f32_word, pool
+from edgesdk.ops import Encoded, RowView, f32_word, pool, same_row
 from edgesdk.ops.fixed_exp import exp_on_negative_values, one_over_one_plus_x
 from edgesdk.ops.fixedpoint import doubling_high_mul, wrap32
 
@@ -94,3 +94,6 @@ def _check_integer(node: Node) -> None:
 def in_place(node: Node) -> tuple[int, ...]:
     """Each item is written after the last read of it and of its row's maximum."""
     return (0,)
+
+
+rows_read = same_row

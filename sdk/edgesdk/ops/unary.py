@@ -14,7 +14,7 @@ import numpy as np
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, f32_word, unary_int8
+from edgesdk.ops import Encoded, f32_word, same_row, unary_int8
 from edgesdk.ops.rowwise import row_view, rows_of
 
 NAMES = ("relu", "relu6", "relu_n1_to_1", "clip", "leaky_relu", "hard_swish", "logistic", "tanh")
@@ -96,3 +96,6 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
 
 def in_place(node: Node) -> tuple[int, ...]:
     return (0,)
+
+
+rows_read = same_row

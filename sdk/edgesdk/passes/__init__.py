@@ -25,6 +25,7 @@ LOWER = (
     "lower_depthwise",
     "lower_requantize",  # int8 -> int8 quantize becomes a table
     "lower_unary",  # int8 activations become tables
+    "lower_image_mean",  # after the split of pools that change the scale
     "lower_reduce",  # before shuffles: may write transposes
     "lower_broadcast",
     "split_concat",

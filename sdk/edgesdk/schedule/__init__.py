@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from edgesdk import kernels, ops
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded
+
+if TYPE_CHECKING:
+    from edgesdk.schedule.trace import Call
 
 VIEW_OPS = ("reshape",)
 
@@ -30,24 +35,52 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of steps. `plain`: one after another on whole tensors."""
+    """A run of steps. "plain": one after another on whole tensors. "rows": row by row, each
+    intermediate holding only the rows that are still needed."""
 
     kind: str
     first: int
     count: int
 
+    @property
+    def steps(self) -> range:
+        return range(self.first, self.first + self.count)
+
 
 @dataclass(eq=False)
 class Schedule:
-    """Steps in execution order. `roots` maps a view of a value to the value that it views."""
+    """Steps in execution order. `roots` maps a view of a value to the value that it views;
+    `streamed` is the graph input that arrives row by row, if one does."""
 
     graph: Graph
     steps: list[Step]
     stages: list[Stage]
     roots: dict[Value, Value] = field(default_factory=dict)
+    streamed: Value | None = None
 
     def root(self, value: Value) -> Value:
         return self.roots.get(value, value)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """Everything that happens, in order (see trace.py)."""
+        return [c for stage in self.stages for c in self.stage_calls(stage)]
+
+    def stage_calls(self, stage: Stage) -> list[Call]:
+        from edgesdk.schedule import trace
+
+        steps = self.steps[stage.first : stage.first + stage.count]
+        if stage.kind == "plain":
+            return list(trace.whole(steps, stage.first))
+        return trace.by_rows(steps, stage.first, self.roots, self.streamed if stage.first == 0 else None)
+
+    def spans(self) -> Iterator[tuple[Stage, range]]:
+        """Each stage with its range of calls."""
+        start = 0
+        for stage in self.stages:
+            n = len(self.stage_calls(stage))
+            yield stage, range(start, start + n)
+            start += n
 
 
 def schedule(graph: Graph, chain: Sequence[str]) -> Schedule:

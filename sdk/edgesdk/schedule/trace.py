@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens when a schedule runs: which call writes and reads which rows, in order.
+
+The memory plan takes lifetimes from it, the search its costs, and the writer the programs
+of stages of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from edgesdk import ops
+from edgesdk.ir import Value
+from edgesdk.schedule import Step
+
+AWAIT = -1  # a row of the streamed input arrives
+
+
+@dataclass(frozen=True)
+class Call:
+    """Step `step` writes rows `rows` and reads `reads` (one range per encoded input); or AWAIT."""
+
+    step: int
+    rows: range
+    reads: tuple[range, ...] = ()
+
+
+@dataclass(eq=False)
+class _Stage:
+    """Demand-driven execution of consecutive steps, row by row."""
+
+    steps: Sequence[Step]
+    first: int
+    producers: dict[Value, int]
+    roots: dict[Value, Value]
+    streamed: Value | None
+    calls: list[Call] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    arrived: int = 0
+
+    def produce(self, k: int, rows: int) -> None:
+        """Rows [0, rows) of the stage's step k exist after this."""
+        step = self.steps[k]
+        while self.done[k] < rows:
+            y = self.done[k]
+            reads = tuple(ops.rows_read(step.node, step.encoded, i, y) for i in range(len(step.encoded.inputs)))
+            for i, needed in enumerate(reads):
+                self.demand(step, i, needed)
+            self.calls.append(Call(self.first + k, range(y, y + 1), reads))
+            self.done[k] = y + 1
+
+    def demand(self, step: Step, i: int, needed: range) -> None:
+        view = step.encoded.inputs[i]
+        value = self.roots.get(view.value, view.value)
+        if value is self.streamed:
+            self.arrive(needed.stop)
+        elif value in self.producers and needed:
+            k = self.producers[value]
+            made = self.steps[k].encoded.output
+            same_rows = value is view.value and (made.rows, made.row_bytes) == (view.rows, view.row_bytes)
+            calls, rows = self.steps[k].encoded.rows, made.rows
+            self.produce(k, needed.stop * (calls // rows) if same_rows else calls)
+
+    def arrive(self, rows: int) -> None:
+        while self.arrived < rows:
+            self.calls.append(Call(AWAIT, range(self.arrived, self.arrived + 1)))
+            self.arrived += 1
+
+
+def by_rows(steps: Sequence[Step], first: int, roots: dict[Value, Value], streamed: Value | None) -> list[Call]:
+    """Calls of a stage of rows: the last step pulls, each step computes a row just before it is needed."""
+    producers = {s.node.output: k for k, s in enumerate(steps)}
+    stage = _Stage(steps, first, producers, roots, streamed, done=[0] * len(steps))
+    for k in reversed(range(len(steps))):
+        stage.produce(k, steps[k].encoded.rows)
+    if streamed is not None:
+        stage.arrive(streamed.shape[1])
+    return stage.calls
+
+
+def whole(steps: Sequence[Step], first: int) -> Iterator[Call]:
+    """Calls of a plain stage."""
+    for k, s in enumerate(steps):
+        yield Call(first + k, range(s.encoded.rows), tuple(range(v.rows) for v in s.encoded.inputs))
+
+
+def can_run_by_rows(step: Step) -> bool:
+    """One image per call, and few enough rows to count."""
+    return step.encoded.batch == 1 and step.encoded.rows < 2**16
