@@ -26,7 +26,7 @@ from edgesdk.schedule import Schedule, Stage, Step
 from edgesdk.schedule.trace import AWAIT, Call
 
 ALIGN = 16
-EFFORT = 60_000  # segments placed by the local search, over all its tries
+EFFORT = 20_000  # segments placed by the local search, over all its tries
 
 
 @dataclass(eq=False)
