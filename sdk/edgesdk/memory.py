@@ -111,7 +111,8 @@ def live_peak(schedule: Schedule) -> int:
 
 def lifetimes(schedule: Schedule) -> dict[Value, _Rows]:
     """First write and last read of every row of every root value."""
-    lives = {v: _new(schedule, v) for v in _root_values(schedule)}
+    users = _users(schedule)
+    lives = {v: _new(schedule, v, users.get(v, [])) for v in _root_values(schedule)}
     for t, call in enumerate(schedule.calls):
         if call.step == AWAIT:
             life = lives[schedule.graph.inputs[0]]
@@ -124,7 +125,7 @@ def lifetimes(schedule: Schedule) -> dict[Value, _Rows]:
         out = lives[step.node.output]
         for y in written_rows(step, call.rows) if len(out.born) == step.encoded.output.rows else range(len(out.born)):
             out.born[y] = t if out.born[y] < 0 else out.born[y]
-            out.dies[y] = max(t, out.dies[y])
+            out.dies[y] = t
     for value in schedule.graph.outputs:
         if schedule.root(value) not in lives:
             raise Unsupported(f"output {value.name} is constant; expected a value that some node computes, remove it")
@@ -142,39 +143,48 @@ def written_rows(step: Step, called: range) -> range:
 def _read(schedule: Schedule, lives: dict[Value, _Rows], view: RowView, rows: range, t: int) -> None:
     life = lives[schedule.root(view.value)]
     same = life.value is view.value and (len(life.born), life.row_bytes) == (view.rows, view.row_bytes)
-    for y in rows if same else range(len(life.dies)):
-        life.dies[y] = max(life.dies[y], t)
+    last = rows if same else range(len(life.dies))
+    life.dies[last.start : last.stop] = [t] * len(last)  # calls come in order: t is the latest so far
 
 
 def _root_values(schedule: Schedule) -> list[Value]:
     return list(dict.fromkeys([*schedule.graph.inputs, *(s.node.output for s in schedule.steps)]))
 
 
-def _new(schedule: Schedule, value: Value) -> _Rows:
+def _users(schedule: Schedule) -> dict[Value, list[int]]:
+    """Steps that write or read each value."""
+    users: dict[Value, list[int]] = {}
+    for i, step in enumerate(schedule.steps):
+        for value in {step.node.output, *step.reads()}:
+            users.setdefault(value, []).append(i)
+    return users
+
+
+def _new(schedule: Schedule, value: Value, users: list[int]) -> _Rows:
     """Rows as the writer sees them; a graph input's as its readers do where they agree."""
-    views = [s.encoded.output for s in schedule.steps if s.node.output is value]
-    views += [v for s in schedule.steps for v in s.encoded.inputs if v.value is value]
+    steps = [schedule.steps[i] for i in users]
+    views = [s.encoded.output for s in steps if s.node.output is value]
+    views += [v for s in steps for v in s.encoded.inputs if v.value is value]
     shapes = {(v.rows, v.row_bytes) for v in views}
     written = value not in schedule.graph.inputs
-    batched = any(s.encoded.batch > 1 for s in schedule.steps if value in (s.node.output, *s.reads()))
+    batched = any(s.encoded.batch > 1 for s in steps)
     if not views or batched or not (written or len(shapes) == 1):
         rows, row_bytes = 1, value.n_bytes
     else:
         rows, row_bytes = views[0].rows, views[0].row_bytes
     fits = rows * row_bytes == value.n_bytes
     rows, row_bytes = (rows, row_bytes) if fits else (1, value.n_bytes)
-    by_row = fits and not batched and len(shapes) == 1 and _stays_inside(schedule, value)
+    by_row = fits and not batched and len(shapes) == 1 and _stays_inside(schedule, value, users)
     return _Rows(value, row_bytes, by_row, [-1] * rows, [-1] * rows)
 
 
-def _stays_inside(schedule: Schedule, value: Value) -> bool:
+def _stays_inside(schedule: Schedule, value: Value, users: list[int]) -> bool:
     """Written and read in one stage of rows only (a streamed input: read in one)."""
     if value in map(schedule.root, schedule.graph.outputs) or value in schedule.roots.values():
         return False
     if value in schedule.graph.inputs and value is not schedule.streamed:
         return False
-    users = [i for i, s in enumerate(schedule.steps) if s.node.output is value or value in s.reads()]
-    stages = {k for k, g in enumerate(schedule.stages) for i in users if g.first <= i < g.first + g.count}
+    stages = {k for k, g in enumerate(schedule.stages) for i in users if i in g.steps}
     return len(stages) == 1 and schedule.stages[stages.pop()].kind == "rows"
 
 

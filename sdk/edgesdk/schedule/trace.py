@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from edgesdk import ops
 from edgesdk.ir import Value
@@ -24,6 +25,12 @@ class Call:
     step: int
     rows: range
     reads: tuple[range, ...] = ()
+
+
+@cache
+def reads_of(step: Step, y: int) -> tuple[range, ...]:
+    """Rows of each encoded input that the step reads when it is called for row y."""
+    return tuple(ops.rows_read(step.node, step.encoded, i, y) for i in range(len(step.encoded.inputs)))
 
 
 @dataclass(eq=False)
@@ -44,7 +51,7 @@ class _Stage:
         step = self.steps[k]
         while self.done[k] < rows:
             y = self.done[k]
-            reads = tuple(ops.rows_read(step.node, step.encoded, i, y) for i in range(len(step.encoded.inputs)))
+            reads = reads_of(step, y)
             for i, needed in enumerate(reads):
                 self.demand(step, i, needed)
             self.calls.append(Call(self.first + k, range(y, y + 1), reads))
