@@ -23,7 +23,7 @@ FOR_BUILD := cc:gcc
 FOR_BOARDS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm
 FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu-aarch64:qemu-user
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
-HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC="$(ZIG)")
+HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
 .PHONY: help setup demo test test-long lint fuzz sizes freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests
@@ -38,7 +38,7 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	@mkdir -p $(BUILD)/demo
 	$(BIN)/python apps/digits/data.py $(BUILD)/demo
 	$(BIN)/edgesdk convert apps/digits/digits.onnx -o $(BUILD)/demo/digits.edge --quantize int8 --calibration $(BUILD)/demo/calibration.npz
-	$(BIN)/edgesdk validate $(BUILD)/demo/digits.edge --against apps/digits/digits.onnx --data $(BUILD)/demo/test.npz
+	$(BIN)/edgesdk validate $(BUILD)/demo/digits.edge --against apps/digits/digits.onnx --data $(BUILD)/demo/test.npz --labels $(BUILD)/demo/test.npz
 	$(BIN)/edgesdk profile $(BUILD)/demo/digits.edge
 	@if command -v qemu-system-arm >/dev/null; then \
 	  set -ex; \
@@ -133,6 +133,12 @@ elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 else echo "missing:$$missing; as root: apt-get install$$missing; going on without"; fi
 endef
 
+# pip hides the environment's packages from the build, so the compiler is named by its file.
+define install-zig-cc
+$(BIN)/python -m pip install --quiet ziglang && printf '#!/bin/sh\nexec "%s" cc "$$@"\n' \
+  "$$($(BIN)/python -c 'import ziglang, pathlib; print(pathlib.Path(ziglang.__file__).with_name("zig"))')" >$(BIN)/zig-cc && chmod +x $(BIN)/zig-cc
+endef
+
 system-build:
 	@$(call install,$(FOR_BUILD),$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv";)
 
@@ -148,13 +154,13 @@ $(VENV)/bin/python: | system-build
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.ready: pyproject.toml CMakeLists.txt runtime_c/CMakeLists.txt | $(VENV)/bin/python
-	$(if $(HOST_CC),$(BIN)/python -m pip install --quiet ziglang)
+	$(if $(HOST_CC),@$(install-zig-cc))
 	$(HOST_CC) $(BIN)/python -m pip install --quiet -e '.[test,dev]'
 	@touch $@ $(VENV)/.demo
 
 # Without an Arm compiler the firmware is built by the one of the ziglang package.
 $(VENV)/.demo: pyproject.toml CMakeLists.txt runtime_c/CMakeLists.txt | $(VENV)/bin/python
-	$(if $(HOST_CC),$(BIN)/python -m pip install --quiet ziglang)
+	$(if $(HOST_CC),@$(install-zig-cc))
 	$(HOST_CC) $(BIN)/python -m pip install --quiet -e '.[demo]'
 	@command -v arm-none-eabi-gcc >/dev/null || $(BIN)/python -m pip install --quiet ziglang
 	@touch $@

@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def main() -> int:
     parser.add_argument("--boards", default=",".join(BOARDS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    peers = tomllib.loads((HERE / "mcu_peers.toml").read_text())
+    peers = boards.read_toml(HERE / "mcu_peers.toml")
     results = []
     for name, peer in peers.items():
         for board in options.boards.split(","):

@@ -45,6 +45,10 @@ typedef struct {
   uint32_t weights_bytes;
 } ert_step;
 
+/* What a kernel's check returns: 0 refused, 1 accepted, ERT_IN_PLACE accepted even where the output lies on an input
+ * (such a kernel uses no restrict and no memcpy between the two). */
+enum { ERT_IN_PLACE = 2 };
+
 typedef struct {
   uint16_t number;
   uint8_t isa;

@@ -14,7 +14,7 @@ static int check_header(const uint8_t *b, size_t n) {
   if (((uintptr_t)b & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
   if (word_at(b, 0) != 0x45474445u) return ERT_EMAGIC; /* "EDGE" */
   if ((word_at(b, 4) & 0xffff) != ERT_FORMAT_MAJOR || word_at(b, 4) >> 16 > ERT_FORMAT_MINOR) return ERT_EVERSION;
-  if (word_at(b, 8) > n || word_at(b, 8) > INT32_MAX) return ERT_ETRUNCATED;
+  if (word_at(b, 8) < ERT_HEADER_BYTES || word_at(b, 8) > n || word_at(b, 8) > INT32_MAX) return ERT_ETRUNCATED;
   if (word_at(b, 16) != 0) return ERT_EFEATURE;
   return word_at(b, 24) >= ERT_CONSTANT_BIT ? ERT_ELAYOUT : ERT_OK;
 }
@@ -49,6 +49,30 @@ static int check_view(const ert_model *m, const ert_step *s, const int32_t *view
   return lies_in((uint32_t)offset, view[1], view[2], constant ? 1 : s->batch, limit) ? ERT_OK : ERT_ELAYOUT;
 }
 
+typedef struct {
+  int64_t first, end;
+} span;
+
+static span arena_span(const int32_t *view, int32_t batch) {
+  return (span){view[0], view[0] + (int64_t)view[1] * view[2] * batch};
+}
+
+static int apart(span a, span b) { return a.end <= b.first || b.end <= a.first; }
+
+/* Scratch lies apart from the views, and the output from the inputs unless the kernel works in place. */
+static int check_overlap(const ert_step *s, int32_t scratch_bytes, int in_place) {
+  const span scratch = {s->scratch_offset, (int64_t)s->scratch_offset + scratch_bytes};
+  const span out = arena_span(s->out, s->batch);
+  if (scratch_bytes > 0 && !apart(scratch, out)) return ERT_ELAYOUT;
+  for (int32_t i = 0; i < s->n_in; i++) {
+    const int32_t *view = s->in + ERT_VIEW_WORDS * i;
+    if ((view[0] & ERT_CONSTANT_BIT) != 0) continue;
+    const span in = arena_span(view, s->batch);
+    if ((!in_place && !apart(out, in)) || (scratch_bytes > 0 && !apart(scratch, in))) return ERT_ELAYOUT;
+  }
+  return ERT_OK;
+}
+
 static int check_step(const ert_model *m, const int32_t *words) {
   const ert_step s = ert_step_at(m, words);
   const ert_kernel *k = ert_find_kernel(s.number);
@@ -58,11 +82,13 @@ static int check_step(const ert_model *m, const int32_t *words) {
   int err = check_view(m, &s, s.out, 0);
   for (int32_t i = 0; i < s.n_in && !err; i++) err = check_view(m, &s, s.in + ERT_VIEW_WORDS * i, 1);
   if (err) return err;
-  if (!k->check(&s)) return ERT_EPARAM;
+  const int accepted = k->check(&s);
+  if (!accepted) return ERT_EPARAM;
   const int32_t scratch = k->scratch(s.params);
   if (s.scratch_offset < 0 || (s.scratch_offset & (ERT_ALIGN - 1)) != 0 || scratch < 0) return ERT_ELAYOUT;
   const uint32_t end = (uint32_t)s.scratch_offset + (uint32_t)scratch;
-  return scratch == 0 || end <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
+  if (scratch > 0 && end > m->arena_bytes) return ERT_ELAYOUT;
+  return check_overlap(&s, scratch, accepted == ERT_IN_PLACE);
 }
 
 static int load_steps(ert_model *m) {

@@ -8,7 +8,7 @@ static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t 
 
 int ert_depthwise_conv2d_s8s8_check(const ert_step *s) {
   const ert_depthwise_conv2d_s8s8_params *p = (const void *)s->params;
-  return geometry_ok(s, &p->g, p->weights, 1) && ert_rescale_ok(s, &p->rescale, p->g.out_c);
+  return ert_within(p->in_zero_point, -128, 127) && geometry_ok(s, &p->g, p->weights, 1) && ert_rescale_ok(s, &p->rescale, p->g.out_c);
 }
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
