@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= 10000000
 FUZZ_SECONDS ?= 60
+MODELS ?= ../shared/models
+INPUTS ?= ../shared/data/mcu-parity
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 BIN := $(CURDIR)/$(VENV)/bin
@@ -25,7 +27,7 @@ FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz sizes freestanding sanitize native seeds clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests
 
 help: ## List the targets
@@ -50,12 +52,14 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	fi
 
 test: setup lint sanitize freestanding ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
-	$(MAKE) fuzz RUNS=-1 FUZZ_FLAGS="-max_total_time=$(FUZZ_SECONDS)"
+	$(MAKE) fuzz RUNS=200000
+	$(MAKE) fuzz-run
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
-test-long: setup sanitize ## The tests with many more random cases, and a long fuzz run
+test-long: setup sanitize ## The tests with many more random cases, and long fuzz runs
 	$(MAKE) fuzz
+	$(MAKE) fuzz-run FUZZ_SECONDS=1800
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
@@ -70,12 +74,11 @@ lint: $(VENV)/.ready $(BUILD)/view/edgesdk ## Static checks of Python and C
 	  cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 $(INCLUDES) $(C_SOURCES); \
 	else echo "left out: clang-tidy or cppcheck on the C sources (neither is installed)"; fi
 
-fuzz: $(VENV)/.ready seeds ## Fuzz the loader and the kernels under ASan and UBSan (RUNS=10000000)
-	@if $(HAS_FUZZER); then set -ex; \
-	  clang $(SANITIZE) -fsanitize=fuzzer $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(PORTABLE) -o $(BUILD)/fuzz/fuzz_load; \
-	  cd $(BUILD)/fuzz; \
-	  ./fuzz_load -runs=$(RUNS) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(FUZZ_FLAGS) corpus seeds; \
-	else echo "left out: fuzzing the loader needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi
+fuzz: $(VENV)/.ready seeds ## Fuzz the loader under ASan and UBSan (RUNS=10000000)
+	@$(call run-fuzzer,fuzz_load,-DLOAD_ONLY=1,-runs=$(RUNS))
+
+fuzz-run: $(VENV)/.ready seeds ## Fuzz the loader and run what it accepts, for FUZZ_SECONDS
+	@$(call run-fuzzer,fuzz_run,,-max_total_time=$(FUZZ_SECONDS))
 
 seeds: native
 	@mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/seeds
@@ -84,6 +87,9 @@ seeds: native
 sizes: $(VENV)/.ready ## Code and stack bytes of every kernel on each Cortex-M, as a table and build/sizes.json
 	@mkdir -p $(BUILD)
 	$(BIN)/python runtime_c/tools/size_report.py --json $(BUILD)/sizes.json
+
+bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS)
+	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS)
 
 sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
 	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
@@ -122,6 +128,15 @@ clean: ## Remove what was built; .venv stays
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 HAS_FUZZER = echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n); int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { (void)p; return n == 0; }' | clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null
+
+# Builds tests/fuzz/fuzz_load.c as $(1) with the flags $(2) and runs it with the options $(3).
+define run-fuzzer
+if $(HAS_FUZZER); then set -ex; mkdir -p $(BUILD)/fuzz/$(1).corpus; \
+  clang $(SANITIZE) -fsanitize=fuzzer $(2) $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(PORTABLE) -o $(BUILD)/fuzz/$(1); \
+  cd $(BUILD)/fuzz; \
+  ./$(1) $(3) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(1).corpus seeds; \
+else echo "left out: fuzzing needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi
+endef
 
 # Installs the packages of $(1) whose command is missing; without root or apt-get it says what is missing.
 define install

@@ -26,7 +26,7 @@ import json, resource, sys, time
 from pathlib import Path
 begun = time.perf_counter()
 from edgesdk import converters
-from edgesdk.convert import convert
+from edgesdk.flow import convert
 started = time.perf_counter()
 unit = 1 if sys.platform == "darwin" else 1024
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

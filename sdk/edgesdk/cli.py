@@ -140,8 +140,7 @@ def convert(
     """
     _refuse_later(**later)
     _check_gate(quantize, calibration, max_drop, labels)
-    from edgesdk import convert as flow
-    from edgesdk import dump, program
+    from edgesdk import dump, flow, program
 
     with _progress("convert", 7) as tick:
         converted = flow.convert(
@@ -184,7 +183,7 @@ def _check_gate(quantize: str, calibration: Path | None, max_drop: float | None,
 def _gate(converted: Any, calibration: Path, labels: Path, max_drop: float) -> dict[str, float]:
     """Top-1 of source and program on the calibration set; raises AccuracyGate past `max_drop` percent."""
     from edgesdk import samples, validate
-    from edgesdk.convert import input_specs
+    from edgesdk.flow import input_specs
 
     source, lowered = input_specs(converted.source), input_specs(converted.graph)
     sets, program_sets = samples.load(calibration, source), samples.load(calibration, lowered)
@@ -272,7 +271,7 @@ def validate(model: Path, against: Path, data: Path, labels: Path | None, board:
     """
     from edgesdk import converters, samples
     from edgesdk import validate as comparison
-    from edgesdk.convert import input_specs
+    from edgesdk.flow import input_specs
 
     graph = converters.load(against)
     with _opened(model, board) as (_, program, raw, session):

@@ -59,7 +59,9 @@ class LoadError(UsageError):
     def __init__(self, code: int) -> None:
         message = library().ert_message
         message.restype = ctypes.c_char_p
-        super().__init__(f"the runtime refuses the file: {message(code).decode()} (code {code}); convert the model again")
+        super().__init__(
+            f"the runtime refuses the file: {message(code).decode()} (code {code}); convert the model again"
+        )
         self.code = code
 
 

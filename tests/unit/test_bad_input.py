@@ -27,7 +27,7 @@ import tflite_models as models
 from click.testing import CliRunner
 from tflite_models import Op, Tensor, constant
 
-from edgesdk import cli, convert, library, program, runtime, samples
+from edgesdk import cli, flow, library, program, runtime, samples
 from edgesdk.errors import UsageError
 
 ERT_EARENA = -10
@@ -69,7 +69,7 @@ def sound(suffix: str) -> bytes:
     if suffix == "tflite":
         return models.conv_net()
     Path("net.tflite").write_bytes(models.conv_net())
-    data = convert.convert("net.tflite").data
+    data = flow.convert("net.tflite").data
     Path("net.tflite").unlink()
     return data
 

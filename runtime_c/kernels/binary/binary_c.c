@@ -20,16 +20,17 @@ static int is_sign(int32_t x) { return x == 1 || x == -1; }
 
 int ert_add_s8s8_check(const ert_step *s) {
   const ert_add_s8s8_params *p = (const void *)s->params;
-  return ERT_IN_PLACE * (shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) && is_int8(p->zero_point) &&
-         is_int8(p->min) && is_int8(p->max) && (p->a_factor == 1 << 20 || p->a_factor == -(1 << 20)) &&
-         (p->b_factor == 2 || p->b_factor == -2) && (p->b_gain == 1 << 21 || p->b_gain == 1 << 22) &&
-         ert_within(p->b_scale.shift, 1, 31) && ert_within(p->scale.shift, 1, 31));
+  return ERT_IN_PLACE * (shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) &&
+                         is_int8(p->zero_point) && is_int8(p->min) && is_int8(p->max) &&
+                         (p->a_factor == 1 << 20 || p->a_factor == -(1 << 20)) &&
+                         (p->b_factor == 2 || p->b_factor == -2) && (p->b_gain == 1 << 21 || p->b_gain == 1 << 22) &&
+                         ert_within(p->b_scale.shift, 1, 31) && ert_within(p->scale.shift, 1, 31));
 }
 
 int ert_mul_s8s8_check(const ert_step *s) {
   const ert_mul_s8s8_params *p = (const void *)s->params;
-  return ERT_IN_PLACE * (shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) && is_int8(p->zero_point) &&
-         is_int8(p->min) && is_int8(p->max) && ert_within(p->shift, -31, 31));
+  return ERT_IN_PLACE * (shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) &&
+                         is_int8(p->zero_point) && is_int8(p->min) && is_int8(p->max) && ert_within(p->shift, -31, 31));
 }
 
 int ert_minmax_s8s8_check(const ert_step *s) {

@@ -42,7 +42,8 @@ static void copy_columns(const ert_conv2d_geometry *g, const uint8_t *row, int32
 }
 
 /* The window of output pixel (y, x): in place where it is contiguous, else gathered into scratch. */
-static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size, int pad) {
+static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
+                          int pad) {
   const int32_t pixel = g->in_c * size, span = g->kernel_w * pixel;
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
   const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);

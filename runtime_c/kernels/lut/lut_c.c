@@ -4,7 +4,7 @@
 int ert_lut_s8_check(const ert_step *s) {
   const ert_lut_s8_params *p = (const void *)s->params;
   return ERT_IN_PLACE * (s->n_in == 1 && ert_view_ok(s->in, p->n, 1) && ert_view_ok(s->out, p->n, 1) &&
-         ert_blob_ok(s, p->table, 256, 1));
+                         ert_blob_ok(s, p->table, 256, 1));
 }
 
 void ert_lut_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {

@@ -8,7 +8,8 @@ enum { MAX_ITEMS = 4095 }; /* as many exps as sum up below 2^12 */
 int ert_softmax_s8_check(const ert_step *s) {
   const ert_softmax_s8_params *p = (const void *)s->params;
   return ERT_IN_PLACE * (s->n_in == 1 && ert_within(p->n, 1, MAX_ITEMS) && ert_within(p->n_exp, 1, 256) &&
-         ert_view_ok(s->in, p->n, 1) && ert_view_ok(s->out, p->n, 1) && ert_blob_ok(s, p->exp, p->n_exp, 4));
+                         ert_view_ok(s->in, p->n, 1) && ert_view_ok(s->out, p->n, 1) &&
+                         ert_blob_ok(s, p->exp, p->n_exp, 4));
 }
 
 int ert_softmax_f32_check(const ert_step *s) {

@@ -5,7 +5,7 @@
 int ert_unary_f32_check(const ert_step *s) {
   const ert_unary_f32_params *p = (const void *)s->params;
   return ERT_IN_PLACE * (s->n_in == 1 && ert_within(p->kind, ERT_CLIP, ERT_TANH) && ert_view_ok(s->in, p->n, 4) &&
-         ert_view_ok(s->out, p->n, 4));
+                         ert_view_ok(s->out, p->n, 4));
 }
 
 static float clip(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
