@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= 10000000
 FUZZ_SECONDS ?= 60
+MODELS ?= ../shared/models
+INPUTS ?= ../shared/data/mcu-parity
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 BIN := $(CURDIR)/$(VENV)/bin
@@ -23,9 +25,9 @@ FOR_BUILD := cc:gcc
 FOR_BOARDS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm
 FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu-aarch64:qemu-user
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
-HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC="$(ZIG)")
+HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz sizes freestanding sanitize native seeds clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests
 
 help: ## List the targets
@@ -38,7 +40,7 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	@mkdir -p $(BUILD)/demo
 	$(BIN)/python apps/digits/data.py $(BUILD)/demo
 	$(BIN)/edgesdk convert apps/digits/digits.onnx -o $(BUILD)/demo/digits.edge --quantize int8 --calibration $(BUILD)/demo/calibration.npz
-	$(BIN)/edgesdk validate $(BUILD)/demo/digits.edge --against apps/digits/digits.onnx --data $(BUILD)/demo/test.npz
+	$(BIN)/edgesdk validate $(BUILD)/demo/digits.edge --against apps/digits/digits.onnx --data $(BUILD)/demo/test.npz --labels $(BUILD)/demo/test.npz
 	$(BIN)/edgesdk profile $(BUILD)/demo/digits.edge
 	@if command -v qemu-system-arm >/dev/null; then \
 	  set -ex; \
@@ -50,12 +52,14 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	fi
 
 test: setup lint sanitize freestanding ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
-	$(MAKE) fuzz RUNS=-1 FUZZ_FLAGS="-max_total_time=$(FUZZ_SECONDS)"
+	$(MAKE) fuzz RUNS=200000
+	$(MAKE) fuzz-run
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
-test-long: setup sanitize ## The tests with many more random cases, and a long fuzz run
+test-long: setup sanitize ## The tests with many more random cases, and long fuzz runs
 	$(MAKE) fuzz
+	$(MAKE) fuzz-run FUZZ_SECONDS=1800
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
@@ -70,12 +74,11 @@ lint: $(VENV)/.ready $(BUILD)/view/edgesdk ## Static checks of Python and C
 	  cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 $(INCLUDES) $(C_SOURCES); \
 	else echo "left out: clang-tidy or cppcheck on the C sources (neither is installed)"; fi
 
-fuzz: $(VENV)/.ready seeds ## Fuzz the loader and the kernels under ASan and UBSan (RUNS=10000000)
-	@if $(HAS_FUZZER); then set -ex; \
-	  clang $(SANITIZE) -fsanitize=fuzzer $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(PORTABLE) -o $(BUILD)/fuzz/fuzz_load; \
-	  cd $(BUILD)/fuzz; \
-	  ./fuzz_load -runs=$(RUNS) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(FUZZ_FLAGS) corpus seeds; \
-	else echo "left out: fuzzing the loader needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi
+fuzz: $(VENV)/.ready seeds ## Fuzz the loader under ASan and UBSan (RUNS=10000000)
+	@$(call run-fuzzer,fuzz_load,-DLOAD_ONLY=1,-runs=$(RUNS))
+
+fuzz-run: $(VENV)/.ready seeds ## Fuzz the loader and run what it accepts, for FUZZ_SECONDS
+	@$(call run-fuzzer,fuzz_run,,-max_total_time=$(FUZZ_SECONDS))
 
 seeds: native
 	@mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/seeds
@@ -84,6 +87,9 @@ seeds: native
 sizes: $(VENV)/.ready ## Code and stack bytes of every kernel on each Cortex-M, as a table and build/sizes.json
 	@mkdir -p $(BUILD)
 	$(BIN)/python runtime_c/tools/size_report.py --json $(BUILD)/sizes.json
+
+bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS)
+	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS)
 
 sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
 	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
@@ -108,8 +114,8 @@ freestanding: $(VENV)/.ready ## Compile the runtime without a C library for ever
 	    arm-none-eabi-gcc -mcpu=cortex-$${c%:*} -mthumb -mfloat-abi=$${c#*:} $(FREE) $$f -o $$dir/$$(basename $$f .c).o || exit 1; \
 	  done; \
 	  arm-none-eabi-ld -r $$dir/*.o -o $$dir/ert.elf || exit 1; \
-	  other=$$(arm-none-eabi-nm -u $$dir/ert.elf | awk '$$2 !~ /^(memcpy|memset|__.*)$$/ {print $$2}'); rm $$dir/*.elf; \
-	  if [ -n "$$other" ]; then echo "cortex-$${c%:*}: the runtime calls $$other; expected memcpy and memset only"; exit 1; fi; \
+	  other=$$(arm-none-eabi-nm -u $$dir/ert.elf | awk '$$2 !~ /^(memcpy|memmove|memset|__.*)$$/ {print $$2}'); rm $$dir/*.elf; \
+	  if [ -n "$$other" ]; then echo "cortex-$${c%:*}: the runtime calls $$other; expected memmove, memcpy and memset only"; exit 1; fi; \
 	  echo "ok: arm-none-eabi-gcc cortex-$${c%:*}"; done; \
 	else echo "left out: arm-none-eabi-gcc is not installed"; fi
 	@for t in $(ZIG_TARGETS); do \
@@ -123,6 +129,15 @@ clean: ## Remove what was built; .venv stays
 
 HAS_FUZZER = echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n); int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { (void)p; return n == 0; }' | clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null
 
+# Builds tests/fuzz/fuzz_load.c as $(1) with the flags $(2) and runs it with the options $(3).
+define run-fuzzer
+if $(HAS_FUZZER); then set -ex; mkdir -p $(BUILD)/fuzz/$(1).corpus; \
+  clang $(SANITIZE) -fsanitize=fuzzer $(2) $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(PORTABLE) -o $(BUILD)/fuzz/$(1); \
+  cd $(BUILD)/fuzz; \
+  ./$(1) $(3) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(1).corpus seeds; \
+else echo "left out: fuzzing needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi
+endef
+
 # Installs the packages of $(1) whose command is missing; without root or apt-get it says what is missing.
 define install
 missing=; for pair in $(1); do command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; done; $(2) \
@@ -131,6 +146,12 @@ elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } || \
   echo "could not install$$missing; going on without"; \
 else echo "missing:$$missing; as root: apt-get install$$missing; going on without"; fi
+endef
+
+# pip hides the environment's packages from the build, so the compiler is named by its file.
+define install-zig-cc
+$(BIN)/python -m pip install --quiet ziglang && printf '#!/bin/sh\nexec "%s" cc "$$@"\n' \
+  "$$($(BIN)/python -c 'import ziglang, pathlib; print(pathlib.Path(ziglang.__file__).with_name("zig"))')" >$(BIN)/zig-cc && chmod +x $(BIN)/zig-cc
 endef
 
 system-build:
@@ -148,13 +169,13 @@ $(VENV)/bin/python: | system-build
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.ready: pyproject.toml CMakeLists.txt runtime_c/CMakeLists.txt | $(VENV)/bin/python
-	$(if $(HOST_CC),$(BIN)/python -m pip install --quiet ziglang)
+	$(if $(HOST_CC),@$(install-zig-cc))
 	$(HOST_CC) $(BIN)/python -m pip install --quiet -e '.[test,dev]'
 	@touch $@ $(VENV)/.demo
 
 # Without an Arm compiler the firmware is built by the one of the ziglang package.
 $(VENV)/.demo: pyproject.toml CMakeLists.txt runtime_c/CMakeLists.txt | $(VENV)/bin/python
-	$(if $(HOST_CC),$(BIN)/python -m pip install --quiet ziglang)
+	$(if $(HOST_CC),@$(install-zig-cc))
 	$(HOST_CC) $(BIN)/python -m pip install --quiet -e '.[demo]'
 	@command -v arm-none-eabi-gcc >/dev/null || $(BIN)/python -m pip install --quiet ziglang
 	@touch $@

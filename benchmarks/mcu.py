@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgesdk import boards, convert, runners
+from edgesdk import boards, flow, runners
 from edgesdk.errors import DoesNotFit
 
 BOARDS = ("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547")
@@ -31,7 +30,7 @@ def measure(model: Path, sample: Path, board_id: str) -> dict[str, Any]:
     """One row; {"refused": sentence} where the board is too small."""
     board = boards.load(board_id)
     try:
-        converted = convert.convert(model, board)
+        converted = flow.convert(model, board)
         with runners.open(board, converted.data) as session:
             raw = np.fromfile(sample, np.int8).reshape(converted.program.inputs[0].shape)
             output = session.run([raw])[0].tobytes().hex()
@@ -76,7 +75,7 @@ def file_sizes(models: Path) -> tuple[list[list[Any]], float]:
     """Every int8 .tflite under `models`: its bytes, the .edge bytes, the ratio; and the geometric mean."""
     rows = []
     for path in sorted(models.glob("*/*.tflite")):
-        converted = convert.convert(path)
+        converted = flow.convert(path)
         if any(v.dtype == "int8" for n in converted.graph.nodes for v in n.outputs):
             source = path.stat().st_size
             rows.append([path.stem, source, len(converted.data), len(converted.data) / source])
@@ -90,7 +89,7 @@ def main() -> int:
     parser.add_argument("--boards", default=",".join(BOARDS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    peers = tomllib.loads((HERE / "mcu_peers.toml").read_text())
+    peers = boards.read_toml(HERE / "mcu_peers.toml")
     results = []
     for name, peer in peers.items():
         for board in options.boards.split(","):

@@ -30,9 +30,8 @@ void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int byte, size_t bytes);
 int memcmp(const void *a, const void *b, size_t bytes);
 
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
-  uint8_t *d = to;
-  const uint8_t *s = from;
+/* From the front, each part read before it is written: `to` may also lie in front of an overlapping `from`. */
+static inline void copy_forward(uint8_t *d, const uint8_t *s, size_t bytes) {
 #if defined(__ARM_FEATURE_MVE)
   for (; bytes >= 16; bytes -= 16, s += 16, d += 16) vstrbq_u8(d, vldrbq_u8(s));
   const mve_pred16_t tail = vctp8q((uint32_t)bytes);
@@ -49,8 +48,9 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes) {
   }
   for (; bytes > 0; bytes--) *d++ = *s++;
 #endif
-  return to;
 }
+
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes) { return memmove(to, from, bytes); }
 
 void *memset(void *to, int byte, size_t bytes) {
   uint8_t *d = to;
@@ -71,7 +71,7 @@ void *memmove(void *to, const void *from, size_t bytes) {
   uint8_t *d = to;
   const uint8_t *s = from;
   if ((uintptr_t)d - (uintptr_t)s >= bytes) {
-    for (size_t i = 0; i < bytes; i++) d[i] = s[i];
+    copy_forward(d, s, bytes);
   } else {
     for (size_t i = bytes; i > 0; i--) d[i - 1] = s[i - 1];
   }

@@ -46,7 +46,14 @@ enum {
 };
 
 typedef enum {
-  ERT_F32 = 0, ERT_F16 = 1, ERT_S8 = 2, ERT_U8 = 3, ERT_S16 = 4, ERT_S32 = 5, ERT_S64 = 6, ERT_BOOL = 7
+  ERT_F32 = 0,
+  ERT_F16 = 1,
+  ERT_S8 = 2,
+  ERT_U8 = 3,
+  ERT_S16 = 4,
+  ERT_S32 = 5,
+  ERT_S64 = 6,
+  ERT_BOOL = 7
 } ert_dtype;
 
 /* A loaded model: pointers into the file, which must stay where it is. */

@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef ERT_MEMCPY
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
+#ifndef ERT_MEMMOVE
+void *memmove(void *to, const void *from, size_t bytes); /* regions may overlap */
 void *memset(void *to, int byte, size_t bytes);
-#define ERT_MEMCPY(to, from, bytes) memcpy((to), (from), (size_t)(bytes))
+#define ERT_MEMMOVE(to, from, bytes) memmove((to), (from), (size_t)(bytes))
 #define ERT_MEMSET(to, byte, bytes) memset((to), (byte), (size_t)(bytes))
 #endif
 

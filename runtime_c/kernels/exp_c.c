@@ -5,7 +5,7 @@
 static float power_of_two(int32_t n) {
   const uint32_t bits = (uint32_t)(n + 127) << 23;
   float x;
-  ERT_MEMCPY(&x, &bits, sizeof x);
+  ERT_MEMMOVE(&x, &bits, sizeof x);
   return x;
 }
 

@@ -34,9 +34,7 @@ static inline int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shif
   return (high >> (right & 31)) + ((high & mask) > threshold);
 }
 
-static inline int32_t ert_clamp(int32_t x, int32_t low, int32_t high) {
-  return x < low ? low : x > high ? high : x;
-}
+static inline int32_t ert_clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
 
 /* An ert_rescale with its blobs found, once per call. */
 typedef struct {
@@ -46,9 +44,8 @@ typedef struct {
 } ert_scales;
 
 static inline ert_scales ert_scales_of(const ert_call *c, const ert_rescale *r) {
-  return (ert_scales){ert_blob(c, r->bias), ert_blob(c, r->multiplier), ert_blob(c, r->shift),
-                      r->step,              r->zero_point,              r->min,
-                      r->max};
+  return (ert_scales){
+      ert_blob(c, r->bias), ert_blob(c, r->multiplier), ert_blob(c, r->shift), r->step, r->zero_point, r->min, r->max};
 }
 
 /* The output byte of channel o from its sum of products. */

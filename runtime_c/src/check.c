@@ -3,9 +3,9 @@
 
 /* CRC-32 (reflected 0xEDB88320), four bits at a time: 64 bytes of table. */
 static uint32_t crc32(const uint8_t *p, size_t n) {
-  static const uint32_t table[16] = {
-      0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-      0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+  static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                     0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                     0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
   uint32_t crc = 0xffffffff;
   for (size_t i = 0; i < n; i++) {
     crc ^= p[i];
@@ -40,7 +40,8 @@ const char *ert_message(int code) {
       "the arena is smaller than the model needs",
       "the bytes were damaged",
       "no input or output of that number",
-      "the input is not one that is pushed in rows, or has fewer rows"};
+      "the input is not one that is pushed in rows, or has fewer rows",
+  };
   const int n = (int)(sizeof messages / sizeof messages[0]);
   return code <= 0 && -code < n ? messages[-code] : "unknown error";
 }

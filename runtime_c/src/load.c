@@ -14,9 +14,9 @@ static int check_header(const uint8_t *b, size_t n) {
   if (((uintptr_t)b & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
   if (word_at(b, 0) != 0x45474445u) return ERT_EMAGIC; /* "EDGE" */
   if ((word_at(b, 4) & 0xffff) != ERT_FORMAT_MAJOR || word_at(b, 4) >> 16 > ERT_FORMAT_MINOR) return ERT_EVERSION;
-  if (word_at(b, 8) > n || word_at(b, 8) > INT32_MAX) return ERT_ETRUNCATED;
+  if (word_at(b, 8) < ERT_HEADER_BYTES || word_at(b, 8) > n || word_at(b, 8) > INT32_MAX) return ERT_ETRUNCATED;
   if (word_at(b, 16) != 0) return ERT_EFEATURE;
-  return word_at(b, 24) >= ERT_CONSTANT_BIT ? ERT_ELAYOUT : ERT_OK;
+  return word_at(b, 24) >= ERT_TABLE_BIT ? ERT_ELAYOUT : ERT_OK;
 }
 
 /* The section of that id, zero bytes long where there is none; negative for a table that points outside. */
@@ -62,6 +62,25 @@ static int check_view(const ert_model *m, const ert_step *s, const int32_t *view
   return lies_in((uint32_t)offset, view[1], view[2], constant ? 1 : s->batch, limit) ? ERT_OK : ERT_ELAYOUT;
 }
 
+/* Kernels that keep offsets in scratch rely on them: no output may lie on it. (What else overlaps gives wrong numbers,
+ * not undefined behaviour: copies are memmove, and no pointer to an output is restrict.) */
+static int lies_on(int64_t at, int64_t bytes, const ert_step *s, int32_t scratch_bytes) {
+  return at < (int64_t)s->scratch_offset + scratch_bytes && s->scratch_offset < at + bytes;
+}
+
+static int check_scratch(const ert_model *m, const ert_step *s, int32_t bytes) {
+  if (s->scratch_offset < 0 || (s->scratch_offset & (ERT_ALIGN - 1)) != 0 || bytes < 0) return ERT_ELAYOUT;
+  if (bytes == 0) return ERT_OK;
+  if ((uint32_t)s->scratch_offset + (uint32_t)bytes > m->arena_bytes) return ERT_ELAYOUT;
+  const int32_t rows = s->out[1], row_bytes = s->out[2];
+  if ((s->out[0] & ERT_TABLE_BIT) == 0)
+    return lies_on(s->out[0], (int64_t)rows * row_bytes * s->batch, s, bytes) ? ERT_ELAYOUT : ERT_OK;
+  const uint16_t *table = (const void *)(m->weights + (s->out[0] & ~ERT_TABLE_BIT));
+  for (int32_t y = 0; y < rows; y++)
+    if (lies_on(ERT_ALIGN * (int64_t)table[y], row_bytes, s, bytes)) return ERT_ELAYOUT;
+  return ERT_OK;
+}
+
 static int check_step(const ert_model *m, const int32_t *words) {
   const ert_step s = ert_step_at(m, words);
   const ert_kernel *k = ert_find_kernel(s.number);
@@ -72,10 +91,7 @@ static int check_step(const ert_model *m, const int32_t *words) {
   for (int32_t i = 0; i < s.n_in && !err; i++) err = check_view(m, &s, s.in + ERT_VIEW_WORDS * i, 1);
   if (err) return err;
   if (!k->check(&s)) return ERT_EPARAM;
-  const int32_t scratch = k->scratch(s.params);
-  if (s.scratch_offset < 0 || (s.scratch_offset & (ERT_ALIGN - 1)) != 0 || scratch < 0) return ERT_ELAYOUT;
-  const uint32_t end = (uint32_t)s.scratch_offset + (uint32_t)scratch;
-  return scratch == 0 || end <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
+  return check_scratch(m, &s, k->scratch(s.params));
 }
 
 static int load_steps(ert_model *m) {

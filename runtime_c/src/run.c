@@ -15,7 +15,7 @@ static int tensor_at(const ert_session *s, int32_t index, ert_tensor *t) {
   uint32_t bytes = item_bytes[w[1]];
   for (int32_t i = 0; i < w[2]; i++) bytes *= (uint32_t)w[6 + i];
   *t = (ert_tensor){w[5] ? NULL : s->arena + w[0], bytes, w + 6, w[2], (ert_dtype)w[1], 0.0f, w[4]};
-  ERT_MEMCPY(&t->scale, &w[3], sizeof t->scale);
+  ERT_MEMMOVE(&t->scale, &w[3], sizeof t->scale);
   return ERT_OK;
 }
 
@@ -154,7 +154,7 @@ int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_h
   const uint16_t *table = (const void *)(s->model->weights + t[0]);
   for (const uint8_t *row = rows; n_rows > 0; n_rows--, row += row_bytes) {
     if (s->rows == 0) s->at = run_program(&r, g, 0, 0);
-    ERT_MEMCPY(s->arena + ERT_ALIGN * table[s->rows++], row, row_bytes);
+    ERT_MEMMOVE(s->arena + ERT_ALIGN * table[s->rows++], row, row_bytes);
     s->at = run_program(&r, g, s->at, s->rows);
   }
   if (s->rows < t[7]) return 0;

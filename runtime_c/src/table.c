@@ -9,12 +9,12 @@
 #define ROWS "ops.inc"
 #endif
 
-#define ERT_KERNEL(number, op, types, tile, isa, bytes)            \
-  ert_kernel_fn ert_##op##_##types##_##tile##__##isa;              \
+#define ERT_KERNEL(number, op, types, tile, isa, bytes)                           \
+  ert_kernel_fn ert_##op##_##types##_##tile##__##isa;                             \
   static int32_t scratch_##op##_##types##_##tile##_##isa(const int32_t *params) { \
-    const ert_##op##_##types##_params *p = (const void *)params;   \
-    (void)p;                                                       \
-    return (int32_t)(bytes);                                       \
+    const ert_##op##_##types##_params *p = (const void *)params;                  \
+    (void)p;                                                                      \
+    return (int32_t)(bytes);                                                      \
   }
 #include ROWS
 #undef ERT_KERNEL
@@ -25,9 +25,12 @@
 #define NAMES(op, types, tile, isa)
 #endif
 
-#define ERT_KERNEL(number, op, types, tile, isa, bytes)                                             \
-  {number, ERT_ISA_##isa, sizeof(ert_##op##_##types##_params) / 4,                                  \
-   ERT_BUILT_##isa(ert_##op##_##types##_##tile##__##isa), ert_##op##_##types##_check,               \
+#define ERT_KERNEL(number, op, types, tile, isa, bytes)   \
+  {number,                                                \
+   ERT_ISA_##isa,                                         \
+   sizeof(ert_##op##_##types##_params) / 4,               \
+   ERT_BUILT_##isa(ert_##op##_##types##_##tile##__##isa), \
+   ert_##op##_##types##_check,                            \
    scratch_##op##_##types##_##tile##_##isa NAMES(op, types, tile, isa)},
 static const ert_kernel table[] = {
 #include ROWS
@@ -44,5 +47,7 @@ const ert_kernel *ert_find_kernel(int32_t number) {
 
 #ifdef ERT_INTROSPECT
 const ert_kernel *ert_kernel_at(int32_t index);
-const ert_kernel *ert_kernel_at(int32_t index) { return index >= 0 && index < (int32_t)N_KERNELS ? &table[index] : NULL; }
+const ert_kernel *ert_kernel_at(int32_t index) {
+  return index >= 0 && index < (int32_t)N_KERNELS ? &table[index] : NULL;
+}
 #endif

@@ -32,7 +32,9 @@ def find(root: Path, name: str, near: Path) -> Path:
     for folder in (near, root / "include", root / "src", root / "kernels"):
         if (folder / name).is_file():
             return folder / name
-    raise SystemExit(f'#include "{name}" in {near}: no such file in the runtime; expected a header of include, src, kernels')
+    raise SystemExit(
+        f'#include "{name}" in {near}: no such file in the runtime; expected a header of include, src, kernels'
+    )
 
 
 def private_names(text: str) -> set[str]:

@@ -85,7 +85,9 @@ def kernel_section() -> str:
         lines += [f"### {folder}", "", "```", contract((path / f"{folder}.h").read_text()), "```", ""]
         for number, op, types, _, isa, scratch in sorted(rows.values()):
             words = known[f"ert_{op}_{types}_params"]
-            lines.append(f"- {number} `{op} {types}` ({isa}), scratch `{scratch}`, {len(words)} words: {described(words)}")
+            lines.append(
+                f"- {number} `{op} {types}` ({isa}), scratch `{scratch}`, {len(words)} words: {described(words)}"
+            )
         lines.append("")
     return "\n".join(lines)
 

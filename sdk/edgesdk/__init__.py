@@ -8,7 +8,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["EdgeError", "convert", "load", "run"]
 
-_HOME = {"convert": "convert", "EdgeError": "errors", "load": "runtime", "run": "runtime"}
+_HOME = {"convert": "flow", "EdgeError": "errors", "load": "runtime", "run": "runtime"}
 _NAME = {"load": "open_session"}
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from edgesdk.errors import AccuracyGate, EdgeError, Unsupported, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STAGES = ("source", "graph", "schedule", "memory", "program")  # those of dump.py, whose import is slow
 UNITS = {"": 1, "b": 1, "kb": 10**3, "k": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
 
@@ -64,18 +64,24 @@ def _refuse(error: BaseException, as_json: bool) -> None:
     code = error.exit_code if isinstance(error, EdgeError) else UsageError.exit_code
     message = str(error) or type(error).__name__
     if as_json:
-        click.echo(json.dumps({"error": message, "exit_code": code}))
+        _print_json({"error": message, "exit_code": code})
     click.echo(f"error: {message}", err=True)
     sys.exit(code)
 
 
 def _print(name: str, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(result))
+        _print_json(result)
         return
     from edgesdk import report
 
     report.show(name, result)
+
+
+def _print_json(result: dict[str, Any]) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.encode(result))  # NaN and infinity, which JSON has not, become null
 
 
 @contextmanager
@@ -120,7 +126,7 @@ def main() -> None:
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
 @click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
-@click.option("--dump", "stage", help="Print a stage as text: source, graph, schedule, memory, program.")
+@click.option("--dump", "stage", type=click.Choice(STAGES), help="Print a stage as text to stderr.")
 @click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
 @verb
 def convert(
@@ -133,10 +139,8 @@ def convert(
     Example: edgesdk convert model.onnx -o model.edge --quantize int8 --calibration samples.npz
     """
     _refuse_later(**later)
-    if (max_drop is None) != (labels is None):
-        raise UsageError("--max-drop and --labels go together; give both or neither")
-    from edgesdk import convert as flow
-    from edgesdk import dump, program
+    _check_gate(quantize, calibration, max_drop, labels)
+    from edgesdk import dump, flow, program
 
     with _progress("convert", 7) as tick:
         converted = flow.convert(
@@ -144,7 +148,7 @@ def convert(
             portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
-    if max_drop is not None and labels is not None:
+    if max_drop is not None and labels is not None and calibration is not None:
         result["top1"] = _gate(converted, calibration, labels, max_drop)
     if stage is not None:
         click.echo(dump.dump(converted, stage), err=True)
@@ -165,13 +169,22 @@ def _refuse_later(sparsity: str, latency: str | None, stream: bool, threads: int
         raise Unsupported(f"{', '.join(asked)}: not available in this version; leave it out")
 
 
-def _gate(converted: Any, calibration: Path | None, labels: Path, max_drop: float) -> dict[str, float]:
+def _check_gate(quantize: str, calibration: Path | None, max_drop: float | None, labels: Path | None) -> None:
+    if (max_drop is None) != (labels is None):
+        raise UsageError("--max-drop and --labels go together; give both or neither")
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise UsageError(f"--max-drop {max_drop}: expected percentage points from 0 to 100")
+    if max_drop is not None and calibration is None:
+        raise UsageError("--max-drop needs --calibration: the samples that --labels belong to")
+    if calibration is not None and quantize == "none" and max_drop is None:
+        raise UsageError("--calibration is of use with --quantize int8 or --max-drop only; add one or leave it out")
+
+
+def _gate(converted: Any, calibration: Path, labels: Path, max_drop: float) -> dict[str, float]:
     """Top-1 of source and program on the calibration set; raises AccuracyGate past `max_drop` percent."""
     from edgesdk import samples, validate
-    from edgesdk.convert import input_specs
+    from edgesdk.flow import input_specs
 
-    if calibration is None:
-        raise UsageError("--max-drop needs --calibration: the samples that --labels belong to")
     source, lowered = input_specs(converted.source), input_specs(converted.graph)
     sets, program_sets = samples.load(calibration, source), samples.load(calibration, lowered)
     wanted = samples.load_labels(labels, len(sets))
@@ -228,10 +241,6 @@ def run(model: Path, source: Path, target: Path, board: str, threads: int) -> di
 
     Example: edgesdk run model.edge --input in.npz --output out.npz
     """
-    import io
-
-    import numpy as np
-
     from edgesdk import program as files
     from edgesdk import samples
 
@@ -243,10 +252,8 @@ def run(model: Path, source: Path, target: Path, board: str, threads: int) -> di
             for sample in sets:
                 results.append(session.run(sample))
                 tick()
-    arrays = {t.name: np.stack([r[i] for r in results]) for i, t in enumerate(program.outputs)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    files.write_file(target, buffer.getvalue())
+    arrays = samples.stack(results, [t.name for t in program.outputs], program.metadata.get("output_layouts", {}))
+    files.write_file(target, samples.pack(arrays))
     return {"outputs": [{"name": n, "shape": list(a.shape), "dtype": str(a.dtype)} for n, a in arrays.items()]}
 
 
@@ -264,7 +271,7 @@ def validate(model: Path, against: Path, data: Path, labels: Path | None, board:
     """
     from edgesdk import converters, samples
     from edgesdk import validate as comparison
-    from edgesdk.convert import input_specs
+    from edgesdk.flow import input_specs
 
     graph = converters.load(against)
     with _opened(model, board) as (_, program, raw, session):
@@ -333,12 +340,14 @@ def boards(board: str | None) -> dict[str, Any]:
 
 
 @main.command()
+@click.option("--kernels", is_flag=True, help="Also list kernels with their types, and operators that are read.")
 @verb
-def doctor() -> dict[str, Any]:
+def doctor(kernels: bool) -> dict[str, Any]:
     """Checks what this machine has: runtime library, compilers, emulators, importers.
 
     Example: edgesdk doctor
     """
     from edgesdk import doctor as checks
 
-    return {"checks": checks.checks()}
+    listed = {"kernels": checks.matrix(), "operators": checks.operators()} if kernels else {}
+    return {"checks": checks.checks(), **listed}

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgesdk import converters, kernels, ops, program
 from edgesdk.ir import Graph, Value
-from edgesdk.program import Program
+from edgesdk.program import Program, Tensor
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -58,11 +58,16 @@ def of_program(p: Program, file_bytes: int) -> dict[str, Any]:
             "weights_bytes": len(p.weights),
             "board": p.metadata.get("board", ""),
         },
-        "inputs": [asdict(t) for t in p.inputs],
-        "outputs": [asdict(t) for t in p.outputs],
+        "inputs": _tensors(p.inputs, p.metadata.get("input_layouts", {})),
+        "outputs": _tensors(p.outputs, p.metadata.get("output_layouts", {})),
         "stages": [asdict(s) for s in p.stages],
         "steps": [_step(s.kernel, info) for s, info in zip(p.steps, infos, strict=True)],
     }
+
+
+def _tensors(tensors: tuple[Tensor, ...], layouts: dict[str, str]) -> list[dict[str, Any]]:
+    """`source_layout` is that of the source model, which .npz files follow; `shape` is the program's own."""
+    return [{**asdict(t), "source_layout": layouts.get(t.name, "NHWC")} for t in tensors]
 
 
 def _step(number: int, info: dict[str, Any]) -> dict[str, Any]:

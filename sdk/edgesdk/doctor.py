@@ -50,6 +50,25 @@ def _library() -> dict[str, Any]:
         return _check("runtime library", None, str(error))
 
 
+def matrix() -> list[dict[str, Any]]:
+    """One row per op of the runtime: the types and instruction sets of its kernels."""
+    found: dict[str, list[kernels.Kernel]] = {}
+    for kernel in kernels.table():
+        found.setdefault(kernel.op, []).append(kernel)
+    return [
+        {"op": op, "types": sorted({k.types for k in rows}), "isa": sorted({k.isa for k in rows})}
+        for op, rows in sorted(found.items())
+    ]
+
+
+def operators() -> dict[str, list[str]]:
+    """Operators of each kind of source model that its importer reads; some of ONNX on constants and shapes only."""
+    from edgesdk.converters import onnx, onnx_constants, tflite_ops
+
+    constant = set(onnx_constants.FOLDS) - set(onnx.RULES)
+    return {"tflite": sorted(tflite_ops.OPS), "onnx": sorted(onnx.RULES), "onnx_constant": sorted(constant)}
+
+
 def checks() -> list[dict[str, Any]]:
     """One row per thing: name, ok, what was found, how to get it."""
     return [

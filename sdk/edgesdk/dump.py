@@ -15,7 +15,7 @@ from edgesdk.program import Program
 from edgesdk.schedule import Schedule
 
 if TYPE_CHECKING:
-    from edgesdk.convert import Converted
+    from edgesdk.flow import Converted
 
 STAGES = ("source", "graph", "schedule", "memory", "program")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def write_used(model: program.Program) -> Path:
     text = used_rows(model)
     path = toolchain.cache_folder() / f"used-{toolchain.digest(text)[:32]}.inc"
     if not path.exists():
-        fresh = path.with_suffix(".new")
+        fresh = path.with_suffix(f".{os.getpid()}")
         fresh.write_text(text)
         fresh.replace(path)
     return path

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -104,6 +105,29 @@ class Program:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+class _StepInfo(msgspec.Struct):
+    """What `_describe` writes of a step; decides which metadata is refused."""
+
+    op: str
+    source: str
+    value: str
+    shape: list[int]
+    dtype: Literal["float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool"]
+    macs: int
+    weights_bytes: int
+    quant: tuple[float, int] = (0.0, 0)
+
+
+class _Metadata(msgspec.Struct):
+    name: str = ""
+    board: str = ""
+    inputs: list[str] = []
+    outputs: list[str] = []
+    steps: list[_StepInfo] | None = None
+    input_layouts: dict[str, str] = {}
+    output_layouts: dict[str, str] = {}
+
+
 class _Weights:
     """The weight section while it grows; equal blobs are stored once."""
 
@@ -130,6 +154,8 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
         _stage(schedule, stage, span, counters, steps, weights)
         for (stage, span), counters in zip(schedule.spans(), plan.counters, strict=True)
     )
+    _check_addressable("arena", plan.arena_bytes)
+    _check_addressable("weight section", len(weights.data))
     graph = schedule.graph
     described = {
         "name": graph.name,
@@ -148,6 +174,15 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
         bytes(weights.data),
         described,
     )
+
+
+def _check_addressable(what: str, need: int) -> None:
+    """Offsets of views share their word with two bits."""
+    if need >= TABLE_BIT:
+        raise DoesNotFit(
+            f"the {what} needs {need} bytes, a .edge file addresses {TABLE_BIT - 1}: "
+            f"{need - TABLE_BIT + 1} bytes too few; use a smaller input or model"
+        )
 
 
 def _describe(step: Step) -> dict[str, Any]:
@@ -264,7 +299,9 @@ def read(data: bytes) -> Program:
     try:
         return _read(data)
     except (struct.error, IndexError, KeyError, ValueError, zlib.error, msgspec.DecodeError) as error:
-        raise UsageError(f"not a readable .edge file ({error}); expected the bytes that `edgesdk convert` wrote") from error
+        raise UsageError(
+            f"not a readable .edge file ({error}); expected the bytes that `edgesdk convert` wrote"
+        ) from error
 
 
 def _read(data: bytes) -> Program:
@@ -286,6 +323,8 @@ def _read(data: bytes) -> Program:
     tensors = [_read_tensor(found[TENSORS], i, names) for i in range(n_in + n_out)]
     stages = [StageRecord(STAGE_KINDS[w[0]], *w[1:]) for w in STAGE.iter_unpack(found.get(STAGES, b""))]
     steps = tuple(_read_steps(np.frombuffer(found[STEPS], "<i4")))
+    if "steps" in metadata and len(metadata["steps"]) != len(steps):
+        raise ValueError(f"{len(steps)} steps, its metadata describes {len(metadata['steps'])}")
     outputs = tuple(tensors[n_in:])
     return Program(arena, tuple(tensors[:n_in]), outputs, steps, tuple(stages), found.get(WEIGHTS, b""), metadata)
 
@@ -297,7 +336,9 @@ def _read_metadata(packed: bytes) -> dict[str, Any]:
     text = unpack.decompress(packed, MAX_METADATA_BYTES)
     if not unpack.eof:
         raise ValueError(f"its metadata is cut off or over {MAX_METADATA_BYTES} bytes")
-    return msgspec.json.decode(text, type=dict[str, Any])
+    metadata = msgspec.json.decode(text, type=dict[str, Any])
+    msgspec.convert(metadata, _Metadata)
+    return metadata
 
 
 def _read_tensor(section: bytes, index: int, names: list[str]) -> Tensor:
@@ -307,7 +348,8 @@ def _read_tensor(section: bytes, index: int, names: list[str]) -> Tensor:
 
 
 def _read_steps(words: np.ndarray) -> list[StepRecord]:
-    steps, at = [], 0
+    steps: list[StepRecord] = []
+    at = 0
     while at < len(words):
         first = int(words[at]) & 0xFFFFFFFF
         n_in, n_params = first >> 16 & 0xFF, first >> 24
@@ -338,6 +380,16 @@ def read_file(path: Path) -> bytes:
 
 def write_file(path: Path, data: bytes) -> None:
     """Writes the whole file or nothing. Raises UsageError where the disk refuses."""
+    try:
+        # A folder, or a device such as /dev/null, which a rename would replace.
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: is not a regular file; expected the name of a file to write")
+        _replace(path, data)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); free space or choose another place") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -345,6 +397,7 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(f"{path}: cannot be written ({error.strerror}); free space or choose another place") from error
+    except BaseException:  # an interrupt leaves nothing either
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

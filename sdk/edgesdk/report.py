@@ -4,20 +4,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
 PIPE_WIDTH = 160
+WRAPPED = ("fix", "found", "operators")  # columns of sentences
 
 
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, min_width=len(title))
     for i, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(r[i], int | float) for r in rows)
-        wide = name in ("source", "fix", "found")
-        table.add_column(name, justify="right" if numeric else "left", overflow="ellipsis", no_wrap=not wide or name == "source")
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        table.add_column(name, justify=justify, overflow="ellipsis", no_wrap=name not in WRAPPED)
     for row in rows:
         table.add_row(*(_cell(c) for c in row))
     return table
@@ -72,15 +73,16 @@ def _inspect(r: dict[str, Any]) -> list[Table]:
 
 
 def _run(r: dict[str, Any]) -> list[Table]:
-    return [_table("outputs", ["name", "dtype", "shape"], [[o["name"], o["dtype"], str(o["shape"])] for o in r["outputs"]])]
+    rows = [[o["name"], o["dtype"], str(o["shape"])] for o in r["outputs"]]
+    return [_table("outputs", ["name", "dtype", "shape"], rows)]
 
 
 def _validate(r: dict[str, Any]) -> list[Table]:
     keys = ("name", "equal", "max_abs_diff", "rel_l2", "cosine", "mae")
     tables = [_table(f"{r['samples']} samples", list(keys), [[o[k] for k in keys] for o in r["outputs"]])]
-    extra = {k: r[k] for k in ("top1", "top1_reference") if k in r}
-    if r.get("worst_step"):
-        extra["worst step"] = f"{r['worst_step']['step']} {_short(r['worst_step']['source'])}: {r['worst_step']['rel_l2']:.3g}"
+    extra: dict[str, Any] = {k: r[k] for k in ("top1", "top1_reference") if k in r}
+    if worst := r.get("worst_step"):
+        extra["worst step"] = f"{worst['step']} {_short(worst['source'])}: {worst['rel_l2']:.3g}"
     return [*tables, _pairs("accuracy", extra)] if extra else tables
 
 
@@ -90,8 +92,9 @@ def _profile(r: dict[str, Any]) -> list[Table]:
     sizes = {k: r[k] for k in ("arena_bytes", "stack_bytes", "code_bytes", "model_bytes")}
     total = sum(s["cost"] for s in r["steps"]) or 1.0
     rows = [
-        [s["name"], s["kernel"], s["cost"], f"{100 * s['cost'] / total:.1f} %", _bar(s["cost"] / total), s["macs"], _short(s["source"])]
+        [s["name"], s["kernel"], s["cost"], f"{100 * share:.1f} %", _bar(share), s["macs"], _short(s["source"])]
         for s in r["steps"]
+        for share in [s["cost"] / total]
     ]
     return [
         _pairs(f"{r['board']} ({r['core']}), {unit}", times),
@@ -111,7 +114,13 @@ def _boards(r: dict[str, Any]) -> list[Table]:
 
 def _doctor(r: dict[str, Any]) -> list[Table]:
     rows = [[c["name"], c["ok"], c["found"], c["fix"]] for c in r["checks"]]
-    return [_table("checks", ["", "ok", "found", "fix"], rows)]
+    tables = [_table("checks", ["", "ok", "found", "fix"], rows)]
+    if "kernels" in r:
+        kernels = [[k["op"], " ".join(k["types"]), " ".join(k["isa"])] for k in r["kernels"]]
+        tables.append(_table("kernels", ["op", "types", "instruction sets"], kernels))
+        lists = [[source, ", ".join(names)] for source, names in r["operators"].items()]
+        tables.append(_table("operators that are read", ["source", "operators"], lists))
+    return tables
 
 
 _TABLES = {

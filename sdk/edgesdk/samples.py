@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +42,8 @@ def load(path: Path, specs: Sequence[InputSpec]) -> list[list[np.ndarray]]:
 
 def _arrays(path: Path, specs: Sequence[InputSpec]) -> list[np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+        found = _members(path)
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
         raise UsageError(f"{path}: not a readable .npz file ({error}); expected one array per model input") from error
     if all(s.name in found for s in specs):
         return [found[s.name] for s in specs]
@@ -53,15 +53,23 @@ def _arrays(path: Path, specs: Sequence[InputSpec]) -> list[np.ndarray]:
     return [found[name] for name in list(found)[: len(specs)]]
 
 
+def _members(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path):  # np.load would take a single array as well
+        pass
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: np.asarray(archive[name]) for name in archive.files}
+
+
 def _prepare(path: Path, a: np.ndarray, spec: InputSpec) -> np.ndarray:
     """[samples, *spec.shape] in the input's dtype."""
     n = a.shape[0]
     item = a.shape[1:]
     squeezed = spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape
     if spec.layout == "NCHW" and len(spec.shape) == 4:
-        _, h, w, c = spec.shape
-        if item[-3:] == (c, h, w) and (c, h, w) != (h, w, c):
-            a = np.moveaxis(a.reshape(n, c, h, w), 1, -1)
+        b, h, w, c = spec.shape
+        # A shape that could be either is taken as the source model's own.
+        if item == (b, c, h, w) or (b == 1 and item == (c, h, w)):
+            a = np.moveaxis(a, -3, -1)
             item = a.shape[1:]
     if item not in (squeezed, spec.shape):
         raise UsageError(f"{path}: input {spec.name} has samples of shape {item}; expected {squeezed}")
@@ -86,19 +94,39 @@ def _convert(path: Path, a: np.ndarray, spec: InputSpec) -> np.ndarray:
 def load_labels(path: Path, n: int) -> np.ndarray:
     """`n` class numbers from .npy, .npz (first array) or text (one per line, or the last column of a CSV)."""
     try:
-        if path.suffix == ".npy":
-            labels = np.load(path, allow_pickle=False)
-        elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                labels = archive["labels"] if "labels" in archive.files else archive[archive.files[0]]
-        else:
-            lines = path.read_text().split("\n")
-            labels = np.array([int(line.split(",")[-1]) for line in lines if line.strip()])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, IndexError) as error:
+        labels = _read_labels(path)
+    except Exception as error:  # as in `_arrays`
         raise UsageError(f"{path}: not readable as labels ({error}); expected one class number per sample") from error
-    if labels.shape != (n,):
-        raise UsageError(f"{path}: labels of shape {labels.shape}; expected {n}, one per sample")
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise UsageError(f"{path}: labels are {labels.dtype} {labels.shape}; expected {n} integers, one per sample")
     return labels.astype(np.int64)
+
+
+def _read_labels(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if path.suffix == ".npz":
+        found = _members(path)
+        return found["labels"] if "labels" in found else next(iter(found.values()))
+    return np.array([int(line.split(",")[-1]) for line in path.read_text().split("\n") if line.strip()])
+
+
+def stack(
+    results: Sequence[Sequence[np.ndarray]], names: Sequence[str], layouts: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Outputs of many runs by name, first axis = samples; those that `layouts` calls NCHW in that order again."""
+    stacked = {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}
+    return {n: np.moveaxis(a, -1, -3) if layouts.get(n) == "NCHW" else a for n, a in stacked.items()}
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of an .npz file. Unlike np.savez it takes any name, `file` among them."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def random_sample(specs: Sequence[InputSpec], seed: int = 0) -> list[np.ndarray]:

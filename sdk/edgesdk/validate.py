@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgesdk import ops, runtime
+from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Value
 from edgesdk.program import Program
 
@@ -35,7 +37,9 @@ def compare(got: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     }
 
 
-def reference_outputs(graph: Graph, inputs: Sequence[Sequence[np.ndarray]], tick: Callable[[], None]) -> list[list[np.ndarray]]:
+def reference_outputs(
+    graph: Graph, inputs: Sequence[Sequence[np.ndarray]], tick: Callable[[], None]
+) -> list[list[np.ndarray]]:
     """Outputs of the source graph for each sample."""
     results = []
     for sample in inputs:
@@ -55,6 +59,7 @@ def validate(
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """The JSON object of `edgesdk validate`: worst step apart (see `worst_step`)."""
+    _check_outputs(program, graph)
     expected = reference_outputs(graph, graph_inputs, tick)
     got = []
     for sample in program_inputs:
@@ -72,6 +77,15 @@ def validate(
         result["top1"] = _top1(got, labels)
         result["top1_reference"] = _top1(expected, labels)
     return result
+
+
+def _check_outputs(program: Program, graph: Graph) -> None:
+    ours, theirs = [math.prod(t.shape) for t in program.outputs], [v.elements for v in graph.outputs]
+    if ours != theirs:
+        raise UsageError(
+            f"the program's outputs have {ours} elements, those of {graph.name!r} have {theirs}; "
+            f"expected the model that the program was converted from"
+        )
 
 
 def _top1(outputs: list[list[np.ndarray]], labels: np.ndarray) -> float:
@@ -96,6 +110,8 @@ def worst_step(
 
 
 def _step_error(info: dict[str, Any], raw: bytes, value: Value, expected: np.ndarray) -> float | None:
+    if len(raw) % np.dtype(info["dtype"]).itemsize:
+        return None
     got = np.frombuffer(raw, info["dtype"])
     if got.size != expected.size:
         return None

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgesdk import boards, toolchain
-from edgesdk.convert import convert
 from edgesdk.errors import DoesNotFit
+from edgesdk.flow import convert
 from edgesdk.runners import qemu
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from shared import DATA, MODELS, needs_shared, tflite_models
 
-from edgesdk import convert, runtime
+from edgesdk import flow, runtime
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 SMALL_BYTES = 700_000
@@ -22,7 +22,7 @@ pytestmark = needs_shared
 
 @cache
 def session(path: Path) -> runtime.Session:
-    return runtime.open_session(convert.convert(path).data)
+    return runtime.open_session(flow.convert(path).data)
 
 
 def golden() -> dict[str, dict]:  # type: ignore[type-arg]

@@ -11,9 +11,7 @@ from edgesdk.ir import Node, Quant
 
 def weights_quant(draw, channels: int, axis: int) -> Quant:
     n = draw(st.sampled_from([1, channels]))
-    return Quant(
-        np.array([draw(scales) for _ in range(n)], np.float32), np.zeros(n, np.int32), axis if n > 1 else None
-    )
+    return Quant(np.array([draw(scales) for _ in range(n)], np.float32), np.zeros(n, np.int32), axis if n > 1 else None)
 
 
 @st.composite

@@ -65,7 +65,9 @@ class Builder:
         pooled = self.add_node("mean", [x], self.quant(), axes=(1, 2), keep_dims=False)
         w = self.constant((classes, pooled.shape[1]), classes, 0)
         logits = self.add_node("fully_connected", [pooled, w, self.bias(classes)], self.quant(), activation="none")
-        return self.add_node("softmax", [logits], Quant.per_tensor(1 / 256, -128) if self.dtype == "int8" else None, beta=1.0)
+        return self.add_node(
+            "softmax", [logits], Quant.per_tensor(1 / 256, -128) if self.dtype == "int8" else None, beta=1.0
+        )
 
 
 def _window(kernel: int, stride: int, pad: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ LAYERS = (
     "runners meters export",
     "describe dump profile validate",
     "report",
-    "convert doctor",
+    "flow doctor",
     "cli",
     "__init__",
 )
@@ -105,7 +105,7 @@ def test_imports_go_one_way(path: Path) -> None:
         ("from edgesdk.schedule import schedule", ("ops", "conv2d")),
         ("def f():\n    from edgesdk import program", ("memory",)),
         ("import edgesdk.cli", ("report",)),
-        ("from ..convert import convert", ("runners", "host")),
+        ("from ..flow import convert", ("runners", "host")),
         ("import onnx", ("converters", "onnx")),
         ("from converters import load", ("cli",)),
     ],

@@ -57,7 +57,9 @@ def test_one_file_keeps_used_rows_only(tmp_path: Path) -> None:
 
 
 def test_format_document_is_current() -> None:
-    done = subprocess.run([sys.executable, ROOT / "tools" / "list_params.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "list_params.py", "--check"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -28,7 +28,7 @@ int ert_concat_b1_check(const ert_step *s) {
 static void copy_row(const ert_call *c, const ert_concat_b1_params *p, int32_t y, uint8_t *out) {
   int32_t i = 0;
   while (i < ERT_MAX_INPUTS - 1 && p->part[i + 1] > 0 && y >= p->part[i]) y -= p->part[i++];
-  ERT_MEMCPY(out, ert_row(&c->in[i], y), c->out.row_bytes);
+  ERT_MEMMOVE(out, ert_row(&c->in[i], y), c->out.row_bytes);
 }
 
 /* Input i fills its part of every repeat. */
@@ -37,7 +37,7 @@ static void interleave(const ert_call *c, const ert_concat_b1_params *p, int32_t
   for (int32_t i = 0; i < ERT_MAX_INPUTS; i++) pitch += p->part[i];
   for (int32_t i = 0; i < ERT_MAX_INPUTS && p->part[i] > 0; out += p->part[i++]) {
     const uint8_t *in = ert_row(&c->in[i], y);
-    for (int32_t r = 0; r < p->repeats; r++) ERT_MEMCPY(out + r * pitch, in + r * p->part[i], p->part[i]);
+    for (int32_t r = 0; r < p->repeats; r++) ERT_MEMMOVE(out + r * pitch, in + r * p->part[i], p->part[i]);
   }
 }
 

@@ -29,9 +29,7 @@ typedef struct {
   float min, max;
 } ert_conv2d_f32_params;
 
-static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) {
-  return g->kernel_h * g->kernel_w * g->in_c;
-}
+static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) { return g->kernel_h * g->kernel_w * g->in_c; }
 
 int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
 int ert_conv2d_s8s8_check(const ert_step *s);

@@ -37,12 +37,13 @@ static void copy_columns(const ert_conv2d_geometry *g, const uint8_t *row, int32
   for (int32_t kx = 0; kx < g->kernel_w; kx++, to += pixel) {
     const int32_t ix = ix0 + kx * g->dilation_w;
     if (ix < 0 || ix >= g->in_w) ERT_MEMSET(to, pad, pixel);
-    else ERT_MEMCPY(to, row + ix * pixel, pixel);
+    else ERT_MEMMOVE(to, row + ix * pixel, pixel);
   }
 }
 
 /* The window of output pixel (y, x): in place where it is contiguous, else gathered into scratch. */
-static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size, int pad) {
+static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
+                          int pad) {
   const int32_t pixel = g->in_c * size, span = g->kernel_w * pixel;
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
   const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);
@@ -56,7 +57,7 @@ static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32
       continue;
     }
     const uint8_t *row = ert_row(&c->in[0], iy);
-    if (inside) ERT_MEMCPY(to, row + ix0 * pixel, span);
+    if (inside) ERT_MEMMOVE(to, row + ix0 * pixel, span);
     else copy_columns(g, row, ix0, pixel, pad, to);
   }
   return c->scratch;

@@ -38,7 +38,7 @@ static void fill_row(uint8_t *out, int32_t n, int32_t fill, int32_t size) {
 /* n items of `size` bytes, `stride` bytes apart in the input. */
 static void copy_run(const uint8_t *in, uint8_t *out, int32_t n, int32_t stride, int32_t size) {
   if (stride == size) {
-    ERT_MEMCPY(out, in, n * size);
+    ERT_MEMMOVE(out, in, n * size);
   } else if (size == 1) {
     for (int32_t k = 0; k < n; k++) out[k] = in[k * stride];
   } else {

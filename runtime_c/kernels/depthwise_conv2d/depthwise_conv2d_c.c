@@ -8,7 +8,8 @@ static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t 
 
 int ert_depthwise_conv2d_s8s8_check(const ert_step *s) {
   const ert_depthwise_conv2d_s8s8_params *p = (const void *)s->params;
-  return geometry_ok(s, &p->g, p->weights, 1) && ert_rescale_ok(s, &p->rescale, p->g.out_c);
+  return ert_within(p->in_zero_point, -128, 127) && geometry_ok(s, &p->g, p->weights, 1) &&
+         ert_rescale_ok(s, &p->rescale, p->g.out_c);
 }
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
@@ -67,16 +68,21 @@ static void one_channel(const pixel *q, int32_t o, int8_t *out) {
   uint32_t acc = 0;
   const int32_t i = q->multiplier == 1 ? o : o / q->multiplier;
   for (int32_t t = 0; t < q->n_inside; t++) acc += (uint32_t)(q->x[q->taps[t].in + i] * q->w[q->taps[t].weights + o]);
-  for (int32_t t = q->n_inside; t < q->n_taps; t++)
-    acc += (uint32_t)(q->pad * q->w[q->taps[t].weights + o]);
+  for (int32_t t = q->n_inside; t < q->n_taps; t++) acc += (uint32_t)(q->pad * q->w[q->taps[t].weights + o]);
   out[o] = ert_finish_s8(&q->scales, o, acc);
 }
 
 void ert_depthwise_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_depthwise_conv2d_s8s8_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
-  pixel q = {ert_scales_of(c, &p->rescale), (const int8_t *)c->in[0].base, ert_blob(c, p->weights), c->scratch, 0,
-             g->kernel_h * g->kernel_w, g->out_c / g->in_c, p->in_zero_point};
+  pixel q = {ert_scales_of(c, &p->rescale),
+             (const int8_t *)c->in[0].base,
+             ert_blob(c, p->weights),
+             c->scratch,
+             0,
+             g->kernel_h * g->kernel_w,
+             g->out_c / g->in_c,
+             p->in_zero_point};
   for (int32_t y = y0; y < y1; y++) {
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < g->out_w; x++, out += g->out_c) {
@@ -89,8 +95,7 @@ void ert_depthwise_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1)
   }
 }
 
-static void add_tap(const ert_conv2d_geometry *g, const float *restrict x, const float *restrict w,
-                    float *restrict out) {
+static void add_tap(const ert_conv2d_geometry *g, const float *x, const float *w, float *out) {
   const int32_t multiplier = g->out_c / g->in_c;
   if (multiplier == 1) {
     for (int32_t o = 0; o < g->out_c; o++) out[o] += x[o] * w[o];
@@ -104,7 +109,7 @@ static void pixel_f32(const ert_call *c, const ert_depthwise_conv2d_f32_params *
   const ert_conv2d_geometry *g = &p->g;
   const float *w = ert_blob(c, p->weights);
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
-  ERT_MEMCPY(out, ert_blob(c, p->bias), 4 * g->out_c);
+  ERT_MEMMOVE(out, ert_blob(c, p->bias), 4 * g->out_c);
   for (int32_t ky = 0; ky < g->kernel_h; ky++) {
     const int32_t iy = iy0 + ky * g->dilation_h;
     for (int32_t kx = 0; kx < g->kernel_w; kx++, w += g->out_c) {

@@ -16,7 +16,7 @@ int ert_max_pool2d_f32_check(const ert_step *s) {
 /* The maximum grows in the output pixel itself; it starts as the window's first pixel. */
 static void window_s8(const ert_call *c, const ert_pool_geometry *g, ert_span rows, ert_span columns, int8_t *out) {
   const int32_t n = g->channels;
-  ERT_MEMCPY(out, (const int8_t *)ert_row(&c->in[0], rows.first) + columns.first * n, n);
+  ERT_MEMMOVE(out, (const int8_t *)ert_row(&c->in[0], rows.first) + columns.first * n, n);
   for (int32_t iy = rows.first; iy < rows.end; iy++) {
     const int8_t *row = ert_row(&c->in[0], iy);
     for (int32_t ix = columns.first; ix < columns.end; ix++) ert_max_s8(out, row + ix * n, n);
@@ -38,7 +38,7 @@ void ert_max_pool2d_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
 
 static void window_f32(const ert_call *c, const ert_pool_geometry *g, ert_span rows, ert_span columns, float *out) {
   const int32_t n = g->channels;
-  ERT_MEMCPY(out, (const float *)ert_row(&c->in[0], rows.first) + columns.first * n, n * 4);
+  ERT_MEMMOVE(out, (const float *)ert_row(&c->in[0], rows.first) + columns.first * n, n * 4);
   for (int32_t iy = rows.first; iy < rows.end; iy++) {
     const float *row = ert_row(&c->in[0], iy);
     for (int32_t ix = columns.first; ix < columns.end; ix++) ert_max_f32(out, row + ix * n, n);

@@ -54,7 +54,7 @@ static void sum_s8(const ert_call *c, const ert_reduce_s8_params *p, int32_t y, 
 }
 
 static void max_s8(const ert_reduce_shape *g, const int8_t *x, int32_t r, int8_t *out) {
-  if (r == 0) ERT_MEMCPY(out, x, g->inner);
+  if (r == 0) ERT_MEMMOVE(out, x, g->inner);
   for (int32_t w = 0; w < g->width; w++, x += g->inner) ert_max_s8(out, x, g->inner);
 }
 
@@ -70,7 +70,7 @@ void ert_reduce_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
 
 static void reduce_row_f32(const ert_reduce_shape *g, const float *x, int32_t r, float *out) {
   const int maximum = g->kind == ERT_REDUCE_MAXIMUM;
-  if (r == 0 && maximum) ERT_MEMCPY(out, x, g->inner * 4);
+  if (r == 0 && maximum) ERT_MEMMOVE(out, x, g->inner * 4);
   if (r == 0 && !maximum) ERT_MEMSET(out, 0, g->inner * 4);
   for (int32_t w = 0; w < g->width; w++, x += g->inner) {
     if (maximum) ert_max_f32(out, x, g->inner);

@@ -30,7 +30,7 @@ void ert_resize_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     const uint8_t *row = ert_row(&c->in[0], inside(rows[y], p->in_h));
     uint8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->out_w; x++, out += p->pixel)
-      ERT_MEMCPY(out, row + inside(columns[x], p->in_w) * p->pixel, p->pixel);
+      ERT_MEMMOVE(out, row + inside(columns[x], p->in_w) * p->pixel, p->pixel);
   }
 }
 

@@ -59,7 +59,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
 
 
-def geometry(node: Node, kernel: tuple[int, int]) -> list[int | np.ndarray | None]:
+def geometry(node: Node, kernel: tuple[int, ...]) -> list[int | np.ndarray | None]:
     """The ert_conv2d_geometry words."""
     _, h, w, c = node.input(0).shape
     _, _, out_w, out_c = node.output.shape
@@ -74,7 +74,7 @@ def image_view(value: Value) -> RowView:
     return RowView(value, h, w * c * value.itemsize)
 
 
-def encode_window_op(node: Node, kernel_hw: tuple[int, int], channel_axis: int) -> Encoded:
+def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) -> Encoded:
     """conv2d and depthwise_conv2d: the same words in the same order."""
     x, w, y = node.input(0), node.input(1), node.output
     params = geometry(node, kernel_hw)

@@ -39,7 +39,7 @@ def wrap32(x: np.ndarray) -> np.ndarray:
     return np.asarray(x, np.int64).astype(np.int32).astype(np.int64)
 
 
-def doubling_high_mul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def doubling_high_mul(a: np.ndarray | np.int64, b: np.ndarray | np.int64) -> np.ndarray:
     """(a * b + 2**30) >> 31, saturating only for -2**31 * -2**31."""
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
     return np.minimum((product + 2**30) >> 31, 2**31 - 1)

@@ -28,7 +28,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 def same_grid(x: Value, y: Value) -> bool:
     """Whether TFLite Micro's pooling takes the two quantisations for the same."""
-    return x.zero_point == y.zero_point and abs(np.float32(x.scale) - np.float32(y.scale)) <= 1e-6
+    return x.zero_point == y.zero_point and bool(abs(np.float32(x.scale) - np.float32(y.scale)) <= 1e-6)
 
 
 def requantize(q: np.ndarray, x: Value, y: Value) -> np.ndarray:

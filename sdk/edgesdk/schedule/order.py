@@ -63,7 +63,9 @@ def _problem(steps: list[Step], graph: Graph, roots: dict[Value, Value]) -> _Pro
     first = sum(bit(v) for v in {roots.get(v, v) for v in graph.inputs})
     writer = {bit(s.node.output): i for i, s in enumerate(steps)}
     reads = [_union(bit(v) for v in s.reads()) for s in steps]
-    reusable = [_union(bit(s.node.input(i)) for i in ops.in_place(s.node) if s.node.input(i) in s.reads()) for s in steps]
+    reusable = [
+        _union(bit(s.node.input(i)) for i in ops.in_place(s.node) if s.node.input(i) in s.reads()) for s in steps
+    ]
     needs = [_union(1 << writer[1 << b] for b in _bits(r) if 1 << b in writer) for r in reads]
     keep = _union(bit(v) for v in graph.outputs if v.data is None)
     sizes = [0] * len(index)
