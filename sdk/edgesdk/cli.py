@@ -36,6 +36,20 @@ class Size(click.ParamType):
         return int(float(match[1]) * UNITS[match[2].lower()])
 
 
+class Time(click.ParamType):
+    """Microseconds from a number with us, ms or s."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time; expected a number with us, ms or s", param, ctx)
+        return float(match[1]) * {"us": 1.0, "ms": 1e3, "s": 1e6}[match[2]]
+
+
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     name, _, dims = text.rpartition(":")
     try:
@@ -120,8 +134,9 @@ def main() -> None:
 @click.option("--sparsity", default="none", show_default=True, help="none, auto, N:M or N:M:block.")
 @click.option("--ram", type=Size(), help="Largest arena.")
 @click.option("--flash", type=Size(), help="Largest model file.")
-@click.option("--latency", help="Largest latency (10ms).")
-@click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
+@click.option("--latency", type=Time(), help="Largest latency (20ms).")
+@click.option("--stream", is_flag=True, help="Plan the input as rows or frames pushed one by one.")
+@click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
 @click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
 @click.option("--threads", type=int, default=1, show_default=True)
@@ -132,7 +147,7 @@ def main() -> None:
 def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, max_drop: float | None,
     labels: Path | None, portable: bool, stage: str | None, inputs: tuple[str, ...], ram: int | None,
-    flash: int | None, **later: Any,
+    flash: int | None, latency: float | None, stream: bool, io: str, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx) to one .edge file.
 
@@ -145,7 +160,7 @@ def convert(
     with _progress("convert", 7) as tick:
         converted = flow.convert(
             model, board, quantize=quantize, calibration=calibration, ram_bytes=ram, flash_bytes=flash,
-            portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+            latency_us=latency, stream=stream, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
@@ -156,14 +171,9 @@ def convert(
     return result
 
 
-def _refuse_later(sparsity: str, latency: str | None, stream: bool, threads: int) -> None:
+def _refuse_later(sparsity: str, threads: int) -> None:
     """Options of the contract that this version cannot honour are refused, not ignored."""
-    refused = {
-        "--sparsity": sparsity != "none",
-        "--latency": latency is not None,
-        "--stream": stream,
-        "--threads": threads != 1,
-    }
+    refused = {"--sparsity": sparsity != "none", "--threads": threads != 1}
     asked = [name for name, on in refused.items() if on]
     if asked:
         raise Unsupported(f"{', '.join(asked)}: not available in this version; leave it out")
@@ -244,7 +254,7 @@ def run(model: Path, source: Path, target: Path, board: str, threads: int) -> di
     from edgesdk import program as files
     from edgesdk import samples
 
-    _refuse_later("none", None, False, threads)
+    _refuse_later("none", threads)
     with _opened(model, board) as (_, program, _, session):
         sets = samples.load(source, _specs(program))
         results = []
@@ -291,9 +301,11 @@ def validate(model: Path, against: Path, data: Path, labels: Path | None, board:
 @click.option("--meter", help="Energy meter.")
 @click.option("--runs", type=click.IntRange(1), default=10, show_default=True, help="Steady runs.")
 @click.option("--input", "source", type=click.Path(path_type=Path), help="Samples (.npz); the first is used.")
-@click.option("--html", help="Write the report as a page.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
-def profile(model: Path, board: str, runs: int, source: Path | None, **later: str | None) -> dict[str, Any]:
+def profile(
+    model: Path, board: str, runs: int, source: Path | None, html: Path | None, **later: str | None
+) -> dict[str, Any]:
     """Measures MODEL.edge step by step: microseconds on real machines, instructions on emulated ones.
 
     Example: edgesdk profile model.edge --board mps2_an386
@@ -309,7 +321,63 @@ def profile(model: Path, board: str, runs: int, source: Path | None, **later: st
         sample = samples.load(source, specs)[0] if source else samples.random_sample(specs)
         with _progress("profile"):
             measured = session.measure(sample, runs)
-    return profiles.profile(measured, program, data, target)
+    result = profiles.profile(measured, program, data, target)
+    if html is not None:
+        from edgesdk import html as pages
+
+        _write_page(html, pages.profile_page(result, program))
+    return result
+
+
+def _write_page(path: Path, page: str) -> None:
+    from edgesdk import program
+
+    program.write_file(path, page.encode())
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
+@click.option("--quantize", type=click.Choice(["none", "int8", "int16x8", "int4", "auto"]), default="none")
+@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz).")
+@click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
+@click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
+@click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
+@click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
+@verb
+def pareto(
+    model: Path, board: str, quantize: str, calibration: Path | None, stream: bool, io: str, portable: bool,
+    inputs: tuple[str, ...], html: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Shows the schedules of MODEL that no other beats in both memory and time, and what widens their halos.
+
+    Example: edgesdk pareto model.tflite --board mps2_an386 --html front.html
+    """
+    from edgesdk import advice, boards, passes, schedule
+    from edgesdk import pareto as fronts
+
+    target = boards.load(board)
+    chain = ("c",) if portable else target.core.isa
+    graph = _compressed(model, quantize, calibration, dict(_shape(i) for i in inputs))
+    base = schedule.schedule(passes.lower(passes.reshape_io(graph, stream, io)), chain)
+    base = fronts.streamed(base) if stream else base
+    with _progress("search", fronts.ticks(base)) as tick:
+        points = fronts.points(base, target, tick)
+    with _progress("advice"):
+        result = fronts.report(points, fronts.layer_by_layer(base, target), target, advice.advise(points, chain))
+    if html is not None:
+        from edgesdk import html as pages
+
+        _write_page(html, pages.pareto_page(result, points))
+    return result
+
+
+def _compressed(model: Path, quantize: str, calibration: Path | None, inputs: dict[str, tuple[int, ...]]) -> Any:
+    """The graph of a model file, quantised where asked for."""
+    from edgesdk import converters, flow, passes
+
+    return flow.compress(passes.simplify(converters.load(model, inputs)), quantize, calibration)
 
 
 @main.command()

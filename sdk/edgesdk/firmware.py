@@ -22,6 +22,7 @@ from edgesdk.errors import DeviceError, DoesNotFit, UsageError
 from edgesdk.toolchain import Toolchain, Unit
 
 STACK_BYTES = 1024
+RESERVED_BYTES = STACK_BYTES + 640  # of RAM, for stack, session and link buffers
 CORE_FLAGS = ("-Os",)
 MEMORY_FLAGS = ("-O2",)
 REGION_BYTES = 0x4000000  # see firmware.ld

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgesdk import boards, converters, memory, ops, passes, program, samples, schedule
+from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, samples, schedule
 from edgesdk.boards import Board
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import quantize_int8
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
+from edgesdk.schedule.search import Point
 
 Progress = Callable[[str], None]
 
@@ -41,12 +42,17 @@ def convert(
     calibration: str | Path | None = None,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
+    latency_us: float | None = None,
+    stream: bool = False,
+    io: str = "model",
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Converted:
     """Reads `model` (.tflite, .onnx) and writes a program for `board` (an id or the path of a board.toml).
 
+    The schedule is the fastest whose arena fits `ram_bytes` or the board; `stream` takes the input row by
+    row and then, without a budget, the smallest. io "int8" makes quantised inputs and outputs int8.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
@@ -58,16 +64,71 @@ def convert(
     progress("quantize")
     graph = compress(graph, quantize, calibration)
     progress("lower")
-    graph = passes.lower(graph)
+    graph = passes.lower(passes.reshape_io(graph, stream, io))
     progress("schedule")
-    steps = schedule.schedule(graph, ("c",) if portable else target.core.isa)
-    progress("plan memory")
-    plan = memory.plan(steps)
+    base = schedule.schedule(graph, ("c",) if portable else target.core.isa)
+    chosen = choose(base, target, ram_bytes, latency_us, stream, progress)
     progress("write")
-    written = program.assemble(steps, plan, {"board": target.id})
+    written = program.assemble(chosen.schedule, chosen.plan, {"board": target.id})
     data = program.write(written)
-    check_fit(plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
-    return Converted(target, source, graph, steps, plan, written, data, _warnings(graph))
+    check_fit(chosen.plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
+    return Converted(target, source, graph, chosen.schedule, chosen.plan, written, data, _warnings(graph))
+
+
+def ram_budget(board: Board, ram_bytes: int | None) -> int | None:
+    """Bytes for the arena: the user's, or the board's less what its firmware takes; None where nothing limits it."""
+    owned = board.total_bytes("ram")
+    if ram_bytes is not None or owned is None:
+        return ram_bytes
+    return owned - firmware.RESERVED_BYTES if board.core.gcc else owned
+
+
+def choose(
+    base: schedule.Schedule,
+    board: Board,
+    ram_bytes: int | None,
+    latency_us: float | None,
+    stream: bool,
+    progress: Progress,
+) -> Point:
+    """Layer by layer where that fits; else the fastest point of the front that does.
+
+    Raises DoesNotFit naming the smallest arena there is.
+    """
+    budget = ram_budget(board, ram_bytes)
+    whole = pareto.layer_by_layer(base, board)
+    if latency_us is not None:
+        _check_latency(whole, board, latency_us)
+    if not stream and (budget is None or whole.plan.arena_bytes <= budget):
+        return whole
+    found = pareto.points(pareto.streamed(base) if stream else base, board, lambda: progress("search"))
+    smallest = min(found, key=lambda p: p.plan.arena_bytes)
+    if budget is None:
+        return smallest
+    fitting = [p for p in found if p.plan.arena_bytes <= budget]
+    if not fitting:
+        raise DoesNotFit(_too_large(smallest, board, ram_bytes, budget, stream))
+    return min(fitting, key=lambda p: p.cost)
+
+
+def _too_large(smallest: Point, board: Board, ram_bytes: int | None, budget: int, stream: bool) -> str:
+    need = smallest.plan.arena_bytes
+    whose = "--ram" if ram_bytes is not None else f"{board.id} (less stack and firmware)"
+    advice = "a smaller input or model, or a board with more RAM"
+    hint = advice if stream else f"--stream to push the input row by row, {advice}"
+    return f"the arena needs at least {need} bytes of RAM, {whose} has {budget}: {need - budget} bytes too few; use {hint}"
+
+
+def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:
+    """Layer by layer is the fastest point there is."""
+    estimate = cost.program_cost(fastest.schedule, board.core.name, board.clock_hz)
+    if estimate.latency_us is None:
+        raise Unsupported(f"--latency: no cycle model for {board.core.name} on {board.id}; leave it out and profile")
+    if estimate.latency_us > latency_us:
+        raise DoesNotFit(
+            f"the fastest schedule takes {estimate.latency_us:.0f} us on {board.id}, --latency is {latency_us:g}: "
+            f"{estimate.latency_us - latency_us:.0f} us too many; use a smaller model or a faster board"
+        )
 
 
 def compress(graph: Graph, method: str, calibration: str | Path | None) -> Graph:
@@ -126,6 +187,7 @@ def _warnings(graph: Graph) -> list[str]:
 def report(c: Converted) -> dict[str, Any]:
     """The JSON object of `edgesdk convert`. None stands for what this version cannot know."""
     macs = sum(ops.macs(s.node) for s in c.schedule.steps)
+    estimate = cost.program_cost(c.schedule, c.board.core.name, c.board.clock_hz)
     return {
         "model_bytes": len(c.data),
         "arena_bytes": c.plan.arena_bytes,
@@ -134,9 +196,15 @@ def report(c: Converted) -> dict[str, Any]:
         "weights_bytes": len(c.program.weights),
         "macs": macs,
         "macs_dense": macs,
-        "recompute_ratio": 1.0,
+        "recompute_ratio": pareto.recompute_ratio(c.schedule),
+        "schedule": pareto.text(c.schedule),
+        "streamed": c.schedule.streamed is not None,
         "steps": len(c.schedule.steps),
-        "estimate": {"latency_us": None, "error_percent": None, "instructions": None},
+        "estimate": {
+            "latency_us": estimate.latency_us,
+            "error_percent": estimate.error_percent,
+            "instructions": estimate.instructions,
+        },
         "fits": True,
         "warnings": c.warnings,
         "board": c.board.id,

@@ -103,6 +103,35 @@ def _profile(r: dict[str, Any]) -> list[Table]:
     ]
 
 
+def _pareto(r: dict[str, Any]) -> list[Table]:
+    whole = r["layer_by_layer"]
+    rows = [
+        [name, p["arena_bytes"], whole["arena_bytes"] / max(1, p["arena_bytes"]), p["instructions"], p["latency_us"],
+         f"{p['cost_ratio']:.3f}", f"{p['recompute_ratio']:.3f}", p["schedule"]]
+        for name, p in [("whole", whole), *enumerate(r["points"])]
+    ]  # fmt: skip
+    columns = ["", "arena bytes", "smaller by", "instructions", "us", "cost", "MACs", "schedule"]
+    known = [i for i in range(len(columns)) if any(row[i] is not None for row in rows)]
+    shown = [[row[i] for i in known] for row in rows]
+    tables = [_table(f"{r['model']} on {r['board']}", [columns[i] for i in known], shown)]
+    return [*tables, _table("receptive field", _ADVICE, [_advice(e) for e in r["advice"]])] if r["advice"] else tables
+
+
+_ADVICE = ["stage", "halo rows", "forced by", "kernels after", "halo after", "arena bytes", "arena after", "MACs after"]
+
+
+def _advice(e: dict[str, Any]) -> list[Any]:
+    """One fused prefix: what widens its halo, and its plan with smaller kernels there and larger ones later."""
+    forced = ", ".join(f"{x['step']} (+{x['rows']:g})" for x in e["layers"][:3])
+    after = e["redistributed"]
+    if after is None:
+        return [e["stage"], e["halo_rows"], forced, "none can move", None, e["arena_bytes"], None, None]
+    sizes = ", ".join(f"{k['step']}: {k['before'][0]}->{k['after'][0]}" for k in after["kernels"][:4])
+    more = ", ..." if len(after["kernels"]) > 4 else ""
+    figures = (e["arena_bytes"], after["arena_bytes"], f"{after['macs'] / max(1, e['macs']):.3f}")
+    return [e["stage"], e["halo_rows"], forced, sizes + more, after["halo_rows"], *figures]
+
+
 def _bar(share: float) -> str:
     return "#" * max(1, round(share * 30)) if share > 0 else ""
 
@@ -129,6 +158,7 @@ _TABLES = {
     "run": _run,
     "validate": _validate,
     "profile": _profile,
+    "pareto": _pareto,
     "boards": _boards,
     "doctor": _doctor,
 }

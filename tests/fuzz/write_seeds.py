@@ -13,7 +13,8 @@ import small_models  # noqa: E402
 
 def main(folder: Path) -> None:
     for name, graph in small_models.graphs().items():
-        (folder / f"{name}.edge").write_bytes(small_models.compiled(graph))
+        for form in small_models.FORMS:
+            (folder / f"{name}.{form}.edge").write_bytes(small_models.compiled(graph, form=form))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
-CONSTANT = 0x40000000
+CONSTANT, TABLE = 0x40000000, 0x20000000
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Tensor:
     dims: tuple[int, ...]
     scale: float
     zero_point: int
+    streamed: bool
 
 
 @dataclass
@@ -28,6 +29,7 @@ class View:
     rows: int
     row_bytes: int
     constant: bool
+    table: bool
 
 
 @dataclass
@@ -47,7 +49,7 @@ class File:
     inputs: list[Tensor]
     outputs: list[Tensor]
     steps: list[Step]
-    stages: list[tuple[int, int, int]]
+    stages: list[tuple[int, ...]]
     weights: bytes
     metadata: dict[str, Any]
 
@@ -63,16 +65,16 @@ def read(data: bytes) -> File:
         assert offset % (16 if number == 4 else 4) == 0 and offset + n <= size
         sections[number] = data[offset : offset + n]
     tensors = [tensor(sections[1][48 * i : 48 * i + 48]) for i in range(n_inputs + n_outputs)]
-    stages = list(struct.iter_unpack("<3i", sections.get(3, b"")))
+    stages = list(struct.iter_unpack("<7i", sections.get(3, b"")))
     found = steps(sections.get(2, b""))
     metadata = json.loads(zlib.decompress(sections[5])) if sections.get(5) else {}
     return File(arena, tensors[:n_inputs], tensors[n_inputs:], found, stages, sections.get(4, b""), metadata)
 
 
 def tensor(record: bytes) -> Tensor:
-    offset, dtype, rank, scale, zero_point, reserved, *dims = struct.unpack("<3if2i6i", record)
-    assert reserved == 0 and all(d == 1 for d in dims[rank:])
-    return Tensor(offset, DTYPES[dtype], tuple(dims[:rank]), scale, zero_point)
+    offset, dtype, rank, scale, zero_point, streamed, *dims = struct.unpack("<3if2i6i", record)
+    assert streamed in (0, 1) and all(d == 1 for d in dims[rank:])
+    return Tensor(offset, DTYPES[dtype], tuple(dims[:rank]), scale, zero_point, bool(streamed))
 
 
 def steps(section: bytes) -> list[Step]:
@@ -90,4 +92,5 @@ def steps(section: bytes) -> list[Step]:
 
 def view(section: bytes, at: int) -> View:
     offset, rows, row_bytes = struct.unpack_from("<3i", section, at)
-    return View(offset & ~CONSTANT, rows, row_bytes, offset & CONSTANT != 0)
+    constant, table = offset & CONSTANT != 0, offset & TABLE != 0
+    return View(offset & ~(CONSTANT | TABLE), rows, row_bytes, constant, table)

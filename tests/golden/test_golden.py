@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import small_models
 
-from edgesdk import kernels, memory, passes, program, runtime, schedule
+from edgesdk import kernels, memory, program, runtime
 
 HERE = Path(__file__).resolve().parent
 PINNED = sorted(HERE.glob("v*/*.edge"))
@@ -34,13 +34,14 @@ edge_reader = _module(HERE / "edge_reader.py")
 
 
 def test_programs_are_pinned() -> None:
-    assert len(PINNED) >= len(GRAPHS)
+    assert len(PINNED) >= len(GRAPHS) * len(small_models.FORMS)
 
 
 @pytest.mark.parametrize("path", PINNED, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_pinned_program_gives_its_outputs(path: Path) -> None:
-    expected = json.loads((path.parent / "outputs.json").read_text())[path.stem]
-    results = runtime.run(runtime.open_session(path.read_bytes()), small_models.inputs(GRAPHS[path.stem]))
+    name = path.stem.partition(".")[0]
+    expected = json.loads((path.parent / "outputs.json").read_text())[name]
+    results = runtime.run(runtime.open_session(path.read_bytes()), small_models.inputs(GRAPHS[name]))
     for result, values in zip(results, expected, strict=True):
         if result.dtype == np.float32:
             np.testing.assert_allclose(result.ravel(), np.array(values, np.float32), rtol=1e-5, atol=1e-6)
@@ -48,31 +49,30 @@ def test_pinned_program_gives_its_outputs(path: Path) -> None:
             assert result.ravel().tolist() == values
 
 
+@pytest.mark.parametrize("form", small_models.FORMS)
 @pytest.mark.parametrize("name", GRAPHS)
-def test_reader_written_from_the_document_agrees(name: str) -> None:
-    data = small_models.compiled(GRAPHS[name], {"board": "host"})
+def test_reader_written_from_the_document_agrees(name: str, form: str) -> None:
+    data = small_models.compiled(GRAPHS[name], {"board": "host"}, form)
     ours, theirs = program.read(data), edge_reader.read(data)
     assert theirs.arena_bytes == ours.arena_bytes and theirs.weights == ours.weights
     assert theirs.metadata == ours.metadata and theirs.metadata["board"] == "host"
     for a, b in zip((*theirs.inputs, *theirs.outputs), (*ours.inputs, *ours.outputs), strict=True):
-        assert (a.offset, a.dtype, a.dims, a.scale, a.zero_point) == (
-            b.offset,
-            b.dtype,
-            b.shape,
-            b.scale,
-            b.zero_point,
-        )
-    assert [s[1:] for s in theirs.stages] == [(s.first, s.count) for s in ours.stages]
+        theirs_tensor = (a.offset, a.dtype, a.dims, a.scale, a.zero_point, a.streamed)
+        assert theirs_tensor == (b.offset, b.dtype, b.shape, b.scale, b.zero_point, b.streamed)
+    for stage, s in zip(theirs.stages, ours.stages, strict=True):
+        assert stage == (int(s.kind == "rows"), s.first, s.count, s.program, s.program_bytes, s.steps, s.counters)
     for a, b in zip(theirs.steps, ours.steps, strict=True):
         assert (a.kernel, a.rows, a.batch, a.scratch) == (b.kernel, b.rows, b.batch, b.scratch_offset)
         assert a.params == b.params
         for v, w in zip((a.output, *a.inputs), (b.output, *b.inputs), strict=True):
-            assert (v.offset, v.rows, v.row_bytes, v.constant) == (w.offset, w.rows, w.row_bytes, w.constant)
+            theirs_view = (v.offset, v.rows, v.row_bytes, v.constant, v.table)
+            assert theirs_view == (w.offset, w.rows, w.row_bytes, w.constant, w.table)
 
 
+@pytest.mark.parametrize("form", small_models.FORMS)
 @pytest.mark.parametrize("name", GRAPHS)
-def test_read_gives_what_was_written(name: str) -> None:
-    steps = schedule.schedule(passes.lower(passes.simplify(GRAPHS[name])), ("c",))
+def test_read_gives_what_was_written(name: str, form: str) -> None:
+    steps = small_models.scheduled(GRAPHS[name], form)
     written = program.assemble(steps, memory.plan(steps))
     assert program.read(program.write(written)) == written
 

@@ -26,9 +26,10 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     outputs = {}
     for name, graph in small_models.graphs().items():
-        data = small_models.compiled(graph)
-        (folder / f"{name}.edge").write_bytes(data)
-        results = runtime.run(runtime.open_session(data), small_models.inputs(graph))
+        for form in small_models.FORMS:
+            data = small_models.compiled(graph, form=form)
+            (folder / f"{name}.{form}.edge").write_bytes(data)
+        results = runtime.run(runtime.open_session(small_models.compiled(graph)), small_models.inputs(graph))
         outputs[name] = [np.ravel(r).tolist() for r in results]
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(outputs.items()))
     (folder / "outputs.json").write_text("{\n" + lines + "\n}\n")

@@ -90,9 +90,21 @@ def edges() -> Graph:
     return Graph("edges", [x], [y], b.nodes)
 
 
-def compiled(graph: Graph, metadata: dict[str, Any] | None = None) -> bytes:
-    """The .edge file of a graph, portable kernels only."""
-    steps = schedule.schedule(passes.lower(passes.simplify(graph)), ("c",))
+FORMS = ("plain", "rows", "streamed")
+
+
+def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
+    """Portable kernels only; "rows" is one stage of rows, "streamed" that with its input pushed row by row."""
+    base = schedule.schedule(passes.lower(passes.simplify(graph)), ("c",))
+    stages = [schedule.Stage("plain" if form == "plain" else "rows", 0, len(base.steps))]
+    return schedule.Schedule(
+        base.graph, base.steps, stages, base.roots, graph.inputs[0] if form == "streamed" else None
+    )
+
+
+def compiled(graph: Graph, metadata: dict[str, Any] | None = None, form: str = "plain") -> bytes:
+    """The .edge file of a graph."""
+    steps = scheduled(graph, form)
     return program.write(program.assemble(steps, memory.plan(steps), metadata))
 
 

@@ -49,3 +49,9 @@ def simplify(graph: Graph) -> Graph:
 def lower(graph: Graph) -> Graph:
     """Only ops with kernels and views are left; integer results keep every byte."""
     return _run(graph, LOWER, "lowered")
+
+
+def reshape_io(graph: Graph, stream: bool, io: str) -> Graph:
+    """What the user asked of inputs and outputs: streamed ones in NHWC, "int8" ones without their float edges."""
+    asked = (("strip_io",) if io == "int8" else ()) + (("fold_input_transpose",) if stream else ())
+    return _run(graph, asked, "source")

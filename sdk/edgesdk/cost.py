@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modelled instructions of a step on a core: a sum of counts, each with its price.
+
+What a kernel does is counted here from the step's shape (pixels, inner-loop turns, copied blocks);
+what one of each takes on a core is in boards/costs.toml, fitted to instructions that were counted
+in the emulator (benchmarks/fit_cost.py). Prices hold for kernels as edgesdk's firmware builds them.
+
+A core or kernel without prices has no estimate (None). The schedule search still needs an order of
+programs there: `instructions` then falls back on the prices of REFERENCE_CORE, or on those of
+another kernel of the same op and types, or on GUESS. Such numbers rank; they are never reported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from edgesdk import boards, ops
+from edgesdk.schedule import Schedule, Step
+from edgesdk.schedule.trace import AWAIT
+
+Counts = Counter[str]
+REFERENCE_CORE = "cortex-m4"
+GUESS = {"call": 200.0, "row": 20.0, "mac": 3.0, "item": 10.0}
+VECTOR, QUARTER = 16, 4  # bytes of a vector and of a word: copies and compiled loops step by them
+
+
+class KernelPrices(boards.Record, frozen=True):
+    """Instructions per unit of each count; `error_percent` is the root mean square of the errors on shapes that
+    were not fitted."""
+
+    error_percent: float
+    prices: dict[str, float]
+
+
+class CorePrices(boards.Record, frozen=True):
+    """`dispatch` is what the runtime spends to call a kernel. A latency needs `cycles_per_instruction`,
+    with the source of that figure."""
+
+    dispatch: float
+    kernels: dict[str, KernelPrices]
+    cycles_per_instruction: float | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Modelled cost of one run; None is what cannot be known for the board."""
+
+    instructions: float | None
+    latency_us: float | None
+    error_percent: float | None
+
+
+@cache
+def prices() -> dict[str, CorePrices]:
+    """Core name -> its prices."""
+    path = boards.folder() / "costs.toml"
+    return {core: boards.checked(table, CorePrices, f"{path}: {core}") for core, table in boards.read_toml(path).items()}
+
+
+def program_cost(schedule: Schedule, core: str, clock_hz: int | None = None) -> Estimate:
+    """The estimate of one run of a schedule. `error_percent` is the steps' errors, weighted by their cost."""
+    known = prices().get(core)
+    if known is None or any(s.kernel.name not in known.kernels for s in schedule.steps):
+        return Estimate(None, None, None)
+    calls = Counter(c.step for c in schedule.calls if c.step != AWAIT)
+    costs = [instructions(s, calls[i], core) for i, s in enumerate(schedule.steps)]
+    doubts = [known.kernels[s.kernel.name].error_percent for s in schedule.steps]
+    total = sum(costs)
+    error = sum(c * d for c, d in zip(costs, doubts, strict=True)) / total if total else 0.0
+    latency = None
+    if clock_hz is not None and known.cycles_per_instruction is not None:
+        latency = total * known.cycles_per_instruction / clock_hz * 1e6
+    return Estimate(total, latency, error)
+
+
+def instructions(step: Step, calls: int, core: str) -> float:
+    """Modelled instructions of a step whose rows are computed in `calls` calls of its kernel."""
+    known = prices().get(core) or prices()[REFERENCE_CORE]
+    each = _prices_of(step, known)
+    work = sum(n * each.get(what, 0.0) for what, n in counts(step).items())
+    start = sum(n * each.get(what, 0.0) for what, n in call_counts(step).items())
+    return work + calls * (start + known.dispatch)
+
+
+def _prices_of(step: Step, known: CorePrices) -> dict[str, float]:
+    kernel = step.kernel
+    if kernel.name in known.kernels:
+        return known.kernels[kernel.name].prices
+    alike = (name for name in known.kernels if name.startswith(f"ert_{kernel.op}_{kernel.types}_"))
+    found = next(alike, None)
+    return known.kernels[found].prices if found else GUESS
+
+
+@cache
+def counts(step: Step) -> Counts:
+    """How often the kernel does each thing to compute the whole output; calls apart."""
+    rule = _RULES.get(step.kernel.op, _unknown)
+    once = rule(step) + Counter({"row": step.encoded.rows})
+    return Counter({what: n * step.encoded.batch for what, n in once.items() if n})
+
+
+def call_counts(step: Step) -> Counts:
+    """What each call of the kernel begins with: a step of several images starts on each of them."""
+    return Counter({"call": 1, "image": step.encoded.batch})
+
+
+def _words(step: Step) -> list[int]:
+    return [p if isinstance(p, int) else 0 for p in step.encoded.params]
+
+
+def _itemsize(step: Step) -> int:
+    return step.encoded.output.value.itemsize
+
+
+def _row_items(step: Step) -> int:
+    return step.encoded.output.row_bytes // _itemsize(step)
+
+
+def _loop(name: str, n: int, times: int) -> Counts:
+    """A loop of n turns, run `times` times: apart what a vectorising compiler takes 16 or 4 at a time."""
+    return Counter({
+        name: times,
+        f"{name} x16": n // VECTOR * times,
+        f"{name} x4": n % VECTOR // QUARTER * times,
+        f"{name} x1": n % QUARTER * times,
+    })  # fmt: skip
+
+
+def _copied(name: str, n_bytes: int, times: int, aligned: bool) -> Counts:
+    """memcpy or memset. Where words must be aligned and are not, single bytes are moved."""
+    return _loop(name, n_bytes, times) + Counter({f"{name} odd": 0 if aligned else n_bytes * times})
+
+
+def _unknown(step: Step) -> Counts:
+    return Counter({"mac": ops.macs(step.node), "item": step.node.output.elements})
+
+
+def _taps(n_out: int, n_in: int, kernel: int, stride: int, dilation: int, pad: int) -> np.ndarray:
+    """Of each window along an axis: how many of its taps lie inside the image."""
+    at = (np.arange(n_out) * stride - pad)[:, None] + np.arange(kernel) * dilation
+    return ((at >= 0) & (at < n_in)).sum(1)
+
+
+def _dots(pixels: int, n: int, n_out: int) -> Counts:
+    """n products for each of n_out channels, four channels at a time."""
+    groups, rest = pixels * (n_out // 4), pixels * (n_out % 4)
+    return Counter({"pixel": pixels, "group": groups, "group mac": groups * n}) + _loop("rest", n, rest)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The geometry words of conv2d and depthwise_conv2d, and the taps inside the image along both axes."""
+
+    in_c: int
+    out_w: int
+    out_c: int
+    kernel_h: int
+    kernel_w: int
+    whole: int  # columns whose taps are neighbours, all of them inside
+    taps_y: np.ndarray
+    taps_x: np.ndarray
+
+
+def _window(step: Step) -> _Window:
+    h, w, c, out_w, out_c, kh, kw, sh, sw, dh, dw, top, left = _words(step)[:13]
+    taps_y = _taps(step.encoded.rows, h, kh, sh, dh, top)
+    taps_x = _taps(out_w, w, kw, sw, dw, left)
+    whole = int((taps_x == kw).sum()) if dw == 1 or kw == 1 else 0
+    return _Window(c, out_w, out_c, kh, kw, whole, taps_y, taps_x)
+
+
+def _conv2d(step: Step) -> Counts:
+    g = _window(step)
+    pixels = step.encoded.rows * g.out_w
+    return _dots(pixels, g.kernel_h * g.kernel_w * g.in_c, g.out_c) + _gathered(g, pixels, g.in_c * _itemsize(step))
+
+
+def _gathered(g: _Window, pixels: int, pixel_bytes: int) -> Counts:
+    """Windows that are copied into scratch: whole rows of them, or pixel by pixel at the border."""
+    rows = int(g.taps_y.sum())
+    in_place = rows * g.whole if g.kernel_h == 1 else 0
+    border = g.taps_x if g.whole == 0 else g.taps_x[g.taps_x < g.kernel_w]
+    n_border, span, aligned = g.out_w - g.whole, g.kernel_w * pixel_bytes, pixel_bytes % QUARTER == 0
+    inside, outside = int(border.sum()), n_border * g.kernel_w - int(border.sum())
+    return (
+        Counter({"gather": pixels - in_place, "border row": rows * n_border})
+        + _copied("copy", span, rows * g.whole - in_place, aligned)
+        + _copied("copy", pixel_bytes, rows * inside, aligned)
+        + _copied("fill", pixel_bytes, rows * outside, aligned)
+        + _copied("fill", span, pixels * g.kernel_h - rows * g.out_w, aligned)
+    )
+
+
+def _depthwise_conv2d(step: Step) -> Counts:
+    g = _window(step)
+    pixels = step.encoded.rows * g.out_w
+    inside = int(g.taps_y.sum()) * int(g.taps_x.sum())
+    outside = pixels * g.kernel_h * g.kernel_w - inside
+    listed = Counter({"pixel": pixels, "tap row": pixels * g.kernel_h, "tap": inside, "pad tap": outside})
+    if step.kernel.types == "f32":
+        vectors = _loop("mac", g.out_c, inside) if g.in_c == g.out_c else Counter({"repeat": inside * g.in_c})
+        repeats = Counter({"repeat mac": inside * g.out_c if g.in_c != g.out_c else 0})
+        return listed + vectors + repeats + _loop("item", g.out_c, pixels)
+    groups = g.out_c // 4 if g.in_c == g.out_c else 0
+    rest = g.out_c - 4 * groups
+    return listed + Counter({
+        "group": pixels * groups, "group mac": inside * groups, "group pad": outside * groups,
+        "rest": pixels * rest, "rest mac": inside * rest, "rest pad": outside * rest,
+        "divide": pixels * rest if g.in_c != g.out_c else 0,
+    })  # fmt: skip
+
+
+def _fully_connected(step: Step) -> Counts:
+    in_c, out_c = _words(step)[:2]
+    return _dots(step.encoded.rows, in_c, out_c)
+
+
+def _pool(step: Step) -> Counts:
+    h, w, c, out_w, kh, kw, sh, sw, top, left = _words(step)[:10]
+    pixels = step.encoded.rows * out_w
+    rows = int(_taps(step.encoded.rows, h, kh, sh, 1, top).sum())
+    inside = rows * int(_taps(out_w, w, kw, sw, 1, left).sum())
+    aligned = c * _itemsize(step) % QUARTER == 0
+    return (
+        Counter({"window row": rows * out_w})
+        + _loop("tap", c, inside)
+        + _loop("item", c, pixels)
+        + _copied("start", c * _itemsize(step), pixels, aligned)
+    )
+
+
+def _reduce(step: Step) -> Counts:
+    in_rows, width, inner, kind = _words(step)[:4]
+    rows, groups = step.encoded.rows, step.encoded.rows // in_rows
+    added = Counter({"sum": rows * width}) if inner == 1 else _loop("tap", inner, rows * width)
+    return Counter({f"kind {kind} {what}": n for what, n in (added + _loop("item", inner, groups)).items()})
+
+
+def _binary(step: Step) -> Counts:
+    w, c = _words(step)[:2]
+    return _loop("pixel", c, w * step.encoded.rows)
+
+
+def _concat(step: Step) -> Counts:
+    by_rows, repeats, *parts = _words(step)
+    if by_rows:
+        rows = Counter({"passed": sum(n * i for i, n in enumerate(parts))})
+        return rows + _copied("copy", step.encoded.output.row_bytes, step.encoded.rows, True)
+    total = Counter({"part": sum(p > 0 for p in parts) * step.encoded.rows})
+    for part in filter(None, parts):
+        total += _copied("copy", part, repeats * step.encoded.rows, part % QUARTER == 0)
+    return total
+
+
+def _copy(step: Step) -> Counts:
+    """Runs along the last axis: copied where the items are neighbours, else one by one."""
+    axes = np.array(_words(step)[:20]).reshape(5, 4)
+    size, n = _itemsize(step), axes[:, 2] - axes[:, 1]
+    rows = int(n[0] * n[1])
+    filled = step.encoded.rows if (n < axes[:, 0]).any() else 0
+    planes, runs, items = rows * int(n[2]), rows * int(n[2] * n[3]), int(n[4])
+    total = Counter({"block": rows, "plane": planes}) + _copied("fill", _row_items(step) * size, filled, True)
+    if axes[4, 3] == size:
+        return total + _copied("copy", items * size, runs, items * size % QUARTER == 0)
+    return total + _loop("run", items, runs)
+
+
+def _items(step: Step) -> Counts:
+    return _loop("item", _row_items(step), step.encoded.rows)
+
+
+def _unary(step: Step) -> Counts:
+    kind = _words(step)[1]
+    return Counter({f"kind {kind}": _row_items(step) * step.encoded.rows})
+
+
+def _resize(step: Step) -> Counts:
+    _, _, out_w, pixel = _words(step)[:4]
+    pixels = step.encoded.rows * out_w
+    if step.kernel.types == "b1":
+        return _copied("copy", pixel, pixels, pixel % QUARTER == 0)
+    return _loop("pixel", pixel, pixels)
+
+
+_RULES: dict[str, Callable[[Step], Counts]] = {
+    "conv2d": _conv2d,
+    "depthwise_conv2d": _depthwise_conv2d,
+    "fully_connected": _fully_connected,
+    "avg_pool2d": _pool,
+    "max_pool2d": _pool,
+    "reduce": _reduce,
+    "add": _binary,
+    "mul": _binary,
+    "minmax": _binary,
+    "concat": _concat,
+    "copy": _copy,
+    "lut": _items,
+    "quantize": _items,
+    "dequantize": _items,
+    "softmax": _items,
+    "unary": _unary,
+    "resize": _resize,
+}

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedule -> the front of (arena, cost) on one board, and each of its points in words and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgesdk import cost, memory, ops
+from edgesdk.boards import Board
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Value
+from edgesdk.schedule import Schedule, Stage, Step, search, trace
+from edgesdk.schedule.search import Point
+
+
+def cost_on(board: Board) -> search.Cost:
+    """Modelled instructions of a step that is called so many times; only an order where the core has no prices."""
+    return lambda step, calls: cost.instructions(step, calls, board.core.name)
+
+
+def points(base: Schedule, board: Board, tick: Callable[[], None] = lambda: None) -> list[Point]:
+    """The programs of `base` that no other beats in both arena and cost, the fastest first."""
+    found = search.front(base, cost_on(board), tick)
+    if not found:
+        raise Unsupported("no schedule takes this input row by row; expected image layers first, leave --stream out")
+    return found
+
+
+def ticks(base: Schedule) -> int:
+    """How often `points` calls its tick."""
+    return len(search.cut_points(base)) - 1
+
+
+def layer_by_layer(base: Schedule, board: Board) -> Point:
+    """Whole tensors, one step after another, the input resident."""
+    stages = [Stage("plain", 0, len(base.steps))] if base.steps else []
+    whole = Schedule(base.graph, base.steps, stages, base.roots)
+    price = cost_on(board)
+    return Point(whole, memory.plan(whole), sum(price(s, 1) for s in base.steps))
+
+
+def streamed(base: Schedule) -> Schedule:
+    """`base` with its input arriving row by row."""
+    inputs = base.graph.inputs
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
+        shapes = ", ".join(f"{v.name} {list(v.shape)}" for v in inputs)
+        raise Unsupported(f"--stream: inputs {shapes}; expected one input [1,H,W,C], leave the option out")
+    if inputs[0] in base.roots.values():
+        raise Unsupported(f"--stream: input {inputs[0].name} is reshaped first; expected rows to stay, leave it out")
+    return Schedule(base.graph, base.steps, base.stages, base.roots, inputs[0])
+
+
+def text(schedule: Schedule) -> str:
+    """rows 0-7 | rows 8-11 | plain 12-29"""
+    return " | ".join(stage_text(s) for s in schedule.stages)
+
+
+def stage_text(stage: Stage) -> str:
+    last = stage.first + stage.count - 1
+    return f"{stage.kind} {stage.first}" + (f"-{last}" if last > stage.first else "")
+
+
+def calls_rows(schedule: Schedule, stage: Stage) -> dict[int, int]:
+    """Rows that each step of the stage is called for in one run; more than it has where it recomputes."""
+    rows = dict.fromkeys(stage.steps, 0)
+    for call in schedule.stage_calls(stage):
+        if call.step != trace.AWAIT:
+            rows[call.step] += len(call.rows)
+    return rows
+
+
+def macs_run(schedule: Schedule) -> int:
+    """Multiply-accumulates of one run, recomputed rows included."""
+    total = 0
+    for stage in schedule.stages:
+        for i, rows in calls_rows(schedule, stage).items():
+            step = schedule.steps[i]
+            total += ops.macs(step.node) * rows // step.encoded.rows
+    return total
+
+
+def macs(schedule: Schedule) -> int:
+    return sum(ops.macs(s.node) for s in schedule.steps)
+
+
+def recompute_ratio(schedule: Schedule) -> float:
+    """Multiply-accumulates of one run over those of the network."""
+    needed = macs(schedule)
+    return macs_run(schedule) / needed if needed else 1.0
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Rows of a region's input that one row of its output needs, and by how many they move from one
+    output row to the next. `layers` are the steps that widen it, each with the rows it adds."""
+
+    rows: float = 1.0
+    advance: float = 1.0
+    layers: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def halo(self) -> float:
+        """Rows that two neighbouring output rows share: held in memory, or computed twice."""
+        return max(0.0, self.rows - self.advance)
+
+
+def window(step: Step, i: int) -> tuple[int, float]:
+    """(rows of input i that an output row needs, by how many they move per output row)."""
+    # The op's own rule: ops.rows_read would cut the window at the border of a small image.
+    rule = getattr(ops.module(step.node.op), "rows_read", ops.rows_read)
+    a, b = step.encoded.rows // 4, 3 * step.encoded.rows // 4
+    first, middle, last = (rule(step.node, step.encoded, i, y) for y in (a, (a + b) // 2, b))
+    return len(middle), (last.start - first.start) / (b - a) if b > a else 1.0
+
+
+def sees_everything(step: Step, i: int) -> bool:
+    """One output row from all of a higher input: it ends what can be said row by row."""
+    return step.encoded.output.rows == 1 and step.encoded.inputs[i].rows > 1
+
+
+def reach(schedule: Schedule, steps: range) -> Reach:
+    """The widest reach of these steps, up to the first that reduces the whole image."""
+    known: dict[Value, Reach | None] = {}
+    for k in steps:
+        step = schedule.steps[k]
+        ways = [_through(schedule, known, k, i) for i, v in enumerate(step.encoded.inputs) if v.value.data is None]
+        seen = [w for w in ways if w is not None]
+        known[step.node.output] = max(seen, key=lambda r: r.rows) if len(seen) == len(ways) and seen else None
+    return max((r for r in known.values() if r is not None), key=lambda r: r.rows, default=Reach())
+
+
+def _through(schedule: Schedule, known: dict[Value, Reach | None], k: int, i: int) -> Reach | None:
+    step = schedule.steps[k]
+    before = known.get(schedule.root(step.encoded.inputs[i].value), Reach())
+    if before is None or sees_everything(step, i):
+        return None
+    rows, stride = window(step, i)
+    added = (rows - 1) * before.advance
+    layers = (*before.layers, (k, added)) if added else before.layers
+    return Reach(before.rows + added, before.advance * stride, layers)
+
+
+def describe(point: Point, board: Board, whole: Point) -> dict[str, Any]:
+    """One of the points[] of `edgesdk pareto`; `cost_ratio` is over the cost of `whole`, layer by layer."""
+    estimate = cost.program_cost(point.schedule, board.core.name, board.clock_hz)
+    return {
+        "arena_bytes": point.plan.arena_bytes,
+        "arena_lower_bound_bytes": point.plan.lower_bound_bytes,
+        "latency_us": estimate.latency_us,
+        "instructions": None if estimate.instructions is None else round(estimate.instructions),
+        "error_percent": estimate.error_percent,
+        "cost_ratio": point.cost / whole.cost if whole.cost else 1.0,
+        "recompute_ratio": recompute_ratio(point.schedule),
+        "schedule": text(point.schedule),
+        "stages": [describe_stage(point.schedule, s) for s in point.schedule.stages],
+    }
+
+
+def describe_stage(schedule: Schedule, stage: Stage) -> dict[str, Any]:
+    rows = calls_rows(schedule, stage)
+    needed = sum(schedule.steps[i].encoded.rows for i in stage.steps)
+    once = sum(ops.macs(schedule.steps[i].node) for i in stage.steps)
+    run = sum(ops.macs(schedule.steps[i].node) * n // schedule.steps[i].encoded.rows for i, n in rows.items())
+    fused = reach(schedule, stage.steps) if stage.kind != "plain" else None
+    return {
+        "kind": stage.kind,
+        "first": stage.first,
+        "last": stage.first + stage.count - 1,
+        "rows": needed,
+        "rows_computed": sum(rows.values()),
+        "macs": once,
+        "recompute_ratio": run / once if once else 1.0,
+        "input_rows": None if fused is None else round(fused.rows, 2),
+        "halo_rows": None if fused is None else round(fused.halo, 2),
+    }
+
+
+def report(points: list[Point], whole: Point, board: Board, advice: list[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON object of `edgesdk pareto`."""
+    schedule = points[0].schedule
+    return {
+        "model": schedule.graph.name,
+        "board": board.id,
+        "core": board.core.name,
+        "ram_bytes": board.total_bytes("ram"),
+        "streamed": schedule.streamed is not None,
+        "layer_by_layer": describe(whole, board, whole),
+        "points": [describe(p, board, whole) for p in points],
+        "advice": advice,
+    }
