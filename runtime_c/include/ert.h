@@ -64,7 +64,7 @@ typedef struct {
   const int32_t *tensors; /* inputs, then outputs */
   const uint8_t *weights;
   int32_t n_steps, n_stages, n_inputs, n_outputs;
-  int32_t streamed; /* 1 where the input arrives row by row */
+  int32_t streamed; /* 1 where the input arrives row by row, 2 where it slides frame by frame */
   uint32_t file_bytes, weights_bytes, arena_bytes, steps_bytes;
 } ert_model;
 
@@ -72,7 +72,7 @@ typedef struct {
   const ert_model *model;
   uint8_t *arena;
   int32_t at;   /* next byte of the first stage's program, while rows arrive */
-  int32_t rows; /* rows of input that arrived */
+  int32_t rows; /* rows or frames of input that arrived */
 } ert_session;
 
 /* An input or output: real value = scale * (q - zero_point); scale is 0 where not quantised. A streamed input has
@@ -116,6 +116,11 @@ int ert_run_hooked(ert_session *s, ert_hook *hook, void *context);
  * 1 when the last row arrived and the outputs are valid, 0 when more rows are needed. After 1 or an error the next
  * row is the first of a new input. */
 int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows);
+/* Gives the next n_frames frames (rows of dims[2] * dims[3] items) of a sliding input and computes only what they add.
+ * 1 when the outputs are new: those of the window that ends with the last frame, dims[1] frames long; 0 when they are
+ * not (yet). ert_begin starts again with an empty window. */
+int ert_push_frames(ert_session *s, const void *frames, int32_t n_frames);
+int ert_push_frames_hooked(ert_session *s, const void *frames, int32_t n_frames, ert_hook *hook, void *context);
 int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_hook *hook, void *context);
 
 /* One sentence for an ERT_E code. */

@@ -116,7 +116,7 @@ static int check_rows(const ert_model *m, const ert_stage *g, const int32_t *wor
   const ert_step blobs = {.weights_bytes = m->weights_bytes};
   const uint32_t end = (uint32_t)g->counters + 2u * (uint32_t)(g->count + 1);
   if (g->count >= ERT_AWAIT_ROW || !ert_blob_ok(&blobs, g->program, g->program_bytes, 1) ||
-      !ert_blob_ok(&blobs, g->steps, g->count, 2))
+      !ert_blob_ok(&blobs, g->steps, g->kind == ERT_STAGE_FRAMES ? 2 * g->count : g->count, 2))
     return ERT_ELAYOUT;
   if (g->counters < 0 || (g->counters & 1) != 0 || end > m->arena_bytes) return ERT_ELAYOUT;
   const uint16_t *at = (const void *)(m->weights + g->steps);
@@ -138,13 +138,14 @@ static int load_stages(ert_model *m) {
   int32_t next = 0;
   for (int32_t i = 0; i < m->n_stages && !err; i++) {
     const ert_stage *g = (const void *)(m->stages + i * ERT_STAGE_WORDS);
-    if (!ert_within(g->kind, ERT_STAGE_PLAIN, ERT_STAGE_ROWS)) return ERT_EFEATURE;
+    if (!ert_within(g->kind, ERT_STAGE_PLAIN, ERT_STAGE_FRAMES)) return ERT_EFEATURE;
+    if (g->kind == ERT_STAGE_FRAMES && (i > 0 || m->streamed != ERT_FRAMES)) return ERT_ELAYOUT;
     if (g->first != next || !ert_within(g->count, 1, m->n_steps - next)) return ERT_ELAYOUT;
-    if (g->kind == ERT_STAGE_ROWS) err = check_rows(m, g, words);
+    if (g->kind != ERT_STAGE_PLAIN) err = check_rows(m, g, words);
     next += g->count;
     for (int32_t k = 0; k < g->count; k++) words += ert_step_words(words[0]);
   }
-  if (!err && m->streamed && (m->n_stages < 1 || m->stages[0] != ERT_STAGE_ROWS)) err = ERT_ELAYOUT;
+  if (!err && m->streamed && (m->n_stages < 1 || m->stages[0] != m->streamed)) err = ERT_ELAYOUT;
   return err ? err : next == m->n_steps ? ERT_OK : ERT_ELAYOUT;
 }
 
@@ -161,7 +162,14 @@ static int check_streamed(const ert_model *m, const int32_t *t, int32_t item) {
   return t[2] == 4 && t[6] == 1 && t[0] >= 0 ? check_table(m, &s, view) : ERT_ELAYOUT;
 }
 
-/* Tensor record: offset, dtype, rank, scale, zero point, 1 where it is streamed, dims[6]. */
+/* A sliding input lies in a ring of rows. */
+static int check_frames(const ert_model *m, const int32_t *t, int32_t item) {
+  const int32_t ring = t[5] >> 8, row_bytes = ert_product(ert_product(item, t[8]), t[9]);
+  if ((t[5] & 0xff) != ERT_FRAMES || t[2] != 4 || t[6] != 1 || t[7] > ERT_WRAP || t[0] < 0) return ERT_ELAYOUT;
+  return lies_in((uint32_t)t[0], ring, row_bytes, 1, m->arena_bytes) ? ERT_OK : ERT_ELAYOUT;
+}
+
+/* Tensor record: offset, dtype, rank, scale, zero point, how it arrives, dims[6]. */
 static int check_tensor(const ert_model *m, const int32_t *t, int is_input) {
   const int32_t item = item_bytes(t[1]);
   int32_t n = item;
@@ -170,7 +178,9 @@ static int check_tensor(const ert_model *m, const int32_t *t, int is_input) {
     if (t[6 + i] < 1) return ERT_ELAYOUT;
     n = ert_product(n, t[6 + i]);
   }
-  if (t[5] != 0) return is_input ? check_streamed(m, t, item) : ERT_ELAYOUT;
+  if (t[5] != ERT_RESIDENT && !is_input) return ERT_ELAYOUT;
+  if (t[5] == ERT_ROWS) return check_streamed(m, t, item);
+  if (t[5] != ERT_RESIDENT) return check_frames(m, t, item);
   if (t[0] < 0 || (t[0] & (item - 1)) != 0) return ERT_ELAYOUT;
   return (uint32_t)t[0] + (uint32_t)n <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
 }
@@ -186,7 +196,7 @@ static int load_tensors(ert_model *m) {
   const int32_t n = m->n_inputs + m->n_outputs;
   if ((uint32_t)n * ERT_TENSOR_WORDS * 4 > found.bytes) return ERT_ELAYOUT;
   for (int32_t i = 0; i < n && !err; i++) err = check_tensor(m, m->tensors + i * ERT_TENSOR_WORDS, i < m->n_inputs);
-  for (int32_t i = 0; i < m->n_inputs; i++) m->streamed |= m->tensors[i * ERT_TENSOR_WORDS + 5] != 0;
+  for (int32_t i = 0; i < m->n_inputs && !err; i++) m->streamed |= m->tensors[i * ERT_TENSOR_WORDS + 5] & 0xff;
   return m->streamed && m->n_inputs != 1 ? ERT_ELAYOUT : err;
 }
 

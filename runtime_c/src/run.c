@@ -149,7 +149,7 @@ int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_h
   const runner r = {s, hook, context};
   const int32_t *t = s->model->tensors;
   const ert_stage *g = (const void *)s->model->stages;
-  if (!s->model->streamed || n_rows < 0 || n_rows > t[7] - s->rows) return restart(s, ERT_EROWS);
+  if (s->model->streamed != ERT_ROWS || n_rows < 0 || n_rows > t[7] - s->rows) return restart(s, ERT_EROWS);
   const int32_t row_bytes = t[8] * t[9] * item_bytes[t[1]];
   const uint16_t *table = (const void *)(s->model->weights + t[0]);
   for (const uint8_t *row = rows; n_rows > 0; n_rows--, row += row_bytes) {
@@ -160,6 +160,47 @@ int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_h
   if (s->rows < t[7]) return 0;
   run_stages(&r, 1);
   return restart(s, 1);
+}
+
+/* The calls that one frame asks for; 1 where they end the program, and with it complete a window. */
+static int run_frame(const runner *r, const ert_stage *g) {
+  const ert_model *m = r->s->model;
+  const uint8_t *program = m->weights + g->program;
+  const uint16_t *steps = (const void *)(m->weights + g->steps);
+  uint16_t *next = (void *)(r->s->arena + g->counters);
+  int32_t at = r->s->at + 1; /* past the byte that awaits the frame */
+  for (; at < g->program_bytes && program[at] != ERT_AWAIT_ROW; at++) {
+    const int32_t i = program[at];
+    if (i >= g->count) continue;
+    const ert_step step = ert_step_at(m, m->steps + steps[i]);
+    const int32_t y = next[i] < step.rows ? next[i] : 0;
+    call_step(r, g->first + i, &step, y, y + 1);
+    next[i] = (uint16_t)(y + 1);
+  }
+  r->s->at = at < g->program_bytes ? at : 0;
+  return at >= g->program_bytes;
+}
+
+int ert_push_frames_hooked(ert_session *s, const void *frames, int32_t n_frames, ert_hook *hook, void *context) {
+  const runner r = {s, hook, context};
+  const int32_t *t = s->model->tensors;
+  const ert_stage *g = (const void *)s->model->stages;
+  if (s->model->streamed != ERT_FRAMES || n_frames < 0) return ERT_EROWS;
+  const int32_t row_bytes = t[8] * t[9] * item_bytes[t[1]], ring = t[5] >> 8;
+  int fresh = 0;
+  for (const uint8_t *frame = frames; n_frames > 0; n_frames--, frame += row_bytes) {
+    if (s->rows == 0) ERT_MEMMOVE(s->arena + g->counters, s->model->weights + g->steps + 2 * g->count, 2 * g->count);
+    ERT_MEMMOVE(s->arena + t[0] + s->rows % ring * row_bytes, frame, row_bytes);
+    s->rows = s->rows == 2 * ERT_WRAP - 1 ? ERT_WRAP : s->rows + 1;
+    if (!run_frame(&r, g) || s->rows < t[7]) continue;
+    run_stages(&r, 1);
+    fresh = 1;
+  }
+  return fresh;
+}
+
+int ert_push_frames(ert_session *s, const void *frames, int32_t n_frames) {
+  return ert_push_frames_hooked(s, frames, n_frames, NULL, NULL);
 }
 
 int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows) {

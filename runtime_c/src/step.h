@@ -21,8 +21,15 @@ enum { ERT_SECTION_TENSORS = 1, ERT_SECTION_STEPS = 2, ERT_SECTION_STAGES = 3, E
 /* A view whose offset has this bit names a row table in the weights: uint16[rows], arena offsets / ERT_ALIGN. */
 #define ERT_TABLE_BIT ((int32_t)0x20000000)
 
-/* plain: steps one after another on whole tensors. rows: single rows in the order of the stage's program. */
-enum { ERT_STAGE_PLAIN = 0, ERT_STAGE_ROWS = 1 };
+/* plain: steps one after another on whole tensors. rows: single rows in the order of the stage's program.
+ * frames: rows too, but for ever: the program repeats, and rings keep what the next frames need. */
+enum { ERT_STAGE_PLAIN = 0, ERT_STAGE_ROWS = 1, ERT_STAGE_FRAMES = 2 };
+
+/* How an input arrives: word 5 of its record, bits 0 to 7; of frames, bits 8 on are the rows of its ring. */
+enum { ERT_RESIDENT = 0, ERT_ROWS = 1, ERT_FRAMES = 2 };
+
+/* Row numbers of frames begin again after this many frames. */
+enum { ERT_WRAP = 1 << 14 };
 
 /* A byte of a row program: this step of the stage computes its next row, or: a row of the model's input arrives. */
 enum { ERT_AWAIT_ROW = 0xff };
@@ -30,8 +37,8 @@ enum { ERT_AWAIT_ROW = 0xff };
 typedef struct {
   int32_t kind, first, count;
   int32_t program, program_bytes; /* blob: uint8[program_bytes] */
-  int32_t steps;                  /* blob: uint16[count], word offset of each step in the step section */
-  int32_t counters;               /* arena offset of uint16[count + 1]: rows done, then rows of input arrived */
+  int32_t steps;    /* blob: uint16[count], word offset of each step in the step section; frames: then its first row */
+  int32_t counters; /* arena offset of uint16[count + 1]: rows done, then rows of input arrived */
 } ert_stage;
 
 /* Words of the step at `words`, from its first word alone. */

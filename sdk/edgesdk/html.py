@@ -274,5 +274,8 @@ def _per_mac(step: dict[str, Any]) -> float | None:
 
 
 def _step_table(result: dict[str, Any]) -> Section:
-    rows = [[*(s[k] for k in ("name", "kernel", "cost", "macs")), _per_mac(s), s["bytes"], s["source"]] for s in result["steps"]]
+    rows = [
+        [*(s[k] for k in ("name", "kernel", "cost", "macs")), _per_mac(s), s["bytes"], s["source"]]
+        for s in result["steps"]
+    ]
     return Section("Steps", table=table(f"step,kernel,#{result['clock']},#MACs,#per MAC,#bytes,source", rows))

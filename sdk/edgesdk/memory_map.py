@@ -66,7 +66,7 @@ def of_plan(schedule: Schedule, plan: MemoryPlan) -> MemoryMap:
         Bar(re.sub(r"\[\d+\]$", "", item.name), max(0, s.first), min(n_calls - 1, s.last), at + s.offset, s.n_bytes)
         for item, at in plan.placed
         for s in item.segments
-        if s.first < n_calls
+        if s.first < n_calls and s.last >= 0  # rows that nobody reads live before the first call only
     ]
     spans = [Span(f"{g.kind} {g.first}-{g.first + g.count - 1}", r.start, r.stop) for g, r in schedule.spans()]
     return MemoryMap(plan.arena_bytes, n_calls, bars, spans)

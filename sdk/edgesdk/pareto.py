@@ -128,7 +128,8 @@ def reach(schedule: Schedule, steps: range) -> Reach:
         ways = [_through(schedule, known, k, i) for i, v in enumerate(step.encoded.inputs) if v.value.data is None]
         seen = [w for w in ways if w is not None]
         known[step.node.output] = max(seen, key=lambda r: r.rows) if len(seen) == len(ways) and seen else None
-    return max((r for r in known.values() if r is not None), key=lambda r: r.rows, default=Reach())
+    # Of equally wide ones the last: it has the steps that move without widening.
+    return max((r for r in reversed(known.values()) if r is not None), key=lambda r: r.rows, default=Reach())
 
 
 def _through(schedule: Schedule, known: dict[Value, Reach | None], k: int, i: int) -> Reach | None:

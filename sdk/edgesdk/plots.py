@@ -191,4 +191,3 @@ def bars(rows: Sequence[StepBar]) -> Markup:
         parts.append(box.format(y, max(1.0, x(r.value) - 300), r.title))
         parts.append(_text(x(r.value) + 8, y + 11, r.text, "tick"))
     return _svg(12 + BAR_STEP * len(rows), parts, "Cost of each step")
-

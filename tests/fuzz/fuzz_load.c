@@ -43,14 +43,26 @@ static void set_timer(int microseconds) {
   setitimer(ITIMER_VIRTUAL, &t, NULL);
 }
 
+/* Rows of a streamed input, taken from the bytes of the file. */
+static void push_rows(ert_session *s, const uint8_t *data, size_t size) {
+  ert_tensor t;
+  if (ert_input(s, 0, &t) != ERT_OK) return;
+  const size_t row_bytes = t.bytes / (uint32_t)t.dims[1];
+  uint8_t *row = calloc(1, row_bytes + 1);
+  memcpy(row, data, size < row_bytes ? size : row_bytes);
+  while (ert_push_rows(s, row, 1) == 0) continue;
+  free(row);
+}
+
 /* An accepted model may still ask for hours of work; a few milliseconds of it are enough here. */
-static void run(const ert_session *s) {
+static void run(ert_session *s, const uint8_t *data, size_t size) {
   runner = pthread_self();
   signal(SIGVTALRM, stop);
   if (sigsetjmp(out_of_time, 1) == 0) {
     running = 1;
     set_timer(RUN_MICROSECONDS);
-    ert_run(s);
+    if (s->model->streamed) push_rows(s, data, size);
+    else ert_run(s);
   }
   running = 0;
   set_timer(0);
@@ -83,8 +95,8 @@ static void run_model(const ert_model *m, const uint8_t *data, size_t size) {
   uint8_t *arena = malloc(m->arena_bytes + 1u); /* a block of its own, so that the sanitizer sees its end */
   for (size_t i = 0; i < m->arena_bytes; i += size) memcpy(arena + i, data, least(size, m->arena_bytes - i));
   if (ert_begin(&s, m, arena, m->arena_bytes) == ERT_OK) {
-    for (int i = 0; ert_input(&s, i, &t) == ERT_OK; i++) read_every_byte(&t);
-    run(&s);
+    for (int i = 0; ert_input(&s, i, &t) == ERT_OK && t.data; i++) read_every_byte(&t);
+    run(&s, data, size);
     for (int i = 0; ert_output(&s, i, &t) == ERT_OK; i++) read_every_byte(&t);
   }
   free(arena);

@@ -48,9 +48,9 @@ class _Layer:
     def depthwise(self) -> bool:
         return self.module.groups == self.module.in_channels
 
-    def change(self, after: int) -> Change:
-        rows = (self.kernel - after) * self.module.dilation[0] * self.scale
-        return Change(self.name, self.kernel, after, rows)
+    def since(self, before: int) -> Change:
+        rows = (before - self.kernel) * self.module.dilation[0] * self.scale
+        return Change(self.name, before, self.kernel, rows)
 
     def extra_macs(self, after: int) -> int:
         taps = self.module.out_channels * self.module.in_channels // self.module.groups
@@ -70,7 +70,7 @@ def redistribute(
     layers = _layers(changed, example)
     early = [ly for ly in layers if ly.scale < first_stage_scale and halved(ly) < ly.kernel]
     if not early:
-        raise UsageError(f"no kernel above 1x1 at a scale under 1/{first_stage_scale} can shrink; raise first_stage_scale")
+        raise UsageError(f"no kernel can shrink before the scale of 1/{first_stage_scale}; raise first_stage_scale")
     changes = [_resize(ly, halved(ly)) for ly in early]
     later = [ly for ly in layers if ly.scale >= first_stage_scale]
     return changed, changes + _recover(later, sum(c.rows for c in changes), largest)
@@ -116,17 +116,14 @@ def _regular(module: nn.Conv2d) -> bool:
 
 def _recover(later: list[_Layer], lost: int, largest: int) -> list[Change]:
     """Enlarges the layer that gains a row for the fewest multiply-accumulates, until none is lost."""
-    changes: dict[str, Change] = {}
+    before = {ly.name: ly.kernel for ly in later}
     while lost > 0:
         able = [ly for ly in later if _can_grow(ly, largest)]
         if not able:
             raise UsageError(f"{lost} rows of the receptive field are lost; expected later depthwise layers to enlarge")
         best = min(able, key=lambda ly: ly.extra_macs(ly.kernel + 2) / ly.scale)
-        first = changes.get(best.name)
-        change = _resize(best, best.kernel + 2)
-        lost += change.rows
-        changes[best.name] = change if first is None else Change(best.name, first.before, change.after, first.rows + change.rows)
-    return list(changes.values())
+        lost += _resize(best, best.kernel + 2).rows
+    return [ly.since(before[ly.name]) for ly in later if ly.kernel > before[ly.name]]
 
 
 def _can_grow(layer: _Layer, largest: int) -> bool:
@@ -139,7 +136,7 @@ def _resize(layer: _Layer, kernel: int) -> Change:
     from torch import nn
     from torch.nn import functional
 
-    change, side = layer.change(kernel), (kernel - layer.kernel) // 2
+    before, side = layer.kernel, (kernel - layer.kernel) // 2
     # Negative padding crops.
     layer.module.weight = nn.Parameter(functional.pad(layer.module.weight.detach(), (side,) * 4))
     layer.module.kernel_size = (kernel, kernel)
@@ -147,4 +144,4 @@ def _resize(layer: _Layer, kernel: int) -> Change:
     # Where the padding is not of zeros, torch keeps it a second time.
     layer.module._reversed_padding_repeated_twice = [p for p in layer.module.padding for _ in range(2)]
     layer.kernel = kernel
-    return change
+    return layer.since(before)
