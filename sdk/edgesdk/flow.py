@@ -15,6 +15,7 @@ from edgesdk.compress.quantize import quantize_int8
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
+from edgesdk.schedule import frames
 from edgesdk.schedule.search import Point
 
 Progress = Callable[[str], None]
@@ -99,6 +100,12 @@ def choose(
     whole = pareto.layer_by_layer(base, board)
     if latency_us is not None:
         _check_latency(whole, board, latency_us)
+    sliding = frames.sliding(pareto.streamed(base)) if stream else None
+    if sliding is not None:
+        plan = memory.plan(sliding)
+        if budget is not None and plan.arena_bytes > budget:
+            raise DoesNotFit(_too_large(Point(sliding, plan, 0.0), board, ram_bytes, budget, stream))
+        return Point(sliding, plan, 0.0)
     if not stream and (budget is None or whole.plan.arena_bytes <= budget):
         return whole
     found = pareto.points(pareto.streamed(base) if stream else base, board, lambda: progress("search"))

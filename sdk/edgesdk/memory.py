@@ -115,18 +115,24 @@ def lifetimes(schedule: Schedule) -> dict[Value, _Rows]:
     lives = {v: _new(schedule, v, users.get(v, [])) for v in _root_values(schedule)}
     for t, call in enumerate(schedule.calls):
         if call.step == AWAIT:
-            life = lives[schedule.graph.inputs[0]]
+            life = lives.get(schedule.graph.inputs[0])
+            if life is None:
+                continue  # a ring
             life.born[call.rows.start] = life.dies[call.rows.start] = t
             continue
         step = schedule.steps[call.step]
         for view, rows in zip(step.encoded.inputs, call.reads, strict=True):
             if view.value.data is None:
                 _read(schedule, lives, view, rows, t)
-        out = lives[step.node.output]
+        out = lives.get(step.node.output)
+        if out is None:
+            continue
         for y in written_rows(step, call.rows) if len(out.born) == step.encoded.output.rows else range(len(out.born)):
             out.born[y] = t if out.born[y] < 0 else out.born[y]
             out.dies[y] = t
     for value in schedule.graph.outputs:
+        if schedule.root(value) in schedule.rings:
+            continue
         if schedule.root(value) not in lives:
             raise Unsupported(f"output {value.name} is constant; expected a value that some node computes, remove it")
         life = lives[schedule.root(value)]
@@ -141,14 +147,18 @@ def written_rows(step: Step, called: range) -> range:
 
 
 def _read(schedule: Schedule, lives: dict[Value, _Rows], view: RowView, rows: range, t: int) -> None:
-    life = lives[schedule.root(view.value)]
+    life = lives.get(schedule.root(view.value))
+    if life is None:
+        return
     same = life.value is view.value and (len(life.born), life.row_bytes) == (view.rows, view.row_bytes)
     last = rows if same else range(len(life.dies))
     life.dies[last.start : last.stop] = [t] * len(last)  # calls come in order: t is the latest so far
 
 
 def _root_values(schedule: Schedule) -> list[Value]:
-    return list(dict.fromkeys([*schedule.graph.inputs, *(s.node.output for s in schedule.steps)]))
+    """Those with a lifetime; rings live for ever."""
+    values = dict.fromkeys([*schedule.graph.inputs, *(s.node.output for s in schedule.steps)])
+    return [v for v in values if v not in schedule.rings]
 
 
 def _users(schedule: Schedule) -> dict[Value, list[int]]:
@@ -197,8 +207,12 @@ class _Items:
         self.rows: dict[tuple[Value, int], Item] = {}
         self.scratch: list[Item | None] = [None] * len(schedule.steps)
         self.counters: list[Item | None] = []
+        for value, rows in schedule.rings.items():
+            n_bytes = rows * (value.n_bytes // value.shape[1])
+            self.whole[value] = Item(value.name, [Segment(0, n_bytes, -1, len(schedule.calls))])
         for value in schedule.graph.inputs:
-            self._add(value)
+            if value not in schedule.rings:
+                self._add(value)
         for t, call in enumerate(schedule.calls):
             if call.step != AWAIT:
                 self._add_output(schedule, call, t)
@@ -223,6 +237,8 @@ class _Items:
 
     def _add_output(self, schedule: Schedule, call: Call, t: int) -> None:
         value = schedule.steps[call.step].node.output
+        if value in schedule.rings:
+            return
         if not self.lives[value].by_row:
             if value not in self.whole and not self._take_whole(schedule, call, t):
                 self._add(value)
@@ -276,7 +292,8 @@ class _Items:
                 self._add_scratch(schedule, [schedule.calls[t].step], t, t)
             return
         n_bytes = 2 * (stage.count + 1)
-        self.counters.append(Item("counters", [Segment(0, n_bytes, calls.start, calls.stop - 1)]))
+        first, last = (-1, len(schedule.calls)) if stage.kind == "frames" else (calls.start, calls.stop - 1)
+        self.counters.append(Item("counters", [Segment(0, n_bytes, first, last)]))
         keep = [i for i in steps if schedule.steps[i].encoded.keeps_scratch]
         self._add_scratch(schedule, [i for i in steps if i not in keep], calls.start, calls.stop - 1)
         for i in keep:

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgesdk import kernels
 from edgesdk.memory import ALIGN, MemoryPlan
-from edgesdk.program import AWAIT_ROW, Program, StageRecord, StepRecord, Tensor
+from edgesdk.program import AWAIT_ROW, Program, StageRecord, StepRecord, ViewRecord
 from edgesdk.schedule import Schedule
 
 SERVICE = ("scratch", "counters")
@@ -82,14 +82,25 @@ class _Write:
 
 def of_program(p: Program) -> MemoryMap:
     calls = [c for stage in p.stages for c in _calls(p, stage)]
-    done = {i: t for t, i in enumerate(calls)}
     writes = sorted([*_inputs(p, calls), *_outputs(p, calls)], key=lambda w: w.t)
-    ends = _last_reads(p, done, len(calls) - 1)
+    reads = _last_reads(p, {i: t for t, i in enumerate(calls)}, len(calls) - 1)
     bars = [
-        Bar(_name(p, w.source), w.t, _end(writes, k, ends.get(w.source, w.t)), w.offset, w.n_bytes)
-        for k, w in enumerate(writes)
+        Bar(_name(p, w.source), w.t, end, w.offset, w.n_bytes)
+        for w, end in zip(writes, _ends(writes, reads), strict=True)
     ]
-    return MemoryMap(p.arena_bytes, len(calls), [*bars, *_scratch(p, calls)], list(_spans(p)))
+    return MemoryMap(p.arena_bytes, len(calls), [*_merged(bars), *_scratch(p, calls)], list(_spans(p)))
+
+
+def _merged(bars: list[Bar]) -> list[Bar]:
+    """Neighbouring rows of one value and one lifetime as one bar."""
+    kept: list[Bar] = []
+    for b in sorted(bars, key=lambda b: (b.name, b.first, b.last, b.offset)):
+        k = kept[-1] if kept else None
+        if k and (k.name, k.first, k.last, k.offset + k.n_bytes) == (b.name, b.first, b.last, b.offset):
+            kept[-1] = Bar(k.name, k.first, k.last, k.offset, k.n_bytes + b.n_bytes)
+        else:
+            kept.append(b)
+    return sorted(kept, key=lambda b: b.first)
 
 
 def _name(p: Program, source: int) -> str:
@@ -122,31 +133,35 @@ def _table(p: Program, offset: int, rows: int) -> list[int]:
 def _inputs(p: Program, calls: list[int]) -> Iterator[_Write]:
     arrivals = [t for t, i in enumerate(calls) if i < 0]
     for k, tensor in enumerate(p.inputs):
-        n_bytes = _tensor_bytes(tensor)
-        if not tensor.streamed:
-            yield _Write(0, -1 - k, tensor.offset, n_bytes)
-            continue
-        places = _table(p, tensor.offset, len(arrivals))
-        yield from (_Write(t, -1 - k, at, n_bytes // len(arrivals)) for t, at in zip(arrivals, places, strict=True))
+        rows = tensor.shape[1] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else 1
+        row_bytes = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize // rows
+        places = _places(p, ViewRecord(tensor.offset, rows, row_bytes, table=tensor.streamed))
+        times = arrivals if tensor.streamed else [0] * rows
+        yield from (_Write(t, -1 - k, at, row_bytes) for t, at in zip(times, places, strict=True))
 
 
-def _tensor_bytes(t: Tensor) -> int:
-    return int(np.prod(t.shape, dtype=np.int64)) * np.dtype(t.dtype).itemsize
+def _places(p: Program, view: ViewRecord) -> list[int]:
+    """Where each row lies."""
+    if view.table:
+        return _table(p, view.offset, view.rows)
+    return [view.offset + y * view.row_bytes for y in range(view.rows)]
 
 
 def _outputs(p: Program, calls: list[int]) -> Iterator[_Write]:
-    """One write per row of a table, else one for the whole value when its first row is computed."""
+    """A row is written where the call that begins it is made; a call of a plain stage writes all."""
+    by_row = {i for stage in p.stages if stage.kind != "plain" for i in range(stage.first, stage.first + stage.count)}
+    places = [_places(p, s.output) for s in p.steps]
     seen: Counter[int] = Counter()
     for t, i in enumerate(calls):
         if i < 0:
             continue
-        view, first = p.steps[i].output, seen[i] == 0
-        if view.table:
-            y = seen[i] * view.rows // p.steps[i].rows
-            if first or y != (seen[i] - 1) * view.rows // p.steps[i].rows:
-                yield _Write(t, i, _table(p, view.offset, view.rows)[y], view.row_bytes)
-        elif first:
-            yield _Write(t, i, view.offset, view.rows * view.row_bytes * p.steps[i].batch)
+        step = p.steps[i]
+        each = step.rows // step.output.rows
+        rows = range(seen[i], seen[i] + 1) if i in by_row else range(0, step.rows, each)
+        for y in (r // each for r in rows if r % each == 0):
+            for item in range(step.batch):
+                at = places[i][y] + item * step.output.rows * step.output.row_bytes
+                yield _Write(t, i, at, step.output.row_bytes)
         seen[i] += 1
 
 
@@ -169,15 +184,15 @@ def _read(ends: dict[int, int], source: int | None, t: int) -> None:
         ends[source] = max(ends.get(source, 0), t)
 
 
-def _end(writes: list[_Write], k: int, last: int) -> int:
-    """The call before other bytes take the place, at most `last`."""
-    w = writes[k]
-    later = (x.t for x in writes[k + 1 :] if x.t > w.t and _overlap(w, x))
-    return max(w.t, min(last, next(later, last + 1) - 1))
-
-
-def _overlap(a: _Write, b: _Write) -> bool:
-    return a.offset < b.offset + b.n_bytes and b.offset < a.offset + a.n_bytes
+def _ends(writes: list[_Write], reads: dict[int, int]) -> Iterator[int]:
+    """For each write the call before other bytes take its place, at most that of the last read."""
+    times, low = np.array([w.t for w in writes]), np.array([w.offset for w in writes])
+    high = low + np.array([w.n_bytes for w in writes])
+    for w in writes:
+        later = slice(int(np.searchsorted(times, w.t, "right")), None)
+        over = np.flatnonzero((low[later] < w.offset + w.n_bytes) & (high[later] > w.offset))
+        taken = int(times[later][over[0]]) if over.size else len(times) + int(times[-1])
+        yield max(w.t, min(reads.get(w.source, w.t), taken - 1))
 
 
 def _scratch(p: Program, calls: list[int]) -> Iterator[Bar]:

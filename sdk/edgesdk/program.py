@@ -20,6 +20,7 @@ from edgesdk.ir import Value
 from edgesdk.memory import MemoryPlan
 from edgesdk.ops import RowView
 from edgesdk.schedule import Schedule, Stage, Step
+from edgesdk.schedule.frames import first_row
 from edgesdk.schedule.trace import AWAIT
 
 MAGIC = b"EDGE"
@@ -37,13 +38,14 @@ MAX_METADATA_BYTES = 1 << 24
 DTYPE_CODES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "int32": 5, "int64": 6, "bool": 7}
 DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
 TENSORS, STEPS, STAGES, WEIGHTS, METADATA = 1, 2, 3, 4, 5
-STAGE_KINDS = ("plain", "rows")
+STAGE_KINDS = ("plain", "rows", "frames")
+ROWS, FRAMES = 1, 2  # how a streamed input arrives
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A graph input or output in the arena; scale 0 where it is not quantised. The offset of a
-    streamed input is that of its row table in the weights."""
+    """A graph input or output in the arena; scale 0 where it is not quantised. The offset of an
+    input streamed by rows is that of its row table in the weights; one that slides has a ring."""
 
     name: str
     offset: int
@@ -52,6 +54,7 @@ class Tensor:
     scale: float
     zero_point: int
     streamed: bool = False
+    ring: int = 0  # rows kept of a sliding input
 
 
 @dataclass(frozen=True)
@@ -167,8 +170,8 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
     }
     return Program(
         plan.arena_bytes,
-        tuple(_tensor(v, plan, weights) for v in graph.inputs),
-        tuple(_tensor(v, plan, weights) for v in graph.outputs),
+        tuple(_tensor(v, plan, weights, schedule.rings.get(v, 0)) for v in graph.inputs),
+        tuple(_tensor(v, plan, weights, 0) for v in graph.outputs),
         steps,
         stages,
         bytes(weights.data),
@@ -200,13 +203,13 @@ def _describe(step: Step) -> dict[str, Any]:
     }
 
 
-def _tensor(value: Value, plan: MemoryPlan, weights: _Weights) -> Tensor:
+def _tensor(value: Value, plan: MemoryPlan, weights: _Weights, ring: int) -> Tensor:
     if len(value.shape) > MAX_RANK:
         raise UsageError(f"{value.name}: rank {len(value.shape)}; expected at most {MAX_RANK} dimensions")
     scale, zero_point = (value.scale, value.zero_point) if value.quant is not None else (0.0, 0)
     streamed = value in plan.tables
     offset = _table(plan.tables[value], weights) if streamed else plan.offsets[value]
-    return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed)
+    return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed or ring > 0, ring)
 
 
 def _table(offsets: list[int], weights: _Weights) -> int:
@@ -226,7 +229,8 @@ def _stage(
     table = starts[stage.first : stage.first + stage.count]
     if table.max() >= 2**16:
         raise Unsupported(f"a fused stage at word {table.max()} of the steps; expected fewer than 65536")
-    at = weights.place(table.astype(np.uint16))
+    begin = [first_row(schedule.paces[schedule.steps[i].node.output]) for i in stage.steps if stage.kind == "frames"]
+    at = weights.place(np.array([*table, *begin], np.int64).astype(np.uint16))
     return StageRecord(stage.kind, stage.first, stage.count, weights.place(code), code.size, at, counters)
 
 
@@ -278,7 +282,11 @@ def write(program: Program) -> bytes:
 
 def _tensor_bytes(t: Tensor) -> bytes:
     dims = (*t.shape, *[1] * (MAX_RANK - len(t.shape)))
-    return TENSOR.pack(t.offset, DTYPE_CODES[t.dtype], len(t.shape), t.scale, t.zero_point, int(t.streamed), *dims)
+    return TENSOR.pack(t.offset, DTYPE_CODES[t.dtype], len(t.shape), t.scale, t.zero_point, _arrival(t), *dims)
+
+
+def _arrival(t: Tensor) -> int:
+    return FRAMES | t.ring << 8 if t.ring else ROWS * t.streamed
 
 
 def _stage_bytes(s: StageRecord) -> bytes:
@@ -344,7 +352,7 @@ def _read_metadata(packed: bytes) -> dict[str, Any]:
 def _read_tensor(section: bytes, index: int, names: list[str]) -> Tensor:
     offset, dtype, rank, scale, zero_point, streamed, *dims = TENSOR.unpack_from(section, index * TENSOR.size)
     name = names[index] if index < len(names) else f"tensor{index}"
-    return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point, bool(streamed))
+    return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point, streamed != 0, streamed >> 8)
 
 
 def _read_steps(words: np.ndarray) -> list[StepRecord]:

@@ -86,6 +86,7 @@ class Session:
     outputs: list[np.ndarray]
     n_steps: int
     streamed: bool
+    sliding: bool
     arena: np.ndarray
     _file: np.ndarray
     _model: _Model
@@ -105,7 +106,7 @@ def open_session(data: bytes) -> Session:
     _raise_for(lib.ert_begin(ctypes.byref(session), ctypes.byref(model), arena.ctypes.data, arena.size))
     inputs = [_tensor(lib.ert_input, session, i) for i in range(model.n_inputs)]
     outputs = [_tensor(lib.ert_output, session, i) for i in range(model.n_outputs)]
-    return Session(inputs, outputs, model.n_steps, bool(model.streamed), arena, file, model, session)
+    return Session(inputs, outputs, model.n_steps, model.streamed > 0, model.streamed == 2, arena, file, model, session)
 
 
 def _raise_for(code: int) -> None:
@@ -143,9 +144,26 @@ def push_rows(session: Session, rows: np.ndarray) -> bool:
     return _push(session, rows, _Hook())
 
 
+def push_frames(session: Session, frames: np.ndarray) -> bool:
+    """Gives the next frames [n, W, C] of a sliding input; True when the outputs are those of a new window.
+
+    Raises UsageError for frames of another kind. `restart` empties the window.
+    """
+    shape = session.inputs[0].shape[2:]
+    if not session.sliding or frames.dtype != session.inputs[0].dtype or frames.shape[1:] != shape:
+        raise UsageError(f"frames are {frames.dtype} {frames.shape}; expected {session.inputs[0].dtype} (n, {shape})")
+    return _push(session, frames, _Hook())
+
+
+def restart(session: Session) -> None:
+    """Forgets what was pushed."""
+    s, arena = session._session, session.arena
+    _raise_for(library().ert_begin(ctypes.byref(s), ctypes.byref(session._model), arena.ctypes.data, arena.size))
+
+
 def _push(session: Session, rows: np.ndarray, hook: Any) -> bool:
     rows = np.ascontiguousarray(rows)
-    push = library().ert_push_rows_hooked
+    push = library().ert_push_frames_hooked if session.sliding else library().ert_push_rows_hooked
     push.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, _Hook, ctypes.c_void_p]
     code = push(ctypes.byref(session._session), rows.ctypes.data, rows.shape[0], hook, None)
     if code < 0:
@@ -160,6 +178,8 @@ def _execute(session: Session, inputs: Sequence[np.ndarray], hook: Any = None) -
         if not session.streamed:
             memory[...] = array
     hook = hook or _Hook()
+    if session.sliding:
+        restart(session)
     if session.streamed:
         _push(session, inputs[0][0], hook)
     else:
@@ -177,12 +197,20 @@ def step_outputs(session: Session, inputs: Sequence[np.ndarray]) -> list[bytes]:
 
     _execute(session, inputs, _Hook(entry))
     steps = program.read(session._file.tobytes()).steps
+    if session.sliding:
+        return _last_window(program.read(session._file.tobytes()), chunks)
     return [_complete(seen, s.rows // s.output.rows) for seen, s in zip(chunks, steps, strict=True)]
 
 
 def _complete(chunks: list[bytes], calls_per_row: int) -> bytes:
     """Rows in order; of a row that took several calls, what the last one left."""
     return chunks[0] if len(chunks) == 1 else b"".join(chunks[calls_per_row - 1 :: calls_per_row])
+
+
+def _last_window(read: program.Program, chunks: list[list[bytes]]) -> list[bytes]:
+    """The rows of the last window: the newest of each step, as many as its output has."""
+    sizes = [int(np.prod(s["shape"])) * np.dtype(s["dtype"]).itemsize for s in read.metadata["steps"]]
+    return [b"".join(seen)[-n:] for seen, n in zip(chunks, sizes, strict=True)]
 
 
 def time_steps(session: Session, inputs: Sequence[np.ndarray]) -> list[float]:

@@ -15,6 +15,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded
 
 if TYPE_CHECKING:
+    from edgesdk.schedule.frames import Pace
     from edgesdk.schedule.trace import Call
 
 VIEW_OPS = ("reshape",)
@@ -36,7 +37,8 @@ class Step:
 @dataclass(frozen=True)
 class Stage:
     """A run of steps. "plain": one after another on whole tensors. "rows": row by row, each
-    intermediate holding only the rows that are still needed."""
+    intermediate holding only the rows that are still needed. "frames": row by row for ever, as
+    frames of a sliding window arrive (frames.py)."""
 
     kind: str
     first: int
@@ -50,13 +52,16 @@ class Stage:
 @dataclass(eq=False)
 class Schedule:
     """Steps in execution order. `roots` maps a view of a value to the value that it views;
-    `streamed` is the graph input that arrives row by row, if one does."""
+    `streamed` is the graph input that arrives row by row or frame by frame, if one does; `rings` are the
+    rows that values of a stage of frames keep between inferences, `paces` when they are computed."""
 
     graph: Graph
     steps: list[Step]
     stages: list[Stage]
     roots: dict[Value, Value] = field(default_factory=dict)
     streamed: Value | None = None
+    rings: dict[Value, int] = field(default_factory=dict)
+    paces: dict[Value, Pace] = field(default_factory=dict)
 
     def root(self, value: Value) -> Value:
         return self.roots.get(value, value)
@@ -72,6 +77,8 @@ class Schedule:
         steps = self.steps[stage.first : stage.first + stage.count]
         if stage.kind == "plain":
             return list(trace.whole(steps, stage.first))
+        if stage.kind == "frames":
+            return trace.by_frames(steps, stage.first, self.paces)
         return trace.by_rows(steps, stage.first, self.roots, self.streamed if stage.first == 0 else None)
 
     def spans(self) -> Iterator[tuple[Stage, range]]:

@@ -14,6 +14,7 @@ from functools import cache
 from edgesdk import ops
 from edgesdk.ir import Value
 from edgesdk.schedule import Step
+from edgesdk.schedule.frames import Pace
 
 AWAIT = -1  # a row of the streamed input arrives
 
@@ -90,6 +91,18 @@ def whole(steps: Sequence[Step], first: int) -> Iterator[Call]:
     """Calls of a plain stage."""
     for k, s in enumerate(steps):
         yield Call(first + k, range(s.encoded.rows), tuple(range(v.rows) for v in s.encoded.inputs))
+
+
+def by_frames(steps: Sequence[Step], first: int, paces: dict[Value, Pace]) -> list[Call]:
+    """Calls of one period of a stage of frames: as many frames as its slowest step takes for a row."""
+    calls: list[Call] = []
+    for f in range(max(paces[s.node.output].stride for s in steps)):
+        calls.append(Call(AWAIT, range(1)))
+        for k, s in enumerate(steps):
+            pace = paces[s.node.output]
+            if (f - pace.lead) % pace.stride == 0:
+                calls.append(Call(first + k, range(1), tuple(range(v.rows) for v in s.encoded.inputs)))
+    return calls
 
 
 def can_run_by_rows(step: Step) -> bool:
