@@ -61,7 +61,9 @@ class Shapes:
     dtype: str
 
     def quant(self) -> Quant | None:
-        return Quant.per_tensor(self.rng.uniform(0.02, 0.1), self.rng.randint(-20, 20)) if self.dtype == "int8" else None
+        if self.dtype != "int8":
+            return None
+        return Quant.per_tensor(self.rng.uniform(0.02, 0.1), self.rng.randint(-20, 20))
 
     def channels(self) -> int:
         return self.rng.choice([1, 2, 3, 4, 6, 8, 8, 12, 16, 16, 24, 32, 48, 64, 96, self.rng.randint(1, 64)])
@@ -151,10 +153,12 @@ def moved(s: Shapes) -> Graph:
     x = s.image()
     n, h, w, c = x.shape
     begin = (0, s.rng.randint(0, h - 1), s.rng.randint(0, w - 1), s.rng.choice([0, s.rng.randint(0, c - 1)]))
+    rest = tuple(d - b for d, b in zip(x.shape, begin, strict=True))
+    borders = [(s.rng.randint(0, 2), s.rng.randint(0, 2)) for _ in range(2)]
     op, attrs = s.rng.choice([
-        ("pad", {"pads": ((0, 0), *[(s.rng.randint(0, 2), s.rng.randint(0, 2)) for _ in range(2)], (0, 0)), "value": 0.0}),
+        ("pad", {"pads": ((0, 0), *borders, (0, 0)), "value": 0.0}),
         ("transpose", {"perm": s.rng.choice([(0, 2, 1, 3), (0, 3, 1, 2), (0, 2, 3, 1)])}),
-        ("slice", {"begin": begin, "size": tuple(d - b for d, b in zip(x.shape, begin, strict=True)), "stride": (1,) * 4}),
+        ("slice", {"begin": begin, "size": rest, "stride": (1,) * 4}),
         ("space_to_depth", {"block": 2}),
     ])  # fmt: skip
     return single(op, [x], x.quant, **attrs)
@@ -172,7 +176,8 @@ def softmax(s: Shapes) -> Graph:
 
 
 def unary(s: Shapes) -> Graph:
-    op = s.rng.choice(["relu6", "leaky_relu", "hard_swish", "logistic", "tanh"] if s.dtype == "float32" else ["hard_swish"])
+    floats = ["relu6", "leaky_relu", "hard_swish", "logistic", "tanh"]
+    op = s.rng.choice(floats if s.dtype == "float32" else ["hard_swish"])
     return single(op, [s.image()], s.quant(), **({"alpha": 0.1} if op == "leaky_relu" else {}))
 
 
@@ -272,7 +277,7 @@ def count(board: Board, placed: Schedule, by_step: bool = True) -> Counted:
             about = link.hello(connection)
             loaded = link.load(connection)
             if loaded.code:
-                raise SystemExit(f"{board.id}: the runtime refuses the program with code {loaded.code}; check the shapes")
+                raise SystemExit(f"{board.id}: the runtime refuses with code {loaded.code}; check its shapes")
             write_inputs(connection, placed.graph, about.chunk_bytes)
             steps = [t - about.empty_step_ticks for t in link.profile(connection)] if by_step else []
             write_inputs(connection, placed.graph, about.chunk_bytes)
@@ -423,7 +428,8 @@ def show(title: str, columns: str, lines: list[list[str]]) -> None:
 def fit(targets: list[Board], path: Path, share: float) -> None:
     with ThreadPoolExecutor(2) as workers:
         results = list(workers.map(lambda board: fit_core(board, share), targets))
-    show("error in percent on held-out shapes", "core kernel shapes rms worst", [line for _, lines in results for line in lines])
+    lines = [line for _, found in results for line in found]
+    show("error in percent on held-out shapes", "core kernel shapes rms worst", lines)
     compiler = firmware.toolchain.find(targets[0].core).version
     cores = {board.core.name: table for board, (table, _) in zip(targets, results, strict=True)}
     path.write_text(as_toml(cores, compiler))

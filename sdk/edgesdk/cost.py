@@ -60,7 +60,9 @@ class Estimate:
 def prices() -> dict[str, CorePrices]:
     """Core name -> its prices."""
     path = boards.folder() / "costs.toml"
-    return {core: boards.checked(table, CorePrices, f"{path}: {core}") for core, table in boards.read_toml(path).items()}
+    return {
+        core: boards.checked(table, CorePrices, f"{path}: {core}") for core, table in boards.read_toml(path).items()
+    }
 
 
 def program_cost(schedule: Schedule, core: str, clock_hz: int | None = None) -> Estimate:

@@ -9,7 +9,7 @@ planned exactly, so every point of the front is a program that can be written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgesdk import memory
@@ -69,15 +69,23 @@ def _joined(stages: Sequence[Stage]) -> list[Stage]:
 
 def _paths(base: Schedule, cost: Cost, tick: Callable[[], None]) -> list[_Path]:
     cuts = cut_points(base)
-    reached: dict[int, list[_Path]] = {0: [_Path(0, 0.0, ())]}
-    for to, j in enumerate(cuts[1:], 1):
-        found: list[_Path] = []
-        for i in cuts[:to]:
-            for edge in _edges(base, i, j, cost):
-                found += [_extended(path, edge) for path in reached[i]]
-        reached[j] = _front(found)
+    limit = _plain_peak(base)
+    reached: dict[int, list[_Path]] = {i: [] for i in cuts}
+    reached[0] = [_Path(0, 0.0, ())]
+    for at, i in enumerate(cuts[:-1]):
+        reached[i] = _front(reached[i])
+        for j, edge in _edges(base, i, cuts[at + 1 :], limit, cost):
+            reached[j] += [_extended(path, edge) for path in reached[i]]
         tick()
-    return reached[cuts[-1]]
+    return _front(reached[cuts[-1]])
+
+
+def _plain_peak(base: Schedule) -> int:
+    """Layer by layer: a stage that needs more is of no use. A streamed input has no such program."""
+    if base.streamed is not None:
+        return 2**62
+    whole = Schedule(base.graph, base.steps, [Stage("plain", 0, len(base.steps))], base.roots)
+    return memory.live_peak(whole)
 
 
 def _extended(path: _Path, edge: _Path) -> _Path:
@@ -110,14 +118,20 @@ def _crossing(base: Schedule, i: int) -> set[Value]:
     return before & after
 
 
-def _edges(base: Schedule, i: int, j: int, cost: Cost) -> list[_Path]:
-    steps = base.steps[i:j]
-    kinds = []
+def _edges(base: Schedule, i: int, ends: Sequence[int], limit: int, cost: Cost) -> Iterator[tuple[int, _Path]]:
+    """Stages from cut i. Plain ones to the next cut only (longer ones are their sums); stages of rows as long as
+    their peak, which grows with them, stays below the limit."""
     if base.streamed is None or i > 0:
-        kinds.append("plain")
-    if j - i > 1 and j - i <= MAX_STAGE_STEPS and all(trace.can_run_by_rows(s) for s in steps):
-        kinds.append("rows")
-    return [_edge(base, kind, i, j, cost) for kind in kinds]
+        yield ends[0], _edge(base, "plain", i, ends[0], cost)
+    for j in ends:
+        if j - i > MAX_STAGE_STEPS or not all(trace.can_run_by_rows(s) for s in base.steps[i:j]):
+            return
+        if j - i == 1 and not (base.streamed is not None and i == 0):
+            continue
+        edge = _edge(base, "rows", i, j, cost)
+        if edge.peak > limit:
+            return
+        yield j, edge
 
 
 def _edge(base: Schedule, kind: str, i: int, j: int, cost: Cost) -> _Path:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The smallest arena for a few items, by branch and bound.
+
+A node holds a window of offsets for each item, and for each pair of items that live together
+the ranges that their distance may still lie in: i above j, j above i, and for values of many
+rows the gaps between. Windows shrink until every range agrees with them; a node is left when no
+range of a pair is possible, or when the items of one call need more bytes than their windows
+span. Then the pair with the fewest distances left is decided. Windows begin at their lowest
+offsets, so a node where these fit has no better one below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from edgesdk.placement.conflicts import Conflicts
+from edgesdk.placement.item import ALIGN, Item, aligned, blocks
+
+NODES = 20_000
+FAR = 1 << 40
+
+Range: TypeAlias = tuple[int, int]
+Pair: TypeAlias = tuple[int, int, list[Range]]  # i, j, where offset of i - offset of j may lie
+Task: TypeAlias = tuple[int, int, int, int]  # item, start in it, what it takes, end in it
+
+
+@dataclass(frozen=True)
+class _Node:
+    low: list[int]
+    high: list[int]
+    pairs: list[Pair]
+
+
+@dataclass
+class _Search:
+    items: Sequence[Item]
+    cliques: list[list[Task]]
+    best: list[int]
+    arena: int  # of `best`
+    nodes: int = NODES
+    pending: list[_Node] = field(default_factory=list)
+
+    def run(self) -> bool:
+        """Whether nothing was left out."""
+        while self.pending and self.nodes > 0:
+            self.nodes -= 1
+            node = self.narrowed(self.pending.pop())
+            if node is not None:
+                self.branch(node)
+        return not self.pending
+
+    def narrowed(self, node: _Node) -> _Node | None:
+        """The node with the windows that remain; None where there is nothing better."""
+        last = [(self.arena - ALIGN - i.n_bytes) // ALIGN for i in self.items]
+        low, high = list(node.low), [min(a, b) for a, b in zip(node.high, last, strict=True)]
+        pairs = _agreed(low, high, node.pairs)
+        if pairs is None or not all(_have_room(c, low, high) for c in self.cliques):
+            return None
+        return _Node(low, high, pairs)
+
+    def branch(self, node: _Node) -> None:
+        open_pairs = [p for p in node.pairs if not _holds(p, node.low)]
+        if not open_pairs:
+            self.best = node.low
+            self.arena = max(aligned(at * ALIGN + i.n_bytes) for at, i in zip(node.low, self.items, strict=True))
+            return
+        i, j, ranges = min(open_pairs, key=lambda p: sum(_widths(p, node)))
+        others = [p for p in node.pairs if p[:2] != (i, j)]
+        # The widest last, where the search goes on.
+        for width, one in sorted(zip(_widths((i, j, ranges), node), ranges, strict=True)):
+            self.pending.append(replace(node, pairs=[(i, j, [one]), *others]))
+
+
+def smallest(items: Sequence[Item], conflicts: Conflicts, offsets: list[int]) -> tuple[list[int], bool]:
+    """Better offsets than the given ones where there are any, and whether that is proved."""
+    arena = max(aligned(at * ALIGN + i.n_bytes) for at, i in zip(offsets, items, strict=True))
+    search = _Search(items, _cliques(items), offsets, arena)
+    search.pending.append(_Node([0] * len(items), [FAR] * len(items), _pairs(items, conflicts)))
+    proved = search.run()
+    return search.best, proved
+
+
+def _pairs(items: Sequence[Item], conflicts: Conflicts) -> list[Pair]:
+    forbidden: dict[tuple[int, int], list[Range]] = {}
+    for i, of in enumerate(conflicts):
+        for j, low, high in of:
+            if i < j:
+                forbidden.setdefault((i, j), []).append((low, high))
+    return [(i, j, _ranges(f, _same(items[i], items[j]))) for (i, j), f in forbidden.items()]
+
+
+def _ranges(forbidden: list[Range], same: bool) -> list[Range]:
+    """The gaps between forbidden intervals. Of two items that are the same the first lies below."""
+    ends = [-FAR, *(x for low_high in forbidden for x in low_high), FAR]
+    return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True)][: 1 if same else None]
+
+
+def _same(a: Item, b: Item) -> bool:
+    first, second = ([(s.offset, s.n_bytes, s.first, s.last) for s in i.segments] for i in (a, b))
+    return len(first) == 1 and first == second
+
+
+def _agreed(low: list[int], high: list[int], pairs: list[Pair]) -> list[Pair] | None:
+    """Shrinks the windows to what the pairs allow and the pairs to what the windows allow."""
+    while True:
+        before = (*low, *high)
+        kept = []
+        for i, j, ranges in pairs:
+            least, most = low[i] - high[j], high[i] - low[j]
+            ranges = [r for r in ranges if r[0] <= most and r[1] >= least]
+            if not ranges:
+                return None
+            least, most = ranges[0][0], ranges[-1][1]
+            low[i], high[i] = max(low[i], low[j] + least), min(high[i], high[j] + most)
+            low[j], high[j] = max(low[j], low[i] - most), min(high[j], high[i] - least)
+            kept.append((i, j, ranges))
+        if any(a > b for a, b in zip(low, high, strict=True)):
+            return None
+        if before == (*low, *high):
+            return kept
+        pairs = kept
+
+
+def _holds(pair: Pair, at: list[int]) -> bool:
+    i, j, ranges = pair
+    return any(a <= at[i] - at[j] <= b for a, b in ranges)
+
+
+def _widths(pair: Pair, node: _Node) -> list[int]:
+    """How many distances each range of the pair leaves."""
+    i, j, ranges = pair
+    least, most = node.low[i] - node.high[j], node.high[i] - node.low[j]
+    return [min(b, most) - max(a, least) for a, b in ranges]
+
+
+def _cliques(items: Sequence[Item]) -> list[list[Task]]:
+    """What lives at each call, where no other call has all of it too."""
+    segments = [(k, s) for k, i in enumerate(items) for s in i.segments]
+    sets = {frozenset(n for n, (_, s) in enumerate(segments) if s.first <= t <= s.last) for _, s in segments for t in (s.first,)}
+    largest = [c for c in sets if not any(c < d for d in sets)]
+    return [[_task(items, *segments[n]) for n in sorted(c)] for c in sorted(largest, key=sorted)]
