@@ -5,7 +5,7 @@
 #include "ert.h"
 #include "link.h"
 
-enum { ARENA_PAINT = 0xa7, MAX_RUNS = 32 };
+enum { MAX_RUNS = 32, SLIDING = 2 /* ert_model.streamed */ };
 
 extern const uint8_t model_begin[], model_end[];
 
@@ -14,6 +14,8 @@ __attribute__((section(".arena"), aligned(ERT_ALIGN))) static uint8_t arena[AREN
 static ert_model model;
 static ert_session session;
 static int32_t loaded;
+static uint32_t scale;
+static uint8_t paint;
 static uint8_t received[LINK_WIRE];
 static uint8_t frame[LINK_RAW];
 static int32_t frame_bytes;
@@ -73,33 +75,76 @@ static void work_run(void *context) {
   ert_run(&session);
 }
 
-typedef struct {
-  uint32_t start, ticks;
-  int32_t quiet;
-} stopwatch;
-
-static void on_step(void *context, const ert_event *event) {
-  stopwatch *w = context;
-  const uint32_t now = timer_now();
-  w->ticks = now - w->start;
-  w->start = now;
-  if (!event->done || w->quiet) return;
-  begin(AGENT_TICKS);
-  put32((uint32_t)event->step);
-  put32(w->ticks);
-  send();
+/* Ticks of one span in the unit of sums. */
+static uint32_t scaled(uint32_t ticks) {
+  return scale ? (uint32_t)(((uint64_t)ticks * scale + 0x80000000u) >> 32) : ticks;
 }
 
-/* Ticks of a step that does nothing. The pointer is volatile so that the call is made as the runtime makes it. */
-static uint32_t empty_step(void) {
-  ert_hook *volatile hook = on_step;
-  stopwatch w = {0, 0, 1};
+typedef struct {
+  uint32_t sum, calls;
+} step_cost;
+
+static step_cost costs[MODEL_STEPS];
+
+typedef struct {
+  step_cost *costs;
+  uint32_t start, ticks;
+} stopwatch;
+
+/* Around each call of a kernel. What the hook itself does lies outside of the two reads of the timer. */
+static void on_call(void *context, const ert_event *event) {
+  stopwatch *w = context;
+  w->ticks = timer_now() - w->start;
+  if (event->done) {
+    w->costs[event->step].sum += scaled(w->ticks);
+    w->costs[event->step].calls++;
+  }
+  w->start = timer_now();
+}
+
+static stopwatch begin_costs(void) {
+  for (int32_t i = 0; i < model.n_steps; i++) costs[i] = (step_cost){0, 0};
+  return (stopwatch){costs, 0, 0};
+}
+
+static void send_costs(void) {
+  for (int32_t i = 0; i < model.n_steps; i++) {
+    begin(AGENT_COST);
+    put32((uint32_t)i);
+    put32(costs[i].sum);
+    put32(costs[i].calls);
+    send();
+  }
+}
+
+/* Ticks of a call that does nothing. The pointer is volatile so that the hook is called as the runtime calls it. */
+static uint32_t empty_call(void) {
+  ert_hook *volatile hook = on_call;
+  step_cost cost = {0, 0};
+  stopwatch w = {&cost, 0, 0};
   ert_event event = {0, 0, 0, 0};
   hook(&w, &event);
   event.done = 1;
   hook(&w, &event);
   return w.ticks;
 }
+
+typedef struct {
+  int32_t step;
+  uint32_t sent;
+} wanted;
+
+/* What is being pushed. */
+static struct {
+  stopwatch watch;
+  wanted want;
+  uint32_t sum;
+  ert_hook *hook;
+  void *context;
+  uint8_t *place;
+  uint32_t row, arrived; /* the next row; its bytes that lie at `place` */
+  int ended;
+} pushed;
 
 static int on_hello(const uint8_t *p, int32_t n) {
   (void)p, (void)n;
@@ -116,19 +161,23 @@ static int on_hello(const uint8_t *p, int32_t n) {
   put32(sizeof arena);
   put32(TIMER_HZ);
   put32(measure(work_none, 0));
-  put32(empty_step());
+  put32(empty_call());
   put32(LINK_CHUNK);
   return 0;
 }
 
 static int on_load(const uint8_t *p, int32_t n) {
-  (void)p, (void)n;
+  (void)n;
   if (model_bytes() == 0) return AGENT_EMODEL;
-  for (uint32_t i = 0; i < sizeof arena; i++) arena[i] = ARENA_PAINT;
+  scale = get32(p);
+  paint = p[4];
+  for (uint32_t i = 0; i < sizeof arena; i++) arena[i] = paint;
   int err = 0;
   model = (ert_model){0};
+  pushed.row = pushed.arrived = 0;
   const uint32_t ticks = measure(work_load, &err);
-  loaded = err == ERT_OK;
+  loaded = err == ERT_OK && model.n_steps <= MODEL_STEPS;
+  if (err == ERT_OK && !loaded) return AGENT_ESTEPS;
   put32((uint32_t)err);
   put32(ert_arena_bytes(&model));
   put32(sizeof arena);
@@ -148,6 +197,7 @@ static int on_write(const uint8_t *p, int32_t n) {
   ert_tensor t;
   const int err = ert_input(&session, p[0], &t);
   if (err) return err;
+  if (model.streamed) return ERT_EROWS;
   const uint32_t offset = get32(p + 1), bytes = (uint32_t)n - 5;
   if (!inside(&t, offset, bytes)) return AGENT_EARGUMENT;
   for (uint32_t i = 0; i < bytes; i++) ((uint8_t *)t.data)[offset + i] = p[5 + i];
@@ -158,14 +208,17 @@ static int on_run(const uint8_t *p, int32_t n) {
   (void)n;
   const uint32_t runs = get32(p);
   if (runs < 1 || runs > MAX_RUNS) return AGENT_EARGUMENT;
+  if (model.streamed) return ERT_EROWS;
   for (uint32_t i = 0; i < runs; i++) put32(measure(work_run, 0));
   return 0;
 }
 
 static int on_profile(const uint8_t *p, int32_t n) {
   (void)p, (void)n;
-  stopwatch w = {0, 0, 0};
-  ert_run_hooked(&session, on_step, &w);
+  stopwatch w = begin_costs();
+  const int err = ert_run_hooked(&session, on_call, &w);
+  if (err) return err;
+  send_costs();
   begin(AGENT_PROFILE | AGENT_ANSWER);
   put32((uint32_t)model.n_steps);
   return 0;
@@ -182,10 +235,6 @@ static int on_read(const uint8_t *p, int32_t n) {
   return 0;
 }
 
-typedef struct {
-  int32_t step, bytes;
-} wanted;
-
 static void send_chunk(const uint8_t *bytes, int32_t offset, int32_t n) {
   begin(AGENT_BYTES);
   put32((uint32_t)offset);
@@ -196,25 +245,75 @@ static void send_chunk(const uint8_t *bytes, int32_t offset, int32_t n) {
 static void on_wanted(void *context, const ert_event *event) {
   wanted *w = context;
   if (!event->done || event->step != w->step) return;
-  w->bytes = event->out_bytes;
-  for (int32_t at = 0; at < w->bytes; at += LINK_CHUNK)
-    send_chunk(event->out, at, w->bytes - at < LINK_CHUNK ? w->bytes - at : LINK_CHUNK);
+  for (int32_t at = 0; at < event->out_bytes; at += LINK_CHUNK)
+    send_chunk(event->out, at, event->out_bytes - at < LINK_CHUNK ? event->out_bytes - at : LINK_CHUNK);
+  w->sent += (uint32_t)event->out_bytes;
 }
 
 static int on_step_output(const uint8_t *p, int32_t n) {
   (void)n;
   wanted w = {(int32_t)get32(p), 0};
   if (w.step < 0 || w.step >= model.n_steps) return AGENT_EARGUMENT;
-  ert_run_hooked(&session, on_wanted, &w);
+  const int err = ert_run_hooked(&session, on_wanted, &w);
+  if (err) return err;
   begin(AGENT_STEP | AGENT_ANSWER);
-  put32((uint32_t)w.bytes);
+  put32(w.sent);
+  return 0;
+}
+
+static void work_place(void *context) {
+  (void)context;
+  pushed.place = ert_next_row_hooked(&session, pushed.hook, pushed.context);
+}
+
+static void work_push(void *context) {
+  (void)context;
+  pushed.ended = model.streamed == SLIDING ? ert_push_frames_hooked(&session, NULL, 1, pushed.hook, pushed.context)
+                                           : ert_push_rows_hooked(&session, NULL, 1, pushed.hook, pushed.context);
+}
+
+static void begin_pushes(int32_t watch) {
+  ert_begin(&session, &model, arena, sizeof arena);
+  pushed.watch = begin_costs();
+  pushed.want = (wanted){watch, 0};
+  pushed.sum = pushed.row = pushed.arrived = 0;
+  pushed.hook = watch == AGENT_WATCH_NOTHING ? NULL : watch == AGENT_WATCH_COSTS ? on_call : on_wanted;
+  pushed.context = watch == AGENT_WATCH_COSTS ? (void *)&pushed.watch : (void *)&pushed.want;
+}
+
+static void push_part(uint32_t offset, const uint8_t *bytes, uint32_t n, uint32_t row_bytes) {
+  pushed.ended = 0;
+  pushed.want.sent = 0;
+  if (offset == 0) pushed.sum = scaled(measure(work_place, 0));
+  for (uint32_t i = 0; i < n; i++) pushed.place[offset + i] = bytes[i];
+  pushed.arrived = offset + n;
+  if (pushed.arrived < row_bytes) return;
+  pushed.arrived = 0;
+  pushed.row++;
+  pushed.sum += scaled(measure(work_push, 0));
+  if (pushed.ended && pushed.hook == on_call) send_costs();
+}
+
+static int on_push(const uint8_t *p, int32_t n) {
+  ert_tensor t;
+  const uint32_t row = get32(p), offset = get32(p + 4), bytes = (uint32_t)n - 12;
+  if (!model.streamed) return ERT_EROWS;
+  ert_input(&session, 0, &t);
+  t.bytes /= (uint32_t)t.dims[1];
+  if (row == 0 && offset == 0) begin_pushes((int32_t)get32(p + 8));
+  if (row != pushed.row || offset != pushed.arrived || !inside(&t, offset, bytes)) return AGENT_EARGUMENT;
+  push_part(offset, p + 12, bytes, t.bytes);
+  begin(AGENT_PUSH | AGENT_ANSWER);
+  put32((uint32_t)pushed.ended);
+  put32(pushed.sum);
+  put32(pushed.want.sent);
   return 0;
 }
 
 static int on_marks(const uint8_t *p, int32_t n) {
   (void)p, (void)n;
   uint32_t used = sizeof arena;
-  while (used > 0 && arena[used - 1] == ARENA_PAINT) used--;
+  while (used > 0 && arena[used - 1] == paint) used--;
   put32(stack_used());
   put32(stack_bytes());
   put32(used);
@@ -236,7 +335,7 @@ typedef struct {
 
 static const request requests[] = {
     [AGENT_HELLO] = {0, 0, 0, on_hello},
-    [AGENT_LOAD] = {0, 0, 0, on_load},
+    [AGENT_LOAD] = {5, 5, 0, on_load},
     [AGENT_WRITE] = {5, 5 + LINK_CHUNK, 1, on_write},
     [AGENT_RUN] = {4, 4, 1, on_run},
     [AGENT_PROFILE] = {0, 0, 1, on_profile},
@@ -244,6 +343,7 @@ static const request requests[] = {
     [AGENT_STEP] = {4, 4, 1, on_step_output},
     [AGENT_MARKS] = {0, 0, 0, on_marks},
     [AGENT_RESET] = {0, 0, 0, on_reset},
+    [AGENT_PUSH] = {12, 12 + LINK_CHUNK, 1, on_push},
 };
 
 /* Bytes of head and payload in `received`, or negative LINK_E. Empty frames are skipped: they end a broken one. */

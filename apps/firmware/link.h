@@ -9,9 +9,9 @@
 enum {
   LINK_HEAD = 2,
   LINK_CRC = 2,
-  LINK_CHUNK = 256,                                 /* tensor bytes in one frame */
-  LINK_RAW = LINK_HEAD + LINK_CHUNK + 8 + LINK_CRC, /* 8: tensor number and offset */
-  LINK_WIRE = LINK_RAW + LINK_RAW / 254 + 1         /* longest COBS encoding, without its 0 */
+  LINK_CHUNK = 256,                                  /* tensor bytes in one frame */
+  LINK_RAW = LINK_HEAD + LINK_CHUNK + 12 + LINK_CRC, /* 12: row, offset and what is watched */
+  LINK_WIRE = LINK_RAW + LINK_RAW / 254 + 1          /* longest COBS encoding, without its 0 */
 };
 
 enum { LINK_ECRC = -101, LINK_ELONG = -102, LINK_ECOBS = -103 };

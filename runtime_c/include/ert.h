@@ -114,14 +114,21 @@ int ert_run_hooked(ert_session *s, ert_hook *hook, void *context);
 
 /* Gives the next n_rows rows of a streamed input, each dims[2] * dims[3] items, and computes what they allow.
  * 1 when the last row arrived and the outputs are valid, 0 when more rows are needed. After 1 or an error the next
- * row is the first of a new input. */
+ * row is the first of a new input. `rows` may be NULL for one row that lies already where ert_next_row said. */
 int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows);
+int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_hook *hook, void *context);
+
 /* Gives the next n_frames frames (rows of dims[2] * dims[3] items) of a sliding input and computes only what they add.
  * 1 when the outputs are new: those of the window that ends with the last frame, dims[1] frames long; 0 when they are
- * not (yet). ert_begin starts again with an empty window. */
+ * not (yet). ert_begin starts again with an empty window. `frames` may be NULL as `rows` may. */
 int ert_push_frames(ert_session *s, const void *frames, int32_t n_frames);
 int ert_push_frames_hooked(ert_session *s, const void *frames, int32_t n_frames, ert_hook *hook, void *context);
-int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_hook *hook, void *context);
+
+/* Where in the arena the next row or frame belongs, so that a camera or a link writes it there; valid until the next
+ * push. Computes what needs no row: before the first one the outputs of the input before it are lost. NULL where the
+ * input is neither streamed nor sliding. */
+void *ert_next_row(ert_session *s);
+void *ert_next_row_hooked(ert_session *s, ert_hook *hook, void *context);
 
 /* One sentence for an ERT_E code. */
 const char *ert_message(int code);

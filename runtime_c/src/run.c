@@ -145,29 +145,50 @@ static int restart(ert_session *s, int result) {
   return result;
 }
 
+static int32_t input_row_bytes(const int32_t *tensor) { return tensor[8] * tensor[9] * item_bytes[tensor[1]]; }
+
+/* The program of rows runs to the AWAIT of this row: every call but the first finds it there and does nothing. */
+static uint8_t *next_row(const runner *r) {
+  ert_session *s = r->s;
+  const int32_t *t = s->model->tensors;
+  if (s->model->streamed == ERT_FRAMES) return s->arena + t[0] + s->rows % (t[5] >> 8) * input_row_bytes(t);
+  const uint16_t *table = (const void *)(s->model->weights + t[0]);
+  s->at = run_program(r, (const void *)s->model->stages, s->at, s->rows);
+  return s->arena + ERT_ALIGN * table[s->rows];
+}
+
+static void row_arrived(const runner *r) {
+  ert_session *s = r->s;
+  s->rows++;
+  s->at = run_program(r, (const void *)s->model->stages, s->at, s->rows);
+}
+
 int ert_push_rows_hooked(ert_session *s, const void *rows, int32_t n_rows, ert_hook *hook, void *context) {
   const runner r = {s, hook, context};
   const int32_t *t = s->model->tensors;
-  const ert_stage *g = (const void *)s->model->stages;
-  if (s->model->streamed != ERT_ROWS || n_rows < 0 || n_rows > t[7] - s->rows) return restart(s, ERT_EROWS);
-  const int32_t row_bytes = t[8] * t[9] * item_bytes[t[1]];
-  const uint16_t *table = (const void *)(s->model->weights + t[0]);
-  for (const uint8_t *row = rows; n_rows > 0; n_rows--, row += row_bytes) {
-    if (s->rows == 0) s->at = run_program(&r, g, 0, 0);
-    ERT_MEMMOVE(s->arena + ERT_ALIGN * table[s->rows++], row, row_bytes);
-    s->at = run_program(&r, g, s->at, s->rows);
+  if (s->model->streamed != ERT_ROWS || !ert_within(n_rows, 0, rows ? t[7] - s->rows : 1)) return restart(s, ERT_EROWS);
+  const int32_t row_bytes = input_row_bytes(t);
+  for (const uint8_t *row = rows; n_rows > 0; n_rows--) {
+    uint8_t *place = next_row(&r);
+    if (row) ERT_MEMMOVE(place, row, row_bytes), row += row_bytes;
+    row_arrived(&r);
   }
   if (s->rows < t[7]) return 0;
   run_stages(&r, 1);
   return restart(s, 1);
 }
 
-/* The calls that one frame asks for; 1 where they end the program, and with it complete a window. */
+int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows) {
+  return ert_push_rows_hooked(s, rows, n_rows, NULL, NULL);
+}
+
+/* The calls that one frame asks for; 1 where the stage's last step is one of them, and with it a window complete. */
 static int run_frame(const runner *r, const ert_stage *g) {
   const ert_model *m = r->s->model;
   const uint8_t *program = m->weights + g->program;
   const uint16_t *steps = (const void *)(m->weights + g->steps);
   uint16_t *next = (void *)(r->s->arena + g->counters);
+  int complete = 0;
   int32_t at = r->s->at + 1; /* past the byte that awaits the frame */
   for (; at < g->program_bytes && program[at] != ERT_AWAIT_ROW; at++) {
     const int32_t i = program[at];
@@ -176,21 +197,22 @@ static int run_frame(const runner *r, const ert_stage *g) {
     const int32_t y = next[i] < step.rows ? next[i] : 0;
     call_step(r, g->first + i, &step, y, y + 1);
     next[i] = (uint16_t)(y + 1);
+    complete |= i == g->count - 1;
   }
   r->s->at = at < g->program_bytes ? at : 0;
-  return at >= g->program_bytes;
+  return complete;
 }
 
 int ert_push_frames_hooked(ert_session *s, const void *frames, int32_t n_frames, ert_hook *hook, void *context) {
   const runner r = {s, hook, context};
   const int32_t *t = s->model->tensors;
   const ert_stage *g = (const void *)s->model->stages;
-  if (s->model->streamed != ERT_FRAMES || n_frames < 0) return ERT_EROWS;
-  const int32_t row_bytes = t[8] * t[9] * item_bytes[t[1]], ring = t[5] >> 8;
+  if (s->model->streamed != ERT_FRAMES || !ert_within(n_frames, 0, frames ? INT32_MAX : 1)) return ERT_EROWS;
+  const int32_t row_bytes = input_row_bytes(t);
   int fresh = 0;
-  for (const uint8_t *frame = frames; n_frames > 0; n_frames--, frame += row_bytes) {
+  for (const uint8_t *frame = frames; n_frames > 0; n_frames--) {
     if (s->rows == 0) ERT_MEMMOVE(s->arena + g->counters, s->model->weights + g->steps + 2 * g->count, 2 * g->count);
-    ERT_MEMMOVE(s->arena + t[0] + s->rows % ring * row_bytes, frame, row_bytes);
+    if (frame) ERT_MEMMOVE(next_row(&r), frame, row_bytes), frame += row_bytes;
     s->rows = s->rows == 2 * ERT_WRAP - 1 ? ERT_WRAP : s->rows + 1;
     if (!run_frame(&r, g) || s->rows < t[7]) continue;
     run_stages(&r, 1);
@@ -203,6 +225,9 @@ int ert_push_frames(ert_session *s, const void *frames, int32_t n_frames) {
   return ert_push_frames_hooked(s, frames, n_frames, NULL, NULL);
 }
 
-int ert_push_rows(ert_session *s, const void *rows, int32_t n_rows) {
-  return ert_push_rows_hooked(s, rows, n_rows, NULL, NULL);
+void *ert_next_row_hooked(ert_session *s, ert_hook *hook, void *context) {
+  const runner r = {s, hook, context};
+  return s->model->streamed ? next_row(&r) : NULL;
 }
+
+void *ert_next_row(ert_session *s) { return ert_next_row_hooked(s, NULL, NULL); }

@@ -146,7 +146,8 @@ def _unknown(step: Step) -> Counts:
 def _taps(n_out: int, n_in: int, kernel: int, stride: int, dilation: int, pad: int) -> np.ndarray:
     """Of each window along an axis: how many of its taps lie inside the image."""
     at = (np.arange(n_out) * stride - pad)[:, None] + np.arange(kernel) * dilation
-    return ((at >= 0) & (at < n_in)).sum(1)
+    inside: np.ndarray = ((at >= 0) & (at < n_in)).sum(1)
+    return inside
 
 
 def _dots(pixels: int, n: int, n_out: int) -> Counts:

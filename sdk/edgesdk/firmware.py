@@ -110,7 +110,8 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
             yield Unit(source, (board.core.optimize, *include), headers)
 
 
-def agent_units(board: Board, arena_bytes: int) -> Iterator[Unit]:
+def agent_units(board: Board, arena_bytes: int, steps: int = 1) -> Iterator[Unit]:
+    """The agent's sources, for models of up to `steps` steps."""
     assert board.console
     assert board.timer
     root = agent_folder()
@@ -121,10 +122,10 @@ def agent_units(board: Board, arena_bytes: int) -> Iterator[Unit]:
         f"-DCONSOLE_HZ={board.console.hz}u",
         f"-DTIMER_BASE={board.timer.base:#x}u",
         f"-DTIMER_HZ={board.timer.hz}u",
-        f"-DARENA_BYTES={arena_bytes}",
     )
-    drivers = (f"uart_{board.console.kind}.c", f"timer_{board.timer.kind}.c")
-    for name in ("startup.c", "agent.c", "link.c", *drivers):
+    sizes = (f"-DARENA_BYTES={arena_bytes}", f"-DMODEL_STEPS={steps}")
+    yield Unit(root / "agent.c", (*CORE_FLAGS, *flags, *sizes), headers)
+    for name in ("startup.c", "link.c", f"uart_{board.console.kind}.c", f"timer_{board.timer.kind}.c"):
         yield Unit(root / name, (*CORE_FLAGS, *flags), headers)
     yield Unit(root / "memory.c", MEMORY_FLAGS, headers)
 
@@ -220,16 +221,19 @@ def build(
     folder: Path,
     toolchain_name: str | None = None,
     stack_bytes: int = STACK_BYTES,
+    spare_bytes: int = 0,
 ) -> Image:
     """The firmware for `board` with the .edge file `data` (None: no model) as folder/firmware.elf.
+
+    The arena is `spare_bytes` larger than the model needs: what lies there shows writes past its end.
 
     Raises DoesNotFit where a memory of the board is too small, DeviceError where there is no compiler.
     """
     check_board(board)
     model = program.read(data) if data is not None else None
     tools = toolchain.find(board.core, toolchain_name)
-    arena_bytes = max(model.arena_bytes if model else 0, NO_MODEL_ARENA)
-    units = [*runtime_units(board, model), *agent_units(board, arena_bytes)]
+    arena_bytes = max(model.arena_bytes if model else 0, NO_MODEL_ARENA) + spare_bytes
+    units = [*runtime_units(board, model), *agent_units(board, arena_bytes, len(model.steps) if model else 1)]
     objects = [*toolchain.compile_units(tools, units), model_object(tools, data or b"", folder)]
     images = (link(tools, objects, board, at, stack_bytes, folder) for at in placements(board))
     tried = []

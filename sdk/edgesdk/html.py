@@ -93,7 +93,7 @@ def _cell(x: Any) -> str:
 
 
 def _times(x: float) -> str:
-    return f"{x:.3f}×"
+    return f"{x:.4f}×"
 
 
 def pareto_page(result: dict[str, Any], points: Sequence[Point]) -> str:
@@ -123,11 +123,12 @@ def _cost_axis(result: dict[str, Any]) -> tuple[Callable[[dict[str, Any]], float
     if any(p["instructions"] is None for p in [result["layer_by_layer"], *result["points"]]):
         name = "cost over layer by layer (only an order: this core has no prices)"
         return lambda p: p["cost_ratio"], name, lambda x: f"{x:.3f}×"
-    return lambda p: p["instructions"], "modelled instructions per run", _millions
+    whole = _millions(result["layer_by_layer"]["instructions"])
+    return lambda p: p["instructions"], f"modelled instructions per run (layer by layer: {whole})", _millions
 
 
 def _millions(x: float) -> str:
-    return f"{x / 1e6:,.6g} M" if x >= 1e5 else f"{x:,.0f}"
+    return f"{x / 1e6:,.7g} M" if x >= 1e5 else f"{x:,.0f}"
 
 
 def _front(result: dict[str, Any]) -> Section:
@@ -200,13 +201,17 @@ def _point_fold(i: int, p: dict[str, Any], point: Point, is_open: bool) -> Fold:
 def _stages(stages: Sequence[dict[str, Any]]) -> Table:
     rows = [
         [
-            f"{s['first']}-{s['last']}", s["kind"], s["rows"], s["rows_computed"], s["macs"],
+            _range(s["first"], s["last"]), s["kind"], s["rows"], s["rows_computed"], s["macs"],
             _times(s["recompute_ratio"]), s["input_rows"], s["halo_rows"],
         ]
         for s in stages
     ]  # fmt: skip
     columns = "steps,kind,#rows,#rows computed,#MACs,#recompute,#input rows per output row,#halo rows"
     return table(columns, rows)
+
+
+def _range(first: int, last: int) -> str:
+    return f"{first}-{last}" if last > first else str(first)
 
 
 def _advice(entries: Sequence[dict[str, Any]]) -> Section:
@@ -275,7 +280,7 @@ def _per_mac(step: dict[str, Any]) -> float | None:
 
 def _step_table(result: dict[str, Any]) -> Section:
     rows = [
-        [*(s[k] for k in ("name", "kernel", "cost", "macs")), _per_mac(s), s["bytes"], s["source"]]
+        [*(s[k] for k in ("name", "kernel", "cost", "macs")), _per_mac(s), s["bytes"], s["source"].split(";")[0]]
         for s in result["steps"]
     ]
     return Section("Steps", table=table(f"step,kernel,#{result['clock']},#MACs,#per MAC,#bytes,source", rows))

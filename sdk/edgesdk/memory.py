@@ -87,7 +87,8 @@ class _Rows:
 def plan(schedule: Schedule) -> MemoryPlan:
     """Exact offsets for every value, every step's scratch and every stage's counters."""
     items = _Items(schedule, lifetimes(schedule))
-    offsets, arena, bound = place(items.all())
+    offsets, _, bound = place(items.all())
+    arena = max((at + item.n_bytes for item, at in offsets.items()), default=0)  # its last block need not be whole
     values = {v: offsets[item] for v, item in items.whole.items()}
     tables: dict[Value, list[int]] = {}
     for (v, y), item in items.rows.items():

@@ -133,10 +133,11 @@ def _table(p: Program, offset: int, rows: int) -> list[int]:
 def _inputs(p: Program, calls: list[int]) -> Iterator[_Write]:
     arrivals = [t for t, i in enumerate(calls) if i < 0]
     for k, tensor in enumerate(p.inputs):
-        rows = tensor.shape[1] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else 1
-        row_bytes = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize // rows
-        places = _places(p, ViewRecord(tensor.offset, rows, row_bytes, table=tensor.streamed))
-        times = arrivals if tensor.streamed else [0] * rows
+        height = tensor.shape[1] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else 1
+        row_bytes = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize // height
+        by_row = tensor.streamed and not tensor.ring
+        places = _places(p, ViewRecord(tensor.offset, tensor.ring or height, row_bytes, table=by_row))
+        times = arrivals if by_row else [0] * len(places)
         yield from (_Write(t, -1 - k, at, row_bytes) for t, at in zip(times, places, strict=True))
 
 
@@ -148,12 +149,14 @@ def _places(p: Program, view: ViewRecord) -> list[int]:
 
 
 def _outputs(p: Program, calls: list[int]) -> Iterator[_Write]:
-    """A row is written where the call that begins it is made; a call of a plain stage writes all."""
-    by_row = {i for stage in p.stages if stage.kind != "plain" for i in range(stage.first, stage.first + stage.count)}
+    """A row is written where the call that begins it is made; a call of a plain stage writes all. The
+    rings of a stage of frames were written before."""
+    by_row, rings = _steps_of(p, "rows"), _steps_of(p, "frames")
     places = [_places(p, s.output) for s in p.steps]
+    yield from (_Write(0, i, at, p.steps[i].output.row_bytes) for i in sorted(rings) for at in places[i])
     seen: Counter[int] = Counter()
     for t, i in enumerate(calls):
-        if i < 0:
+        if i < 0 or i in rings:
             continue
         step = p.steps[i]
         each = step.rows // step.output.rows
@@ -165,9 +168,13 @@ def _outputs(p: Program, calls: list[int]) -> Iterator[_Write]:
         seen[i] += 1
 
 
+def _steps_of(p: Program, kind: str) -> set[int]:
+    return {i for s in p.stages if s.kind == kind for i in range(s.first, s.first + s.count)}
+
+
 def _last_reads(p: Program, done: dict[int, int], end: int) -> dict[int, int]:
     """Source -> the call after which nobody reads it. A view is of whoever wrote there last."""
-    holders = {(t.offset, t.streamed): -1 - k for k, t in enumerate(p.inputs)}
+    holders = {(t.offset, t.streamed and not t.ring): -1 - k for k, t in enumerate(p.inputs)}
     ends: dict[int, int] = {}
     for i, step in enumerate(p.steps):
         for view in (v for v in step.inputs if not v.constant):
@@ -176,7 +183,9 @@ def _last_reads(p: Program, done: dict[int, int], end: int) -> dict[int, int]:
         ends[i] = done[i]
     for tensor in p.outputs:
         _read(ends, holders.get((tensor.offset, False)), end)
-    return ends
+    # What a stage of frames writes is for windows to come.
+    kept = [*_steps_of(p, "frames"), *(-1 - k for k, t in enumerate(p.inputs) if t.ring)]
+    return {**ends, **dict.fromkeys(kept, end)}
 
 
 def _read(ends: dict[int, int], source: int | None, t: int) -> None:

@@ -11,7 +11,7 @@ from edgesdk import cost, memory, ops
 from edgesdk.boards import Board
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-from edgesdk.schedule import Schedule, Stage, Step, search, trace
+from edgesdk.schedule import Schedule, Stage, Step, frames, search, trace
 from edgesdk.schedule.search import Point
 
 
@@ -21,11 +21,25 @@ def cost_on(board: Board) -> search.Cost:
 
 
 def points(base: Schedule, board: Board, tick: Callable[[], None] = lambda: None) -> list[Point]:
-    """The programs of `base` that no other beats in both arena and cost, the fastest first."""
+    """The programs of `base` that no other beats in both arena and cost, the fastest first; only one where
+    the input slides."""
+    sliding = frames.sliding(base) if base.streamed is not None else None
+    if sliding is not None:
+        return [Point(sliding, memory.plan(sliding), _window_cost(base, sliding, cost_on(board)))]
     found = search.front(base, cost_on(board), tick)
     if not found:
         raise Unsupported("no schedule takes this input row by row; expected image layers first, leave --stream out")
     return found
+
+
+def _window_cost(base: Schedule, sliding: Schedule, price: search.Cost) -> float:
+    """Cost of what is computed for a new window: the rows of each step that are new."""
+    total = 0.0
+    for stage in sliding.stages:
+        for i, rows in calls_rows(sliding, stage).items():
+            n = height(sliding.steps[i], stage)
+            total += price(base.steps[i], n if stage.kind == "frames" else 1) * rows / n
+    return total
 
 
 def ticks(base: Schedule) -> int:
@@ -72,13 +86,18 @@ def calls_rows(schedule: Schedule, stage: Stage) -> dict[int, int]:
 
 
 def macs_run(schedule: Schedule) -> int:
-    """Multiply-accumulates of one run, recomputed rows included."""
-    total = 0
-    for stage in schedule.stages:
-        for i, rows in calls_rows(schedule, stage).items():
-            step = schedule.steps[i]
-            total += ops.macs(step.node) * rows // step.encoded.rows
-    return total
+    """Multiply-accumulates of one run, recomputed rows included; of a new window where the input slides."""
+    return sum(stage_macs(schedule, stage) for stage in schedule.stages)
+
+
+def stage_macs(schedule: Schedule, stage: Stage) -> int:
+    rows = calls_rows(schedule, stage)
+    return sum(ops.macs(schedule.steps[i].node) * n // height(schedule.steps[i], stage) for i, n in rows.items())
+
+
+def height(step: Step, stage: Stage) -> int:
+    """Rows of the step's output, in calls; a sliding step's own rows have no end."""
+    return step.node.output.shape[1] if stage.kind == "frames" else step.encoded.rows
 
 
 def macs(schedule: Schedule) -> int:
@@ -115,9 +134,10 @@ def window(step: Step, i: int) -> tuple[int, float]:
     return len(middle), (last.start - first.start) / (b - a) if b > a else 1.0
 
 
-def sees_everything(step: Step, i: int) -> bool:
+def sees_everything(schedule: Schedule, step: Step, i: int) -> bool:
     """One output row from all of a higher input: it ends what can be said row by row."""
-    return step.encoded.output.rows == 1 and step.encoded.inputs[i].rows > 1
+    view = step.encoded.inputs[i]
+    return step.encoded.output.rows == 1 and view.rows > 1 and schedule.root(view.value) not in schedule.rings
 
 
 def reach(schedule: Schedule, steps: range) -> Reach:
@@ -135,7 +155,7 @@ def reach(schedule: Schedule, steps: range) -> Reach:
 def _through(schedule: Schedule, known: dict[Value, Reach | None], k: int, i: int) -> Reach | None:
     step = schedule.steps[k]
     before = known.get(schedule.root(step.encoded.inputs[i].value), Reach())
-    if before is None or sees_everything(step, i):
+    if before is None or sees_everything(schedule, step, i):
         return None
     rows, stride = window(step, i)
     added = (rows - 1) * before.advance
@@ -146,6 +166,8 @@ def _through(schedule: Schedule, known: dict[Value, Reach | None], k: int, i: in
 def describe(point: Point, board: Board, whole: Point) -> dict[str, Any]:
     """One of the points[] of `edgesdk pareto`; `cost_ratio` is over the cost of `whole`, layer by layer."""
     estimate = cost.program_cost(point.schedule, board.core.name, board.clock_hz)
+    if point.schedule.rings:  # the steps of a sliding window have rows without end: they are not priced as a run
+        estimate = cost.Estimate(None, None, None)
     return {
         "arena_bytes": point.plan.arena_bytes,
         "arena_lower_bound_bytes": point.plan.lower_bound_bytes,
@@ -161,18 +183,16 @@ def describe(point: Point, board: Board, whole: Point) -> dict[str, Any]:
 
 def describe_stage(schedule: Schedule, stage: Stage) -> dict[str, Any]:
     rows = calls_rows(schedule, stage)
-    needed = sum(schedule.steps[i].encoded.rows for i in stage.steps)
     once = sum(ops.macs(schedule.steps[i].node) for i in stage.steps)
-    run = sum(ops.macs(schedule.steps[i].node) * n // schedule.steps[i].encoded.rows for i, n in rows.items())
     fused = reach(schedule, stage.steps) if stage.kind != "plain" else None
     return {
         "kind": stage.kind,
         "first": stage.first,
         "last": stage.first + stage.count - 1,
-        "rows": needed,
+        "rows": sum(height(schedule.steps[i], stage) for i in stage.steps),
         "rows_computed": sum(rows.values()),
         "macs": once,
-        "recompute_ratio": run / once if once else 1.0,
+        "recompute_ratio": stage_macs(schedule, stage) / once if once else 1.0,
         "input_rows": None if fused is None else round(fused.rows, 2),
         "halo_rows": None if fused is None else round(fused.halo, 2),
     }

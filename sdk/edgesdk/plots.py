@@ -15,6 +15,7 @@ WIDTH, LEFT, RIGHT = 960, 84, 24
 MIDDLE = (LEFT + WIDTH - RIGHT) / 2
 COLOURS = 12  # classes c0 ... c11
 BAR_STEP, BAR_WIDTH = 19, 380
+LIVE_PIXELS = 3
 LABEL_WIDTH, LABEL_HEIGHT = 58, 15
 PLAIN_SHARE = 48  # a call of a plain stage is at least this part of the map's width
 
@@ -175,7 +176,14 @@ def _spans(m: MemoryMap, edges: list[float], top: float, bottom: float) -> list[
 
 
 def _live(m: MemoryMap, edges: list[float], y: Callable[[float], float]) -> Markup:
-    path = "".join(f"L{edges[t]:.1f} {y(n):.1f}H{edges[t + 1]:.1f}" for t, n in enumerate(live_bytes(m)))
+    """The most bytes in use per pixel or two: every call would be a black area."""
+    path, t, used = "", 0, live_bytes(m)
+    while t < m.n_calls:
+        end = t + 1
+        while end < m.n_calls and edges[end] - edges[t] < LIVE_PIXELS:
+            end += 1
+        path += f"L{edges[t]:.1f} {y(max(used[t:end])):.1f}H{edges[end]:.1f}"
+        t = end
     return Markup('<path d="M{}" class="live"><title>bytes in use</title></path>').format(path[1:])
 
 

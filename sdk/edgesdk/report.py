@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 PIPE_WIDTH = 160
-WRAPPED = ("fix", "found", "operators")  # columns of sentences
+WRAPPED = ("fix", "found", "operators", "schedule", "kernels after")  # columns of sentences and lists
 
 
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> Table:

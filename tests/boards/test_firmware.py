@@ -17,8 +17,9 @@ from edgesdk import boards, firmware, memory, ops, program, runners, schedule, t
 from edgesdk.boards import Board, Device, Memory
 from edgesdk.errors import DeviceError, DoesNotFit, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value
-from edgesdk.runners import link, qemu
-from edgesdk.runners.link import AgentSession, Frame, Link
+from edgesdk.runners import agent, link, qemu
+from edgesdk.runners.agent import AgentSession, Clock
+from edgesdk.runners.link import Frame, Link
 from edgesdk.runtime import LoadError
 
 EMULATED = [name for name in boards.names() if boards.load(name).emulator]
@@ -88,14 +89,14 @@ def test_counts_are_exact_and_repeat(session: AgentSession) -> None:
     assert a.clock == "instructions"
     assert len({a.first, a.warm_up, *a.steady}) == 1
     assert len(a.steps) == 2
-    assert 0 < a.first - sum(a.steps) < 200, "what lies between the steps"
+    assert 0 < a.first - sum(a.steps) < 300, "what lies between the steps"
     assert 0 < a.init < 10_000
 
 
 def test_marks(session: AgentSession) -> None:
     m = session.measure([SAMPLES[0]], 1)
     assert m.stack_bytes is not None and 100 < m.stack_bytes < firmware.STACK_BYTES
-    assert session.program.arena_bytes - 16 <= m.arena_bytes <= session.program.arena_bytes
+    assert m.arena_bytes == session.program.arena_bytes
     assert session.loaded.arena_needed == session.program.arena_bytes
 
 
@@ -140,6 +141,9 @@ def bad_frames() -> list[tuple[bytes, int]]:
         (link.encode(Frame(link.RUN, 1, struct.pack("<I", 33))), -105),
         (link.encode(Frame(link.STEP, 1, struct.pack("<I", 2))), -105),
         (link.encode(Frame(link.STEP, 1, struct.pack("<I", 0x80000000))), -105),
+        (link.encode(Frame(link.LOAD, 1, b"")), -105),
+        (link.encode(Frame(link.PUSH, 1, b"\0" * 11)), -105),
+        (link.encode(Frame(link.PUSH, 1, struct.pack("<IIi", 0, 0, -1) + b"x")), -13),
     ]
 
 
@@ -208,7 +212,7 @@ def test_a_damaged_model_is_refused_by_the_board(tmp_path: Path) -> None:
     objects = [*toolchain.compile_units(tools, units), firmware.model_object(tools, bytes(broken), tmp_path)]
     image = firmware.link(tools, objects, board, next(firmware.placements(board)), firmware.STACK_BYTES, tmp_path)
     with qemu.emulator(board, image.elf) as connection, pytest.raises(LoadError) as refusal:
-        link.begin(connection, parsed, "instructions", float, 0, {})
+        agent.begin(connection, parsed, Clock("ticks", float), 0, {})
     assert refusal.value.code == -7
 
 
@@ -232,7 +236,7 @@ def test_the_arena_moves_to_a_memory_that_has_room(name: str) -> None:
 
 def test_the_model_moves_to_a_memory_that_has_room() -> None:
     board = boards.load("mps3_an547")
-    small = tuple(msgspec.structs.replace(m, bytes=0x2000) if m.name == "itcm" else m for m in board.memories)
+    small = tuple(msgspec.structs.replace(m, bytes=0x3000) if m.name == "itcm" else m for m in board.memories)
     with qemu.open(msgspec.structs.replace(board, memories=small), DATA) as opened:
         assert np.array_equal(opened.run([SAMPLES[0]])[0], expected(SAMPLES[0])[1])
 
@@ -255,7 +259,7 @@ def test_a_small_stack_is_an_error_and_no_wrong_answer(name: str, tmp_path: Path
     board = boards.load(name)
     image = firmware.build(board, DATA, tmp_path, stack_bytes=200)
     with pytest.raises(DeviceError), qemu.emulator(board, image.elf) as connection:
-        link.begin(connection, program.read(DATA), "instructions", float, 0, {}).measure([SAMPLES[0]], 1)
+        agent.begin(connection, program.read(DATA), Clock("ticks", float), 0, {}).measure([SAMPLES[0]], 1)
 
 
 def test_boards_that_cannot_have_firmware(tmp_path: Path) -> None:

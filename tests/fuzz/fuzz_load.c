@@ -43,14 +43,17 @@ static void set_timer(int microseconds) {
   setitimer(ITIMER_VIRTUAL, &t, NULL);
 }
 
-/* Rows of a streamed input, taken from the bytes of the file. */
+/* Rows or frames of a streamed input, taken from the bytes of the file. */
 static void push_rows(ert_session *s, const uint8_t *data, size_t size) {
   ert_tensor t;
   if (ert_input(s, 0, &t) != ERT_OK) return;
   const size_t row_bytes = t.bytes / (uint32_t)t.dims[1];
   uint8_t *row = calloc(1, row_bytes + 1);
   memcpy(row, data, size < row_bytes ? size : row_bytes);
-  while (ert_push_rows(s, row, 1) == 0) continue;
+  if (s->model->streamed == ERT_ROWS)
+    while (ert_push_rows(s, row, 1) == 0) continue;
+  else
+    for (int i = 0; i < 64; i++) (void)ert_push_frames(s, row, 1);
   free(row);
 }
 

@@ -13,7 +13,7 @@ import small_models  # noqa: E402
 
 def main(folder: Path) -> None:
     for name, graph in small_models.graphs().items():
-        for form in small_models.FORMS:
+        for form in small_models.forms(name):
             (folder / f"{name}.{form}.edge").write_bytes(small_models.compiled(graph, form=form))
 
 

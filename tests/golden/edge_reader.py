@@ -20,7 +20,7 @@ class Tensor:
     dims: tuple[int, ...]
     scale: float
     zero_point: int
-    streamed: bool
+    arrival: int
 
 
 @dataclass
@@ -72,9 +72,9 @@ def read(data: bytes) -> File:
 
 
 def tensor(record: bytes) -> Tensor:
-    offset, dtype, rank, scale, zero_point, streamed, *dims = struct.unpack("<3if2i6i", record)
-    assert streamed in (0, 1) and all(d == 1 for d in dims[rank:])
-    return Tensor(offset, DTYPES[dtype], tuple(dims[:rank]), scale, zero_point, bool(streamed))
+    offset, dtype, rank, scale, zero_point, arrival, *dims = struct.unpack("<3if2i6i", record)
+    assert arrival & 0xFF in (0, 1, 2) and all(d == 1 for d in dims[rank:])
+    return Tensor(offset, DTYPES[dtype], tuple(dims[:rank]), scale, zero_point, arrival)
 
 
 def steps(section: bytes) -> list[Step]:

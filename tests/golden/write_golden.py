@@ -26,7 +26,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     outputs = {}
     for name, graph in small_models.graphs().items():
-        for form in small_models.FORMS:
+        for form in small_models.forms(name):
             data = small_models.compiled(graph, form=form)
             (folder / f"{name}.{form}.edge").write_bytes(data)
         results = runtime.run(runtime.open_session(small_models.compiled(graph)), small_models.inputs(graph))

@@ -11,6 +11,7 @@ from graphs import Builder
 
 from edgesdk import memory, passes, program, schedule
 from edgesdk.ir import Graph, Quant, Value
+from edgesdk.schedule import frames
 
 WINDOW = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 1, 1), "activation": "none"}
 
@@ -57,6 +58,19 @@ def extremes(b: Builder, x: Value) -> Value:
     return b.add_node("maximum", [b.add_node("minimum", [x, x], x.quant), x], x.quant)
 
 
+def window(b: Builder, x: Value) -> Value:
+    """Slides along the height: no padding, down to one row, a sum of two paths."""
+    y = _valid(b, x, 4, (2, 2))
+    y = b.add_node("add", [y, _valid(b, y, 4, (1, 1))], b.quant(), activation="none")
+    return b.classifier(_valid(b, y, 5, (5, 2)), 3)
+
+
+def _valid(b: Builder, x: Value, out_c: int, kernel: tuple[int, int]) -> Value:
+    w = b.constant((out_c, *kernel, x.shape[3]), out_c, 0)
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0,) * 4, "activation": "none"}
+    return b.add_node("conv2d", [x, w, b.bias(out_c)], b.quant(), **attrs)
+
+
 NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
     classifier,
     residual,
@@ -65,6 +79,7 @@ NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
     shuffles,
     resizes,
     extremes,
+    window,
 )
 
 
@@ -90,16 +105,23 @@ def edges() -> Graph:
     return Graph("edges", [x], [y], b.nodes)
 
 
-FORMS = ("plain", "rows", "streamed")
+FORMS = ("plain", "rows", "streamed", "sliding")
 
 
 def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
-    """Portable kernels only; "rows" is one stage of rows, "streamed" that with its input pushed row by row."""
+    """Portable kernels only; "rows" is one stage of rows, "streamed" that with its input pushed row by row,
+    "sliding" takes it frame by frame."""
     base = schedule.schedule(passes.lower(passes.simplify(graph)), ("c",))
+    if form == "sliding":
+        return frames.require(base)
     stages = [schedule.Stage("plain" if form == "plain" else "rows", 0, len(base.steps))]
-    return schedule.Schedule(
-        base.graph, base.steps, stages, base.roots, graph.inputs[0] if form == "streamed" else None
-    )
+    streamed = graph.inputs[0] if form == "streamed" else None
+    return schedule.Schedule(base.graph, base.steps, stages, base.roots, streamed)
+
+
+def forms(name: str) -> tuple[str, ...]:
+    """The forms that a network of `graphs` has."""
+    return FORMS if name.startswith("window") else FORMS[:3]
 
 
 def compiled(graph: Graph, metadata: dict[str, Any] | None = None, form: str = "plain") -> bytes:

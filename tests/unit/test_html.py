@@ -87,7 +87,7 @@ def test_any_front_has_a_page(graph: Graph) -> None:
 
 
 @given(schedules())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_the_map_of_a_plan_lies_in_the_arena_and_counts_its_bytes(s: Schedule) -> None:
     plan = memory.plan(s)
     found = memory_map.of_plan(s, plan)
@@ -98,7 +98,7 @@ def test_the_map_of_a_plan_lies_in_the_arena_and_counts_its_bytes(s: Schedule) -
 
 
 @given(schedules())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_the_map_of_a_program_covers_that_of_its_plan(s: Schedule) -> None:
     """What a file alone tells is never less than what the plan knows to be needed."""
     plan = memory.plan(s)

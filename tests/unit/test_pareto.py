@@ -64,7 +64,7 @@ def test_reach_stops_at_the_mean() -> None:
 
 
 @given(graphs())
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_points_say_what_their_programs_do(graph: Graph) -> None:
     base = lowered(graph)
     if not base.steps:
@@ -102,6 +102,20 @@ def test_the_streamed_input_need_not_lie_in_the_arena() -> None:
     streamed = pareto.points(pareto.streamed(base), BOARD)
     assert streamed[-1].plan.arena_bytes < base.graph.inputs[0].n_bytes
     assert pareto.report(streamed, pareto.layer_by_layer(base, BOARD), BOARD, [])["streamed"] is True
+
+
+def test_a_sliding_window_is_one_point_that_computes_less() -> None:
+    b = Builder(0, "int8")
+    x = y = b.input((1, 29, 2, 3))
+    for stride, kernel in ((1, 3), (2, 3), (1, 5), (1, 9)):
+        attrs = {"stride": (stride, 1), "dilation": (1, 1), "padding": (0,) * 4, "activation": "none"}
+        w = b.constant((4, kernel, 1, y.shape[3]), 4, 0)
+        y = b.add_node("conv2d", [y, w, b.bias(4)], b.quant(), **attrs)
+    base = lowered(Graph("window", [x], [b.classifier(y, 3)], b.nodes))
+    (point,) = pareto.points(pareto.streamed(base), BOARD)
+    described = pareto.describe(point, BOARD, pareto.layer_by_layer(base, BOARD))
+    assert described["stages"][0]["kind"] == "frames" and described["stages"][0]["input_rows"] == 29
+    assert described["recompute_ratio"] < 0.3 and described["cost_ratio"] < 0.5
 
 
 def test_what_is_no_image_is_not_streamed() -> None:

@@ -31,6 +31,18 @@ typedef struct {
 
 static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) { return g->kernel_h * g->kernel_w * g->in_c; }
 
+/* Whether every window is a run of one input row, read where it lies. Rows below the image cannot be told from these
+ * parameters: a step that has them is written with a dilation_h of 2, which means nothing else to a single row. */
+static inline int ert_conv2d_in_place(const ert_conv2d_geometry *g) {
+  return g->kernel_h == 1 && g->dilation_h == 1 && g->pad_top == 0 && g->pad_left == 0 &&
+         (g->dilation_w == 1 || g->kernel_w == 1) && (g->out_w - 1) * g->stride_w <= g->in_w - g->kernel_w;
+}
+
+/* Items of the window that is gathered. */
+static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
+  return ert_conv2d_in_place(g) ? 0 : ert_conv2d_window(g);
+}
+
 int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
 int ert_conv2d_s8s8_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);

@@ -41,6 +41,11 @@ static void copy_columns(const ert_conv2d_geometry *g, const uint8_t *row, int32
   }
 }
 
+/* The window of output pixel (y, x) where every window lies in one row. */
+static const void *run_of_row(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size) {
+  return (const uint8_t *)ert_row(&c->in[0], y * g->stride_h) + x * g->stride_w * g->in_c * size;
+}
+
 /* The window of output pixel (y, x): in place where it is contiguous, else gathered into scratch. */
 static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
                           int pad) {
@@ -68,20 +73,25 @@ void ert_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   const int32_t n = ert_conv2d_window(&p->g);
   const int8_t *w = ert_blob(c, p->weights);
   const ert_scales scales = ert_scales_of(c, &p->rescale);
+  const int in_place = ert_conv2d_in_place(&p->g);
   for (int32_t y = y0; y < y1; y++) {
     int8_t *out = ert_out_row(&c->out, y);
-    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c)
-      ert_pixel_s8(&scales, window(c, &p->g, y, x, 1, p->in_zero_point), w, n, p->g.out_c, out);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const int8_t *in = in_place ? run_of_row(c, &p->g, y, x, 1) : window(c, &p->g, y, x, 1, p->in_zero_point);
+      ert_pixel_s8(&scales, in, w, n, p->g.out_c, out);
+    }
   }
 }
 
 void ert_conv2d_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_conv2d_f32_params *p = (const void *)c->params;
   const int32_t n = ert_conv2d_window(&p->g);
+  const int in_place = ert_conv2d_in_place(&p->g);
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);
-    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c)
-      ert_pixel_f32(window(c, &p->g, y, x, 4, 0), ert_blob(c, p->weights), ert_blob(c, p->bias), n, p->g.out_c, p->min,
-                    p->max, out);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      ert_pixel_f32(in, ert_blob(c, p->weights), ert_blob(c, p->bias), n, p->g.out_c, p->min, p->max, out);
+    }
   }
 }

@@ -62,10 +62,13 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
 def geometry(node: Node, kernel: tuple[int, ...]) -> list[int | np.ndarray | None]:
     """The ert_conv2d_geometry words."""
     _, h, w, c = node.input(0).shape
-    _, _, out_w, out_c = node.output.shape
+    _, out_h, out_w, out_c = node.output.shape
     top, left, _, _ = node.attrs["padding"]
+    stride = node.attrs["stride"]
     dilation = node.attrs.get("dilation", (1, 1))
-    return [h, w, c, out_w, out_c, *kernel, *node.attrs["stride"], *dilation, top, left]
+    if kernel[0] == 1:  # one row has no dilation: 2 tells of rows below the image (see conv2d.h)
+        dilation = (1 if (out_h - 1) * stride[0] - top < h else 2, dilation[1])
+    return [h, w, c, out_w, out_c, *kernel, *stride, *dilation, top, left]
 
 
 def image_view(value: Value) -> RowView:

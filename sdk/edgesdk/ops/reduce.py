@@ -102,9 +102,15 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     in_rows = image_rows(node)
     batch = x.shape[0] if len(x.shape) == 4 and outer % x.shape[0] == 0 else 1
     rows, width = outer // batch, reduced // in_rows
-    params: list[int | np.ndarray | None] = [in_rows, width, inner, KINDS.get(node.op, 0), *_finish_words(node)]
+    params: list[int | np.ndarray | None] = [in_rows, width, inner, _kind(node), *_finish_words(node)]
     out, source = RowView(y, rows, inner * y.itemsize), RowView(x, rows * in_rows, width * inner * x.itemsize)
     return Encoded(params, out, [source], rows * in_rows, batch, keeps_scratch=True)
+
+
+def _kind(node: Node) -> int:
+    """Floats have no division of their own: a mean is a sum times 1 / count."""
+    scaled = node.op == "image_mean" and node.input(0).dtype == "float32"
+    return 0 if scaled else KINDS.get(node.op, 0)
 
 
 def _finish_words(node: Node) -> list[int]:

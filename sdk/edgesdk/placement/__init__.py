@@ -34,12 +34,16 @@ def place(items: Sequence[Item]) -> Placement:
     if not items:
         return Placement({}, 0, bound, True)
     found = conflicts.find(items)
-    offsets = _offsets(items, first_fit.best(items, _views(items, found, blocks(bound))))
+    starts = first_fit.starts(items, _views(items, found, blocks(bound)))
+    offsets = _upright(items, starts[0])
     proved = _arena(items, offsets) <= aligned(bound)
     if not proved and len(items) <= EXACT_ITEMS:
         offsets, proved = exact.smallest(items, found, offsets)
+    if not proved:
+        offsets = min(offsets, _upright(items, first_fit.repaired(starts)), key=lambda x: _arena(items, x))
+    arena = _arena(items, offsets)
     by_item = {i: at * ALIGN for i, at in zip(items, offsets, strict=True)}
-    return Placement(by_item, _arena(items, offsets), bound, proved)
+    return Placement(by_item, arena, bound, proved or arena <= aligned(bound))
 
 
 def _arena(items: Sequence[Item], offsets: Sequence[int]) -> int:
@@ -49,10 +53,11 @@ def _arena(items: Sequence[Item], offsets: Sequence[int]) -> int:
 def _views(items: Sequence[Item], found: conflicts.Conflicts, bound: int) -> list[Problem]:
     """The problem as it is and upside down, where first fit stacks contiguous values the other way."""
     sizes = [blocks(i.n_bytes) for i in items]
-    return [Problem(found, sizes, bound), Problem(conflicts.mirrored(found, items), sizes, bound)]
+    return [Problem(found, sizes, bound, True), Problem(conflicts.mirrored(found, items), sizes, bound, False)]
 
 
-def _offsets(items: Sequence[Item], placed: Placed) -> list[int]:
-    if placed.upright:
+def _upright(items: Sequence[Item], placed: Placed) -> list[int]:
+    """Offsets from the lower end of the arena."""
+    if placed.problem.upright:
         return placed.offsets
     return [placed.end - at - blocks(i.n_bytes) for i, at in zip(items, placed.offsets, strict=True)]

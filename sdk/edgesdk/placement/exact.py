@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from edgesdk.placement.conflicts import Conflicts
-from edgesdk.placement.item import ALIGN, Item, aligned, blocks
+from edgesdk.placement.item import ALIGN, Item, Segment, aligned
 
 NODES = 20_000
 FAR = 1 << 40
@@ -138,6 +138,26 @@ def _widths(pair: Pair, node: _Node) -> list[int]:
 def _cliques(items: Sequence[Item]) -> list[list[Task]]:
     """What lives at each call, where no other call has all of it too."""
     segments = [(k, s) for k, i in enumerate(items) for s in i.segments]
-    sets = {frozenset(n for n, (_, s) in enumerate(segments) if s.first <= t <= s.last) for _, s in segments for t in (s.first,)}
-    largest = [c for c in sets if not any(c < d for d in sets)]
-    return [[_task(items, *segments[n]) for n in sorted(c)] for c in sorted(largest, key=sorted)]
+    births = {s.first for _, s in segments}
+    live = {frozenset(n for n, (_, s) in enumerate(segments) if s.first <= t <= s.last) for t in births}
+    largest = sorted(sorted(c) for c in live if not any(c < d for d in live))
+    return [_tasks(items, [segments[n] for n in c]) for c in largest]
+
+
+def _tasks(items: Sequence[Item], live: list[tuple[int, Segment]]) -> list[Task]:
+    """Whole units for each, but where a segment may start inside a unit bytes for all."""
+    whole = all(items[k].flat for k, _ in live)
+    sizes = [aligned(s.n_bytes) if whole else s.n_bytes for _, s in live]
+    return [(k, s.offset, n, s.offset + n) for (k, s), n in zip(live, sizes, strict=True)]
+
+
+def _have_room(clique: list[Task], low: list[int], high: list[int]) -> bool:
+    """No set of the tasks takes more than lies between its lowest start and its highest end."""
+    spans = sorted((high[k] * ALIGN + end, low[k] * ALIGN + start, n) for k, start, n, end in clique)
+    for _, start, _ in spans:
+        total = start
+        for top, other, n in spans:
+            total += n if other >= start else 0
+            if total > top and other >= start:
+                return False
+    return True

@@ -12,11 +12,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from edgesdk.placement.conflicts import Conflicts
-from edgesdk.placement.item import Item, blocks
+from edgesdk.placement.item import Item
 
-EFFORT = 1_200_000  # conflicts looked at by all repairs of a problem
+EFFORT = 2_400_000  # conflicts looked at by all repairs of a problem
 REPAIRS = 16  # that share the effort
 STARTS = 6  # orders that are repaired
 GOALS = (0.3, 0.6, 0.9)  # of the distance between bound and arena, what a repair asks for
@@ -27,11 +28,12 @@ Key = Callable[[Item], tuple]
 
 @dataclass
 class Problem:
-    """Sizes, offsets and the bound in units of ALIGN."""
+    """Sizes, offsets and the bound in units of ALIGN; not `upright` where the arena is upside down."""
 
     conflicts: Conflicts
     sizes: list[int]
     bound: int
+    upright: bool
 
 
 @dataclass
@@ -44,10 +46,30 @@ class Placed:
     end: int
 
 
-def best(items: Sequence[Item], problems: Sequence[Problem]) -> Placed:
-    """The smallest arena found for problems that are views of one, such as the mirrored one."""
-    starts = sorted(_starts(items, problems), key=lambda p: p.end)
-    return starts[0] if starts[0].end <= starts[0].problem.bound else _repaired(starts)
+def starts(items: Sequence[Item], problems: Sequence[Problem]) -> list[Placed]:
+    """First fit in each order for each view of a problem, the smallest arena first."""
+    found: list[Placed] = []
+    for problem, order in product(problems, _orders(items)):
+        found.append(_first_fit(problem, order))
+        if found[-1].end <= problem.bound:
+            break
+    return sorted(found, key=lambda p: p.end)
+
+
+def repaired(placed: Sequence[Placed]) -> Placed:
+    """The best after repairs of the first few, with limits below the best so far."""
+    known, rng, effort = list(placed), random.Random(0), EFFORT
+    turn = 0
+    while effort > 0 and known[0].end > known[0].problem.bound:
+        start = known[turn // 2 % min(STARTS, len(known))]
+        end, bound = known[0].end, known[0].problem.bound
+        limit = bound + int((end - bound) * GOALS[turn % len(GOALS)])
+        repair = _Repair(start.problem, list(start.order), limit, EFFORT // REPAIRS, rng, turn % 2 == 1)
+        better = repair.run()
+        effort -= EFFORT // REPAIRS - repair.effort
+        known = [better, *known] if better else known
+        turn += 1
+    return known[0]
 
 
 def fit(problem: Problem, order: Sequence[int], offsets: list[int], start: int = 0, limit: int | None = None) -> int:
@@ -69,15 +91,6 @@ def fit(problem: Problem, order: Sequence[int], offsets: list[int], start: int =
         if limit is not None and at + problem.sizes[i] > limit:
             return q
     return len(order)
-
-
-def _starts(items: Sequence[Item], problems: Sequence[Problem]) -> Iterator[Placed]:
-    for problem in problems:
-        for order in _orders(items):
-            placed = _first_fit(problem, order)
-            yield placed
-            if placed.end <= problem.bound:
-                return
 
 
 def _first_fit(problem: Problem, order: list[int]) -> Placed:
@@ -151,20 +164,3 @@ class _Repair:
         self.failures[k] = self.failures.get(k, 0) + 1
         part = min(1.0, self.failures[k] / NEARER)
         return earlier[len(earlier) - 1 - int(len(earlier) * self.rng.random() * part)]
-
-
-def _repaired(starts: list[Placed]) -> Placed:
-    """The best after repairs with limits below the best so far."""
-    found, rng, effort = starts[0], random.Random(0), EFFORT
-    turn = 0
-    while effort > 0 and found.end > found.problem.bound:
-        start = starts[turn // 2 % min(STARTS, len(starts))]
-        goal = found.problem.bound + int((found.end - found.problem.bound) * GOALS[turn % len(GOALS)])
-        repair = _Repair(start.problem, list(start.order), goal, EFFORT // REPAIRS, rng, turn % 2 == 1)
-        better = repair.run()
-        effort -= EFFORT // REPAIRS - max(0, repair.effort)
-        if better:
-            found = better
-            starts.insert(0, better)
-        turn += 1
-    return found

@@ -62,7 +62,7 @@ def lower_bound(items: Sequence[Item]) -> int:
 
 
 def aligned_bound(items: Sequence[Item]) -> int:
-    """`lower_bound` with what alignment loses.
+    """`lower_bound` with what alignment loses, and no less than the largest item.
 
     Behind the bytes of a flat item the rest of its last unit is lost, unless it ends the arena
     or a segment that starts inside a unit lies there: one loss is given back for each of them.
@@ -72,7 +72,7 @@ def aligned_bound(items: Sequence[Item]) -> int:
     worst = max(padded, default=0)
     live = _live(segments, [s.n_bytes for s in segments])
     lost = _live(segments, padded) - worst * (1 + _live(segments, [s.offset % ALIGN > 0 for s in segments]))
-    return int((live + np.maximum(lost, 0)).max(initial=0))
+    return max(int((live + np.maximum(lost, 0)).max()), *(i.n_bytes for i in items), 0)
 
 
 def _live(segments: Sequence[Segment], weights: Sequence[int]) -> np.ndarray:

@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Talks to the agent (apps/firmware/agent.h) over a serial port: frames, requests, and a session made of them."""
+"""Talks to the agent (apps/firmware/agent.h) over a serial port: frames, and the requests made of them."""
 
 from __future__ import annotations
 
 import binascii
 import struct
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from edgesdk.errors import DeviceError
-from edgesdk.program import Program, Tensor
-from edgesdk.runners import Measurement
-from edgesdk.runtime import LoadError
 
-PROTOCOL = 1
-HELLO, LOAD, WRITE, RUN, PROFILE, READ, STEP, MARKS, RESET = range(1, 10)
-BOOT, TICKS, BYTES = 0x40, 0x41, 0x42
+PROTOCOL = 2
+HELLO, LOAD, WRITE, RUN, PROFILE, READ, STEP, MARKS, RESET, PUSH = range(1, 11)
+BOOT, COST, BYTES = 0x40, 0x41, 0x42
 ANSWER, FAULT, ERROR = 0x80, 0xFE, 0xFF
-NAMES = {1: "hello", 2: "load", 3: "write", 4: "run", 5: "profile", 6: "read", 7: "step", 8: "marks", 9: "reset"}
+NAMES = dict(enumerate("hello load write run profile read step marks reset push".split(), 1))
+WATCH_NOTHING, WATCH_COSTS = -1, -2  # or the number of a step
+PAINTS = (0xA7, 0x58)  # no byte that a run writes is both
 ERRORS = {
     -12: "no input or output of that number",
+    -13: "a streamed model is pushed row by row, others are written and run",
     -101: "a frame arrived damaged",
     -102: "a frame is longer than the agent takes",
     -103: "a frame is not COBS-encoded",
@@ -32,6 +29,7 @@ ERRORS = {
     -106: "the firmware has no model",
     -107: "no model is loaded",
     -108: "the processor took a fault",
+    -109: "the model has more steps than the firmware was built for",
 }
 DAMAGED = (-101, -102, -103)
 ATTEMPTS = 3
@@ -215,7 +213,7 @@ class Hello:
     arena_bytes: int
     timer_hz: int
     empty_ticks: int
-    empty_step_ticks: int
+    empty_call_ticks: int
     chunk_bytes: int
 
 
@@ -239,8 +237,9 @@ class Loaded:
     outputs: int
 
 
-def load(link: Link) -> Loaded:
-    return Loaded(*struct.unpack("<i6I", exchange(link, LOAD, timeout_s=SLOW_S)[0]))
+def load(link: Link, scale: int = 0, paint: int = PAINTS[0]) -> Loaded:
+    """Starts afresh, the arena filled with `paint`. Sums over calls come in ticks, or scaled by scale / 2^32."""
+    return Loaded(*struct.unpack("<i6I", exchange(link, LOAD, struct.pack("<IB", scale, paint), SLOW_S)[0]))
 
 
 def write_input(link: Link, index: int, data: bytes, chunk: int) -> None:
@@ -254,14 +253,25 @@ def run(link: Link, runs: int = 1) -> list[int]:
     return [ticks for (ticks,) in struct.iter_unpack("<I", payload)]
 
 
-def profile(link: Link) -> list[int]:
-    """Ticks of each step of one run."""
+@dataclass(frozen=True)
+class StepCost:
+    """A sum over the calls of a step's kernel, and how many they were."""
+
+    sum: int
+    calls: int
+
+
+def profile(link: Link) -> list[StepCost]:
+    """The costs of one run."""
     payload, events = exchange(link, PROFILE, timeout_s=SLOW_S)
-    seen = [struct.unpack("<II", event.payload) for event in events if event.kind == TICKS]
-    (expected,) = struct.unpack("<I", payload)
-    if [step for step, _ in seen] != list(range(expected)):
+    return _costs(link, events, *struct.unpack("<I", payload))
+
+
+def _costs(link: Link, events: list[Frame], expected: int) -> list[StepCost]:
+    seen = [struct.unpack("<3I", event.payload) for event in events if event.kind == COST]
+    if [step for step, _, _ in seen] != list(range(expected)):
         raise DeviceError(f"{link.name}: {len(seen)} of {expected} steps arrived; measure again")
-    return [ticks for _, ticks in seen]
+    return [StepCost(total, calls) for _, total, calls in seen]
 
 
 def read_output(link: Link, index: int, n_bytes: int, chunk: int) -> bytes:
@@ -269,14 +279,41 @@ def read_output(link: Link, index: int, n_bytes: int, chunk: int) -> bytes:
     return b"".join(exchange(link, READ, struct.pack("<BIH", index, at, n))[0] for at, n in requests)
 
 
-def step_output(link: Link, step: int) -> bytes:
-    """Runs the model; the bytes that `step` wrote."""
+def step_output(link: Link, step: int) -> list[bytes]:
+    """Runs the model; the bytes that each call of `step` wrote."""
     payload, events = exchange(link, STEP, struct.pack("<I", step), SLOW_S)
-    data = b"".join(event.payload[4:] for event in events if event.kind == BYTES)
-    (expected,) = struct.unpack("<I", payload)
-    if len(data) != expected:
-        raise DeviceError(f"{link.name}: {len(data)} of {expected} bytes of step {step} arrived; ask again")
-    return data
+    return _written(link, events, *struct.unpack("<I", payload))
+
+
+def _written(link: Link, events: list[Frame], expected: int) -> list[bytes]:
+    calls: list[bytes] = []
+    for event in events:
+        (offset,) = struct.unpack_from("<I", event.payload)
+        calls.append((calls.pop() if offset and calls else b"") + event.payload[4:])
+    if sum(map(len, calls)) != expected:
+        raise DeviceError(f"{link.name}: {sum(map(len, calls))} of {expected} bytes arrived; ask again")
+    return calls
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a row did; `ended` where there are outputs. `sum` is over its two spans."""
+
+    ended: bool
+    sum: int
+    costs: list[StepCost]
+    written: list[bytes]
+
+
+def push_row(link: Link, row: int, data: bytes, chunk: int, watch: int, steps: int) -> Pushed:
+    """Writes a row of a streamed input in place and computes what it allows."""
+    written: list[bytes] = []
+    for at in range(0, len(data), chunk):
+        payload, events = exchange(link, PUSH, struct.pack("<IIi", row, at, watch) + data[at : at + chunk], SLOW_S)
+        ended, total, sent = struct.unpack("<3I", payload)
+        if watch >= 0:
+            written += _written(link, events, sent)
+    return Pushed(bool(ended), total, _costs(link, events, steps) if ended and watch == WATCH_COSTS else [], written)
 
 
 @dataclass(frozen=True)
@@ -311,85 +348,6 @@ def reset(link: Link) -> None:
     wait_boot(link)
 
 
-@dataclass(frozen=True)
-class AgentSession:
-    """A program loaded by the agent. `cost` turns ticks into the unit of `clock`."""
-
-    link: Link
-    program: Program
-    hello: Hello
-    loaded: Loaded
-    clock: str
-    cost: Callable[[int], float]
-    code_bytes: int
-    context: dict[str, Any]
-
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        self._write(inputs)
-        run(self.link)
-        return self.outputs()
-
-    def outputs(self) -> list[np.ndarray]:
-        return [self._read(i, tensor) for i, tensor in enumerate(self.program.outputs)]
-
-    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
-        """The output bytes of every step: one run per step."""
-        return [self._step(inputs, step) for step in range(self.loaded.steps)]
-
-    def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
-        """Costs without that of reading the timer. One run warms up; the steps are of one run of their own."""
-        ticks = [self._ticks(inputs) for _ in range(runs + 2)]
-        self._write(inputs)
-        steps = profile(self.link)
-        first, warm_up, *steady = (self._net(unwrapped(t, sum(steps)), self.hello.empty_ticks) for t in ticks)
-        used = marks(self.link)
-        return Measurement(
-            clock=self.clock,
-            init=self._net(self.loaded.ticks, self.hello.empty_ticks),
-            first=first,
-            warm_up=warm_up,
-            steady=steady,
-            steps=[self._net(t, self.hello.empty_step_ticks) for t in steps],
-            arena_bytes=used.arena_used,
-            stack_bytes=used.stack_used,
-            code_bytes=self.code_bytes,
-            context=self.context,
-        )
-
-    def _net(self, ticks: int, empty: int) -> float:
-        return self.cost(ticks) - self.cost(empty)
-
-    def _ticks(self, inputs: Sequence[np.ndarray]) -> int:
-        self._write(inputs)
-        return run(self.link)[0]
-
-    def _step(self, inputs: Sequence[np.ndarray], step: int) -> bytes:
-        self._write(inputs)
-        return step_output(self.link, step)
-
-    def _write(self, inputs: Sequence[np.ndarray]) -> None:
-        for i, (tensor, array) in enumerate(zip(self.program.inputs, inputs, strict=True)):
-            if array.dtype != tensor.dtype or array.shape != tensor.shape:
-                raise DeviceError(f"input {i}: {array.dtype} {array.shape}; expected {tensor.dtype} {tensor.shape}")
-            write_input(self.link, i, np.ascontiguousarray(array).tobytes(), self.hello.chunk_bytes)
-
-    def _read(self, index: int, tensor: Tensor) -> np.ndarray:
-        n_bytes = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
-        data = read_output(self.link, index, n_bytes, self.hello.chunk_bytes)
-        return np.frombuffer(data, tensor.dtype).reshape(tensor.shape)
-
-
 def unwrapped(ticks: int, about: int) -> int:
     """A 32-bit count whose true value is near `about`."""
     return ticks + (max(0, about - ticks) + 2**31 >> 32 << 32)
-
-
-def begin(
-    link: Link, program: Program, clock: str, cost: Callable[[int], float], code_bytes: int, context: dict[str, Any]
-) -> AgentSession:
-    """Loads the linked-in model. Raises LoadError with the runtime's code where it is refused."""
-    loaded = load(link)
-    marks(link)
-    if loaded.code:
-        raise LoadError(loaded.code)
-    return AgentSession(link, program, hello(link), loaded, clock, cost, code_bytes, context)

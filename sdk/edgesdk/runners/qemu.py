@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import serial
@@ -19,8 +20,9 @@ import serial
 from edgesdk import firmware, program
 from edgesdk.boards import Board
 from edgesdk.errors import DeviceError
-from edgesdk.runners import link
-from edgesdk.runners.link import AgentSession, Link
+from edgesdk.runners import agent, link
+from edgesdk.runners.agent import AgentSession, Clock
+from edgesdk.runners.link import Link
 
 START_S = 20.0
 PTY = re.compile(rb"redirected to (\S+)")
@@ -41,6 +43,12 @@ def instructions(ticks: int, timer_hz: int) -> float:
     """Executed instructions of a timer count under -icount."""
     ns_per_instruction = 2 ** instruction_shift(timer_hz)
     return float(round(ticks * 10**9 / (timer_hz * ns_per_instruction)))
+
+
+def tick_scale(timer_hz: int) -> int:
+    """Instructions per tick, times 2^32: what the agent converts the ticks of one call with."""
+    ns = 2 ** instruction_shift(timer_hz)
+    return int(round(2**32 * 10**9 / (timer_hz * ns)))
 
 
 def arguments(board: Board, elf: Path) -> list[str]:
@@ -92,16 +100,14 @@ def emulator(board: Board, elf: Path, extra: tuple[str, ...] = ()) -> Iterator[L
 
 
 @contextmanager
-def open(board: Board, data: bytes, toolchain_name: str | None = None) -> Iterator[AgentSession]:
+def open(board: Board, data: bytes, toolchain_name: str | None = None, spare_bytes: int = 0) -> Iterator[AgentSession]:
     """The program in the board's emulator. Costs are executed instructions, exact."""
     parsed = program.read(data)
     with tempfile.TemporaryDirectory(prefix="edgesdk-") as folder:
-        image = firmware.build(board, data, Path(folder), toolchain_name)
+        image = firmware.build(board, data, Path(folder), toolchain_name, spare_bytes=spare_bytes)
         with emulator(board, image.elf) as connection:
             assert board.timer
             assert board.emulator
-            hz = board.timer.hz
+            clock = Clock("instructions", partial(instructions, timer_hz=board.timer.hz), tick_scale(board.timer.hz))
             context = {"emulator": board.emulator.machine, "toolchain": image.toolchain, "ram_bytes": image.ram_bytes}
-            yield link.begin(
-                connection, parsed, "instructions", lambda ticks: instructions(ticks, hz), image.code_bytes, context
-            )
+            yield agent.begin(connection, parsed, clock, image.code_bytes, context)
