@@ -43,7 +43,7 @@ def advise(points: Sequence[Point], chain: Sequence[str]) -> list[dict[str, Any]
     smallest: dict[Stage, Point] = {}
     for p in sorted(points, key=lambda p: -p.plan.arena_bytes):
         fused = next((s for s in p.schedule.stages if s.kind != "plain"), None)
-        if fused is not None:
+        if fused is not None and not p.schedule.rings:  # a sliding window computes each row once, whatever its kernels
             smallest[fused] = p
     shortest_first = sorted(smallest, key=lambda s: (s.first + s.count, s.first))
     found = [_entry(smallest[s], s, chain) for s in shortest_first]

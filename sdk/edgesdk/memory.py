@@ -4,59 +4,25 @@
 Time is the index of a call (schedule/trace.py). A value whose rows are written and read one
 by one inside a stage has a place for each row while that row is needed; every other value is
 contiguous, but its rows still begin and end to live one by one, so that a stage's output may
-grow over the input that it eats.
-
-Items get offsets by first fit in several orders, then by local search on the order until the
-arena equals the lower bound (the largest sum of live bytes) or the tries are spent.
+grow over the input that it eats. The offsets of both kinds of items come from placement/.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from edgesdk import ops
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 from edgesdk.ops import RowView
+from edgesdk.placement import ALIGN as ALIGN
+from edgesdk.placement import Item as Item
+from edgesdk.placement import Segment as Segment
+from edgesdk.placement import aligned as aligned
+from edgesdk.placement import lower_bound, place
 from edgesdk.schedule import Schedule, Stage, Step
 from edgesdk.schedule.trace import AWAIT, Call
-
-ALIGN = 16
-EFFORT = 20_000  # segments placed by the local search, over all its tries
-
-
-@dataclass(eq=False)
-class Segment:
-    """`n_bytes` bytes at `offset` in their item, live from call `first` to call `last`."""
-
-    offset: int
-    n_bytes: int
-    first: int
-    last: int
-
-
-@dataclass(eq=False)
-class Item:
-    """Segments that keep their distances: one row, or a contiguous value of many rows."""
-
-    name: str
-    segments: list[Segment]
-
-    @property
-    def n_bytes(self) -> int:
-        return max(s.offset + s.n_bytes for s in self.segments)
-
-    @property
-    def first(self) -> int:
-        return min(s.first for s in self.segments)
-
-    @property
-    def last(self) -> int:
-        return max(s.last for s in self.segments)
 
 
 @dataclass(eq=False)
@@ -71,6 +37,7 @@ class MemoryPlan:
     arena_bytes: int
     lower_bound_bytes: int
     placed: list[tuple[Item, int]]
+    proved: bool  # no placement of these items is smaller
 
 
 @dataclass(eq=False)
@@ -87,8 +54,8 @@ class _Rows:
 def plan(schedule: Schedule) -> MemoryPlan:
     """Exact offsets for every value, every step's scratch and every stage's counters."""
     items = _Items(schedule, lifetimes(schedule))
-    offsets, _, bound = place(items.all())
-    arena = max((at + item.n_bytes for item, at in offsets.items()), default=0)  # its last block need not be whole
+    placement = place(items.all())
+    offsets = placement.offsets
     values = {v: offsets[item] for v, item in items.whole.items()}
     tables: dict[Value, list[int]] = {}
     for (v, y), item in items.rows.items():
@@ -98,11 +65,16 @@ def plan(schedule: Schedule) -> MemoryPlan:
             values[view] = values[root]
     scratch = [offsets[s] if s else 0 for s in items.scratch]
     counters = [offsets[c] if c else 0 for c in items.counters]
-    return MemoryPlan(values, tables, scratch, counters, arena, bound, [(i, offsets[i]) for i in items.all()])
-
-
-def aligned(n: int) -> int:
-    return (n + ALIGN - 1) // ALIGN * ALIGN
+    return MemoryPlan(
+        values,
+        tables,
+        scratch,
+        counters,
+        placement.arena_bytes,
+        placement.lower_bound_bytes,
+        [(i, offsets[i]) for i in items.all()],
+        placement.proved,
+    )
 
 
 def live_peak(schedule: Schedule) -> int:
@@ -317,91 +289,3 @@ def _merged(segments: list[Segment]) -> list[Segment]:
         else:
             kept.append(s)
     return kept
-
-
-def lower_bound(items: list[Item]) -> int:
-    """The largest sum of bytes live at one call: no plan can be smaller."""
-    segments = [s for i in items for s in i.segments]
-    if not segments:
-        return 0
-    change = np.zeros(max(s.last for s in segments) + 3, np.int64)
-    for s in segments:
-        change[s.first + 1] += s.n_bytes
-        change[s.last + 2] -= s.n_bytes
-    return int(np.cumsum(change).max())
-
-
-@dataclass(eq=False)
-class _Arena:
-    """Placed segments as columns: call of birth and death, offset, bytes."""
-
-    columns: np.ndarray
-    n: int = 0
-    end: int = 0
-
-    def fit(self, item: Item) -> int:
-        """The lowest offset at which no segment meets one that lives with it."""
-        first, last, at, size = self.columns[:, : self.n]
-        low, high = [], []
-        for s in item.segments:
-            meets = (first <= s.last) & (last >= s.first)
-            low.append(at[meets] - s.offset - s.n_bytes)
-            high.append(at[meets] + size[meets] - s.offset)
-        lows, highs = np.concatenate(low), np.concatenate(high)
-        order = np.argsort(lows, kind="stable")
-        offset = 0
-        for lo, hi in zip(lows[order].tolist(), highs[order].tolist(), strict=True):
-            if lo >= offset:
-                break
-            offset = max(offset, aligned(hi))
-        return offset
-
-    def add(self, item: Item, offset: int) -> None:
-        for s in item.segments:
-            self.columns[:, self.n] = (s.first, s.last, offset + s.offset, s.n_bytes)
-            self.n += 1
-            self.end = max(self.end, offset + s.offset + s.n_bytes)
-
-
-def place(items: list[Item]) -> tuple[dict[Item, int], int, int]:
-    """(offset of each item, arena bytes, lower bound)."""
-    bound = lower_bound(items)
-    orders = [
-        sorted(items, key=lambda b: (-b.n_bytes, b.first)),
-        sorted(items, key=lambda b: (b.first, -b.n_bytes)),
-        sorted(items, key=lambda b: (b.first - b.last, -b.n_bytes)),
-        sorted(items, key=lambda b: -b.n_bytes * (b.last - b.first + 1)),
-        sorted(items, key=lambda b: (-len(b.segments), -b.n_bytes, b.first)),
-    ]
-    tried = sorted(((_first_fit(o), i) for i, o in enumerate(orders)), key=lambda r: (r[0][1], r[1]))
-    (best, arena), chosen = tried[0]
-    if arena > aligned(bound):
-        best, arena = _improve(orders[chosen], aligned(bound), best, arena)
-    return best, arena, bound
-
-
-def _first_fit(order: list[Item]) -> tuple[dict[Item, int], int]:
-    arena = _Arena(np.zeros((4, sum(len(i.segments) for i in order)), np.int64))
-    offsets = {}
-    for item in order:
-        offsets[item] = arena.fit(item)
-        arena.add(item, offsets[item])
-    return offsets, aligned(arena.end)
-
-
-def _improve(
-    order: list[Item], bound: int, best: dict[Item, int], arena: int
-) -> tuple[dict[Item, int], int]:
-    """Moves items in the placement order while that does not make the arena larger."""
-    rng = random.Random(0)
-    for _ in range(EFFORT // max(1, sum(len(i.segments) for i in order))):
-        changed = list(order)
-        moved = changed.pop(rng.randrange(len(changed)))
-        changed.insert(rng.randrange(len(changed) + 1), moved)
-        found, size = _first_fit(changed)
-        if size <= arena:
-            best, arena, order = found, size, changed
-        if arena <= bound:
-            break
-    return best, arena
-

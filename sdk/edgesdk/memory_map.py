@@ -68,8 +68,12 @@ def of_plan(schedule: Schedule, plan: MemoryPlan) -> MemoryMap:
         for s in item.segments
         if s.first < n_calls and s.last >= 0  # rows that nobody reads live before the first call only
     ]
-    spans = [Span(f"{g.kind} {g.first}-{g.first + g.count - 1}", r.start, r.stop) for g, r in schedule.spans()]
+    spans = [Span(_label(g.kind, g.first, g.count), r.start, r.stop) for g, r in schedule.spans()]
     return MemoryMap(plan.arena_bytes, n_calls, bars, spans)
+
+
+def _label(kind: str, first: int, count: int) -> str:
+    return f"{kind} {first}" + (f"-{first + count - 1}" if count > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _spans(p: Program) -> Iterator[Span]:
     at = 0
     for stage in p.stages:
         n = len(_calls(p, stage))
-        yield Span(f"{stage.kind} {stage.first}-{stage.first + stage.count - 1}", at, at + n)
+        yield Span(_label(stage.kind, stage.first, stage.count), at, at + n)
         at += n
 
 

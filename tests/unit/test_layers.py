@@ -22,6 +22,7 @@ LAYERS = (
     "converters passes",
     "compress",
     "schedule",
+    "placement",
     "memory",
     "program",
     "cost",

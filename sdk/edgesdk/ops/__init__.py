@@ -111,7 +111,8 @@ def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
     rule = getattr(module(node.op), "rows_read", None)
     rows = encoded.inputs[i].rows
     found: range = rule(node, encoded, i, y) if rule else range(rows)
-    return range(max(0, found.start), min(rows, found.stop))
+    start = min(max(0, found.start), rows)
+    return range(start, max(start, min(rows, found.stop)))  # empty where the window lies in the padding
 
 
 def same_row(node: Node, encoded: Encoded, i: int, y: int) -> range:

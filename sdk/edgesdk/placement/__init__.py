@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edgesdk.placement import conflicts, exact, first_fit
 from edgesdk.placement.first_fit import Placed, Problem
-from edgesdk.placement.item import ALIGN, Item, Segment, aligned, aligned_bound, blocks, lower_bound
+from edgesdk.placement.item import ALIGN, Item, Segment, aligned, aligned_bound, arena_bytes, blocks, lower_bound
 
 __all__ = ["ALIGN", "Item", "Placement", "Segment", "aligned", "lower_bound", "place"]
 
@@ -36,18 +36,14 @@ def place(items: Sequence[Item]) -> Placement:
     found = conflicts.find(items)
     starts = first_fit.starts(items, _views(items, found, blocks(bound)))
     offsets = _upright(items, starts[0])
-    proved = _arena(items, offsets) <= aligned(bound)
+    proved = arena_bytes(items, offsets) <= bound
     if not proved and len(items) <= EXACT_ITEMS:
         offsets, proved = exact.smallest(items, found, offsets)
     if not proved:
-        offsets = min(offsets, _upright(items, first_fit.repaired(starts)), key=lambda x: _arena(items, x))
-    arena = _arena(items, offsets)
+        offsets = min(offsets, _upright(items, first_fit.repaired(starts)), key=lambda x: arena_bytes(items, x))
+    arena = arena_bytes(items, offsets)
     by_item = {i: at * ALIGN for i, at in zip(items, offsets, strict=True)}
-    return Placement(by_item, arena, bound, proved or arena <= aligned(bound))
-
-
-def _arena(items: Sequence[Item], offsets: Sequence[int]) -> int:
-    return max(aligned(at * ALIGN + i.n_bytes) for i, at in zip(items, offsets, strict=True))
+    return Placement(by_item, arena, bound, proved or arena <= bound)
 
 
 def _views(items: Sequence[Item], found: conflicts.Conflicts, bound: int) -> list[Problem]:

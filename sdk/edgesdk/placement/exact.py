@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from edgesdk.placement.conflicts import Conflicts
-from edgesdk.placement.item import ALIGN, Item, Segment, aligned
+from edgesdk.placement.item import ALIGN, Item, Segment, aligned, arena_bytes
 
-NODES = 20_000
+NODES = 4_000
 FAR = 1 << 40
 
 Range: TypeAlias = tuple[int, int]
@@ -53,9 +53,9 @@ class _Search:
 
     def narrowed(self, node: _Node) -> _Node | None:
         """The node with the windows that remain; None where there is nothing better."""
-        last = [(self.arena - ALIGN - i.n_bytes) // ALIGN for i in self.items]
+        last = [(self.arena - 1 - i.n_bytes) // ALIGN for i in self.items]
         low, high = list(node.low), [min(a, b) for a, b in zip(node.high, last, strict=True)]
-        pairs = _agreed(low, high, node.pairs)
+        pairs = None if any(a > b for a, b in zip(low, high, strict=True)) else _agreed(low, high, node.pairs)
         if pairs is None or not all(_have_room(c, low, high) for c in self.cliques):
             return None
         return _Node(low, high, pairs)
@@ -64,19 +64,18 @@ class _Search:
         open_pairs = [p for p in node.pairs if not _holds(p, node.low)]
         if not open_pairs:
             self.best = node.low
-            self.arena = max(aligned(at * ALIGN + i.n_bytes) for at, i in zip(node.low, self.items, strict=True))
+            self.arena = arena_bytes(self.items, node.low)
             return
         i, j, ranges = min(open_pairs, key=lambda p: sum(_widths(p, node)))
         others = [p for p in node.pairs if p[:2] != (i, j)]
-        # The widest last, where the search goes on.
-        for width, one in sorted(zip(_widths((i, j, ranges), node), ranges, strict=True)):
-            self.pending.append(replace(node, pairs=[(i, j, [one]), *others]))
+        by_width = sorted(zip(_widths((i, j, ranges), node), ranges, strict=True))
+        # The search goes on with the last of them, the widest.
+        self.pending += [replace(node, pairs=[(i, j, [one]), *others]) for _, one in by_width]
 
 
 def smallest(items: Sequence[Item], conflicts: Conflicts, offsets: list[int]) -> tuple[list[int], bool]:
     """Better offsets than the given ones where there are any, and whether that is proved."""
-    arena = max(aligned(at * ALIGN + i.n_bytes) for at, i in zip(offsets, items, strict=True))
-    search = _Search(items, _cliques(items), offsets, arena)
+    search = _Search(items, _cliques(items), offsets, arena_bytes(items, offsets))
     search.pending.append(_Node([0] * len(items), [FAR] * len(items), _pairs(items, conflicts)))
     proved = search.run()
     return search.best, proved
@@ -105,8 +104,7 @@ def _same(a: Item, b: Item) -> bool:
 def _agreed(low: list[int], high: list[int], pairs: list[Pair]) -> list[Pair] | None:
     """Shrinks the windows to what the pairs allow and the pairs to what the windows allow."""
     while True:
-        before = (*low, *high)
-        kept = []
+        before, kept = (*low, *high), []
         for i, j, ranges in pairs:
             least, most = low[i] - high[j], high[i] - low[j]
             ranges = [r for r in ranges if r[0] <= most and r[1] >= least]
@@ -115,9 +113,9 @@ def _agreed(low: list[int], high: list[int], pairs: list[Pair]) -> list[Pair] | 
             least, most = ranges[0][0], ranges[-1][1]
             low[i], high[i] = max(low[i], low[j] + least), min(high[i], high[j] + most)
             low[j], high[j] = max(low[j], low[i] - most), min(high[j], high[i] - least)
+            if low[i] > high[i] or low[j] > high[j]:
+                return None
             kept.append((i, j, ranges))
-        if any(a > b for a, b in zip(low, high, strict=True)):
-            return None
         if before == (*low, *high):
             return kept
         pairs = kept

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TypeAlias
 
 from edgesdk.placement.conflicts import Conflicts
 from edgesdk.placement.item import Item
@@ -23,7 +24,7 @@ STARTS = 6  # orders that are repaired
 GOALS = (0.3, 0.6, 0.9)  # of the distance between bound and arena, what a repair asks for
 NEARER = 4  # failures after which the whole conflict is searched, not only its latest part
 
-Key = Callable[[Item], tuple]
+Key: TypeAlias = Callable[[Item], tuple[int, ...]]
 
 
 @dataclass
@@ -123,7 +124,7 @@ def _orders(items: Sequence[Item]) -> Iterator[list[int]]:
             yield sorted(range(len(items)), key=lambda k: _split(items[k], plain[whole], plain[row]))
 
 
-def _split(item: Item, whole: Key, row: Key) -> tuple:
+def _split(item: Item, whole: Key, row: Key) -> tuple[int, ...]:
     many = len(item.segments) > 1
     return (0, *whole(item)) if many else (1, *row(item))
 

@@ -55,6 +55,11 @@ def aligned(n_bytes: int) -> int:
     return blocks(n_bytes) * ALIGN
 
 
+def arena_bytes(items: Sequence[Item], offsets: Sequence[int]) -> int:
+    """Where the last item ends; its last unit need not be whole. Offsets are in units of ALIGN."""
+    return max((at * ALIGN + i.n_bytes for i, at in zip(items, offsets, strict=True)), default=0)
+
+
 def lower_bound(items: Sequence[Item]) -> int:
     """The largest sum of bytes live at one call: no plan can be smaller."""
     segments = [s for i in items for s in i.segments]
