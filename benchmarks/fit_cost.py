@@ -33,7 +33,7 @@ from edgesdk.errors import DoesNotFit, EdgeError
 from edgesdk.ir import Graph, Node, Quant, Value
 from edgesdk.runners import link, qemu
 from edgesdk.schedule import Schedule, Stage, Step, trace
-from edgesdk.schedule.search import MAX_STAGE_STEPS
+from edgesdk.search import MAX_STAGE_STEPS
 
 BOARDS = ("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547")
 POOL_BYTES = 4096  # what the steps read

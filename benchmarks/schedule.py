@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peak memory of fused schedules beside TFLite Micro and the papers: python benchmarks/schedule.py --models DIR [--json OUT]
+"""Peak memory of fused schedules beside TFLite Micro and the papers.
+
+    python benchmarks/schedule.py --models ../shared/models [--json OUT]
 
 Bytes of the whole arena: activations, rings of rows, scratch and counters. "streamed": the image is pushed row by row
 and never resident. Peers: TFLite Micro as measured (see mcu_peers.toml), TinyTS (HPCA 2024), MCUNetV2 (NeurIPS 2021);
@@ -95,7 +97,8 @@ def main() -> int:
         ratios.append(tflm / b["arena"])
         table.add_row(
             name, f"{tflm:,}", peers, f"{r['layer_by_layer']:,}", f"{a['arena']:,}",
-            f"{goal_resident:,}" if goal_resident else "-", f"{b['arena']:,}", f"{goal_streamed:,}", f"{ratios[-1]:.1f}",
+            f"{goal_resident:,}" if goal_resident else "-", f"{b['arena']:,}", f"{goal_streamed:,}",
+            f"{ratios[-1]:.1f}",
             f"{max(a['cost_ratio'], b['cost_ratio']):.4f}", f"{max(a['mac_ratio'], b['mac_ratio']):.3f}",
             f"{a['seconds'] + b['seconds']:.0f}",
         )  # fmt: skip

@@ -114,7 +114,7 @@ static int load_steps(ert_model *m) {
 /* The program, the step table and the counters of a stage of rows lie where they may; `words` is its first step. */
 static int check_rows(const ert_model *m, const ert_stage *g, const int32_t *words) {
   const ert_step blobs = {.weights_bytes = m->weights_bytes};
-  const uint32_t end = (uint32_t)g->counters + 2u * (uint32_t)(g->count + 1);
+  const uint32_t end = (uint32_t)g->counters + 2u * (uint32_t)(g->count + (g->kind == ERT_STAGE_ROWS));
   if (g->count >= ERT_AWAIT_ROW || !ert_blob_ok(&blobs, g->program, g->program_bytes, 1) ||
       !ert_blob_ok(&blobs, g->steps, g->kind == ERT_STAGE_FRAMES ? 2 * g->count : g->count, 2))
     return ERT_ELAYOUT;

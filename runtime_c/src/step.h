@@ -38,7 +38,7 @@ typedef struct {
   int32_t kind, first, count;
   int32_t program, program_bytes; /* blob: uint8[program_bytes] */
   int32_t steps;    /* blob: uint16[count], word offset of each step in the step section; frames: then its first row */
-  int32_t counters; /* arena offset of uint16[count + 1]: rows done, then rows of input arrived */
+  int32_t counters; /* arena offset of uint16[count]: rows done; rows: then rows of input arrived */
 } ert_stage;
 
 /* Words of the step at `words`, from its first word alone. */

@@ -20,7 +20,7 @@ import numpy as np
 from edgesdk import memory, ops, pareto
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.schedule import Schedule, Stage, Step, schedule
-from edgesdk.schedule.search import Point
+from edgesdk.search import Point
 
 LARGEST_KERNEL = 7
 # First of the two kernel axes of the weights.

@@ -66,12 +66,15 @@ def prices() -> dict[str, CorePrices]:
 
 
 def program_cost(schedule: Schedule, core: str, clock_hz: int | None = None) -> Estimate:
-    """The estimate of one run of a schedule. `error_percent` is the steps' errors, weighted by their cost."""
+    """The estimate of one run of a schedule, of a sliding window that of a new output.
+
+    `error_percent` is the steps' errors, weighted by their cost.
+    """
     known = prices().get(core)
     if known is None or any(s.kernel.name not in known.kernels for s in schedule.steps):
         return Estimate(None, None, None)
     calls = Counter(c.step for c in schedule.calls if c.step != AWAIT)
-    costs = [instructions(s, calls[i], core) for i, s in enumerate(schedule.steps)]
+    costs = [_cost(schedule, s, calls[i], core) for i, s in enumerate(schedule.steps)]
     doubts = [known.kernels[s.kernel.name].error_percent for s in schedule.steps]
     total = sum(costs)
     error = sum(c * d for c, d in zip(costs, doubts, strict=True)) / total if total else 0.0
@@ -79,6 +82,14 @@ def program_cost(schedule: Schedule, core: str, clock_hz: int | None = None) -> 
     if clock_hz is not None and known.cycles_per_instruction is not None:
         latency = total * known.cycles_per_instruction / clock_hz * 1e6
     return Estimate(total, latency, error)
+
+
+def _cost(schedule: Schedule, step: Step, calls: int, core: str) -> float:
+    """A step of a sliding window computes one row per call, of rows without end."""
+    if step.node.output not in schedule.rings:
+        return instructions(step, calls, core)
+    work = instructions(step, 0, core)
+    return work * calls / step.encoded.rows + instructions(step, calls, core) - work
 
 
 def instructions(step: Step, calls: int, core: str) -> float:

@@ -16,7 +16,7 @@ from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
 from edgesdk.schedule import frames
-from edgesdk.schedule.search import Point
+from edgesdk.search import Point
 
 Progress = Callable[[str], None]
 
@@ -123,7 +123,9 @@ def _too_large(smallest: Point, board: Board, ram_bytes: int | None, budget: int
     whose = "--ram" if ram_bytes is not None else f"{board.id} (less stack and firmware)"
     advice = "a smaller input or model, or a board with more RAM"
     hint = advice if stream else f"--stream to push the input row by row, {advice}"
-    return f"the arena needs at least {need} bytes of RAM, {whose} has {budget}: {need - budget} bytes too few; use {hint}"
+    return (
+        f"the arena needs at least {need} bytes of RAM, {whose} has {budget}: {need - budget} bytes too few; use {hint}"
+    )
 
 
 def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:

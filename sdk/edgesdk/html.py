@@ -16,7 +16,7 @@ import edgesdk
 from edgesdk import memory_map, plots
 from edgesdk.plots import n_bytes
 from edgesdk.program import Program
-from edgesdk.schedule.search import Point
+from edgesdk.search import Point
 
 TEMPLATE = "report.html.j2"
 MOST_MAPS = 8

@@ -264,7 +264,7 @@ class _Items:
             for t in calls:
                 self._add_scratch(schedule, [schedule.calls[t].step], t, t)
             return
-        n_bytes = 2 * (stage.count + 1)
+        n_bytes = 2 * (stage.count + (stage.kind == "rows"))
         first, last = (-1, len(schedule.calls)) if stage.kind == "frames" else (calls.start, calls.stop - 1)
         self.counters.append(Item("counters", [Segment(0, n_bytes, first, last)]))
         keep = [i for i in steps if schedule.steps[i].encoded.keeps_scratch]

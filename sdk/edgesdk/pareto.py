@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgesdk import cost, memory, ops
+from edgesdk import cost, memory, ops, search
 from edgesdk.boards import Board
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-from edgesdk.schedule import Schedule, Stage, Step, frames, search, trace
-from edgesdk.schedule.search import Point
+from edgesdk.schedule import Schedule, Stage, Step, frames, trace
+from edgesdk.search import Point
 
 
 def cost_on(board: Board) -> search.Cost:

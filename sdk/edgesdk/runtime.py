@@ -27,7 +27,12 @@ class _Model(ctypes.Structure):
 
 
 class _Session(ctypes.Structure):
-    _fields_ = [("model", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("at", ctypes.c_int32), ("rows", ctypes.c_int32)]
+    _fields_ = [
+        ("model", ctypes.c_void_p),
+        ("arena", ctypes.c_void_p),
+        ("at", ctypes.c_int32),
+        ("rows", ctypes.c_int32),
+    ]
 
 
 class _Tensor(ctypes.Structure):

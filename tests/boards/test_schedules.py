@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesdk import boards, flow, memory, ops, program, runtime, schedule, toolchain
+from edgesdk import boards, flow, memory, ops, program, runtime, schedule, search, toolchain
 from edgesdk.boards import Board
 from edgesdk.ir import Graph, Node, Quant, Value
 from edgesdk.library import library
 from edgesdk.runners import host, link, qemu
 from edgesdk.runners.agent import AgentSession
 from edgesdk.runners.link import Link
-from edgesdk.schedule import Schedule, Stage, Step, frames, search
+from edgesdk.schedule import Schedule, Stage, Step, frames
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "models"
 MODELS = {

@@ -60,7 +60,15 @@ def test_reader_written_from_the_document_agrees(name: str, form: str) -> None:
         theirs_tensor = (a.offset, a.dtype, a.dims, a.scale, a.zero_point, a.arrival & 0xFF > 0, a.arrival >> 8)
         assert theirs_tensor == (b.offset, b.dtype, b.shape, b.scale, b.zero_point, b.streamed, b.ring)
     for stage, s in zip(theirs.stages, ours.stages, strict=True):
-        assert stage == (("plain", "rows", "frames").index(s.kind), s.first, s.count, s.program, s.program_bytes, s.steps, s.counters)
+        assert stage == (
+            ("plain", "rows", "frames").index(s.kind),
+            s.first,
+            s.count,
+            s.program,
+            s.program_bytes,
+            s.steps,
+            s.counters,
+        )
     for a, b in zip(theirs.steps, ours.steps, strict=True):
         assert (a.kernel, a.rows, a.batch, a.scratch) == (b.kernel, b.rows, b.batch, b.scratch_offset)
         assert a.params == b.params

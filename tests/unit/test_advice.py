@@ -16,7 +16,7 @@ from edgesdk.advice import Edit
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph
 from edgesdk.schedule import Schedule, Stage
-from edgesdk.schedule.search import Point
+from edgesdk.search import Point
 
 BOARD = boards.load("mps2_an386")
 CHAIN = BOARD.core.isa

@@ -119,5 +119,7 @@ def require(base: Schedule) -> Schedule:
     """`sliding`, or Unsupported with what is expected."""
     found = sliding(base)
     if found is None:
-        raise Unsupported("the network does not slide: expected layers without padding along the height, down to one row")
+        raise Unsupported(
+            "the network does not slide: expected layers without padding along the height, down to one row"
+        )
     return found
