@@ -114,3 +114,10 @@ def test_hard_swish_of_tflite_micro(data) -> None:
     if node.input(0).scale >= 100 * node.output.scale:
         return
     assert np.array_equal(run_micro(node), ops.module("hard_swish").reference(node, [EVERY])[0])
+
+
+def test_a_ratio_that_float32_would_round_over_a_half() -> None:
+    """TFLite Micro divides the scales in double."""
+    pytest.importorskip("tflite_micro")
+    node = unary_node("relu", Quant.per_tensor(1.1895177364349365, 0), Quant.per_tensor(1.040295124053955, -13))
+    assert np.array_equal(run_micro(node), ops.module("relu").reference(node, [EVERY])[0])

@@ -34,7 +34,8 @@ def fused(seed: int, n_layers: int, rows: int) -> list[Item]:
     """Single rows of a stage of convolutions, each computed just before it is needed, and the whole output."""
     rng = random.Random(seed)
     kernels = [rng.choice((1, 3, 3, 5)) for _ in range(n_layers)]
-    sizes = [16 * rng.randint(1, 40) + rng.choice((0, 8)) for _ in range(n_layers + 1)]
+    unit = 8 * rng.randint(6, 40)
+    sizes = [unit * rng.choice((1, 2, 6)) for _ in range(n_layers + 1)]  # networks widen as they shrink
     spans = _spans(kernels, rows)
     items = [Item(f"v{k}[{y}]", [Segment(0, sizes[k], *s)]) for k in range(n_layers) for y, s in enumerate(spans[k])]
     end = max(last for _, last in spans[-1])

@@ -32,16 +32,15 @@ def clip(x: np.ndarray, source: Value, output: Value, low: float, high: float) -
 
     Where input and output share one quantisation (as TFLite Micro's RELU6 requires) nothing is rescaled.
     """
-    multiplier, shift = fixedpoint.quantize_multiplier(float(np.float32(source.scale) / np.float32(output.scale)))
+    multiplier, shift = fixedpoint.quantize_multiplier(source.scale / output.scale)
     wide = fixedpoint.requantize(x.astype(np.int64) - source.zero_point, multiplier, shift) + output.zero_point
     return np.clip(wide, quantize(low, output), quantize(high, output)).astype(np.int8)
 
 
 def leaky_relu(x: np.ndarray, source: Value, output: Value, alpha: float) -> np.ndarray:
     """One multiplier for each sign; |alpha| is scaled and its sign applied after the rounding."""
-    scale, out_scale = np.float32(source.scale), np.float32(output.scale)
-    identity = fixedpoint.quantize_multiplier(float(scale / out_scale))
-    multiplier, shift = fixedpoint.quantize_multiplier(float(scale * np.float32(alpha) / out_scale))
+    identity = fixedpoint.quantize_multiplier(source.scale / output.scale)
+    multiplier, shift = fixedpoint.quantize_multiplier(source.scale * float(np.float32(alpha)) / output.scale)
     wide = x.astype(np.int64) - source.zero_point
     negative = fixedpoint.requantize(wide, abs(multiplier), shift) * (-1 if multiplier < 0 else 1)
     y = np.where(wide >= 0, fixedpoint.requantize(wide, *identity), negative)
