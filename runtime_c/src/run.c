@@ -52,39 +52,38 @@ static ert_out_view output_view(const ert_session *s, const int32_t *view, int32
   return (ert_out_view){s->arena + offset, table, view[1], view[2]};
 }
 
-static void run_rows(const ert_session *s, const ert_step *step, int32_t y0, int32_t y1) {
-  const ert_kernel *k = ert_find_kernel(step->number);
+static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int32_t y1) {
+  const ert_step step = ert_step_at(s->model, words);
   ert_call c;
-  c.params = step->params;
+  c.params = step.params;
   c.weights = s->model->weights;
-  c.scratch = s->arena + step->scratch_offset;
-  for (int32_t item = 0; item < step->batch; item++) {
-    c.out = output_view(s, step->out, item);
-    for (int32_t i = 0; i < step->n_in; i++) c.in[i] = input_view(s, step->in + ERT_VIEW_WORDS * i, item);
-    k->run(&c, y0, y1);
+  c.scratch = s->arena + step.scratch_offset;
+  for (int32_t item = 0; item < step.batch; item++) {
+    c.out = output_view(s, step.out, item);
+    for (int32_t i = 0; i < step.n_in; i++) c.in[i] = input_view(s, step.in + ERT_VIEW_WORDS * i, item);
+    ert_find_kernel(step.number)->run(&c, y0, y1);
   }
 }
 
-static void call_step(const runner *r, int32_t index, const ert_step *step, int32_t y0, int32_t y1) {
-  if (!r->hook) {
-    run_rows(r->s, step, y0, y1);
-    return;
-  }
-  const ert_out_view out = output_view(r->s, step->out, 0);
-  const int whole = y0 == 0 && y1 == step->rows;
-  const int32_t bytes = whole ? step->batch * step->out[1] * step->out[2] : step->out[2];
-  ert_event event = {index, 0, ert_out_row(&out, y0), bytes};
+/* The hook is called with the event and nothing of the call on the stack. */
+static void tell(const runner *r, int32_t index, const int32_t *words, int32_t y0, int32_t y1, int32_t done) {
+  const int32_t *out_words = words + ERT_STEP_WORDS;
+  const ert_out_view out = output_view(r->s, out_words, 0);
+  const int whole = y0 == 0 && y1 == ert_step_rows(words);
+  const int32_t bytes = whole ? words[2] * out_words[1] * out_words[2] : out_words[2];
+  const ert_event event = {index, done, ert_out_row(&out, y0), bytes};
   r->hook(r->context, &event);
-  run_rows(r->s, step, y0, y1);
-  event.done = 1;
-  r->hook(r->context, &event);
+}
+
+static void call_step(const runner *r, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {
+  if (r->hook) tell(r, index, words, y0, y1, 0);
+  run_rows(r->s, words, y0, y1);
+  if (r->hook) tell(r, index, words, y0, y1, 1);
 }
 
 static const int32_t *run_plain(const runner *r, const ert_stage *g, const int32_t *words) {
-  for (int32_t i = g->first; i < g->first + g->count; i++, words += ert_step_words(words[0])) {
-    const ert_step step = ert_step_at(r->s->model, words);
-    call_step(r, i, &step, 0, step.rows);
-  }
+  for (int32_t i = g->first; i < g->first + g->count; i++, words += ert_step_words(words[0]))
+    call_step(r, i, words, 0, ert_step_rows(words));
   return words;
 }
 
@@ -101,8 +100,8 @@ static int32_t run_program(const runner *r, const ert_stage *g, int32_t at, int3
       if (done[g->count] == arrived) break;
       done[g->count]++;
     } else if (i < g->count) {
-      const ert_step step = ert_step_at(m, m->steps + steps[i]);
-      if (done[i] < step.rows) call_step(r, g->first + i, &step, done[i], done[i] + 1);
+      const int32_t *words = m->steps + steps[i];
+      if (done[i] < ert_step_rows(words)) call_step(r, g->first + i, words, done[i], done[i] + 1);
       done[i]++;
     }
   }
@@ -193,9 +192,9 @@ static int run_frame(const runner *r, const ert_stage *g) {
   for (; at < g->program_bytes && program[at] != ERT_AWAIT_ROW; at++) {
     const int32_t i = program[at];
     if (i >= g->count) continue;
-    const ert_step step = ert_step_at(m, m->steps + steps[i]);
-    const int32_t y = next[i] < step.rows ? next[i] : 0;
-    call_step(r, g->first + i, &step, y, y + 1);
+    const int32_t *words = m->steps + steps[i];
+    const int32_t y = next[i] < ert_step_rows(words) ? next[i] : 0;
+    call_step(r, g->first + i, words, y, y + 1);
     next[i] = (uint16_t)(y + 1);
     complete |= i == g->count - 1;
   }

@@ -47,6 +47,9 @@ static inline int32_t ert_step_words(int32_t first) {
   return ERT_STEP_WORDS + ERT_VIEW_WORDS * (1 + n_in) + n_params;
 }
 
+/* Rows that the step at `words` is called for. */
+static inline int32_t ert_step_rows(const int32_t *words) { return words[1]; }
+
 static inline ert_step ert_step_at(const ert_model *m, const int32_t *words) {
   ert_step s;
   s.number = words[0] & 0xffff;

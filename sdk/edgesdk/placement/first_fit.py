@@ -18,9 +18,10 @@ from typing import TypeAlias
 from edgesdk.placement.conflicts import Conflicts
 from edgesdk.placement.item import Item
 
-EFFORT = 2_400_000  # conflicts looked at by all repairs of a problem
-REPAIRS = 16  # that share the effort
-STARTS = 6  # orders that are repaired
+EFFORT = 4_800_000  # conflicts looked at by all repairs of a problem
+OVERHEAD = 200  # conflicts that could be looked at in the time that a move takes besides
+REPAIRS = 8  # that share the effort
+STARTS = 2  # orders that are repaired
 GOALS = (0.3, 0.6, 0.9)  # of the distance between bound and arena, what a repair asks for
 NEARER = 4  # failures after which the whole conflict is searched, not only its latest part
 
@@ -59,7 +60,7 @@ def starts(items: Sequence[Item], problems: Sequence[Problem]) -> list[Placed]:
 
 def repaired(placed: Sequence[Placed]) -> Placed:
     """The best after repairs of the first few, with limits below the best so far."""
-    known, rng, effort = list(placed), random.Random(0), EFFORT
+    known, rng, effort = list(placed), random.Random(1), EFFORT
     turn = 0
     while effort > 0 and known[0].end > known[0].problem.bound:
         start = known[turn // 2 % min(STARTS, len(known))]
@@ -146,7 +147,7 @@ class _Repair:
         position = {k: p for p, k in enumerate(self.order)}
         while self.effort > 0:
             q = fit(self.problem, self.order, offsets, start, self.limit)
-            self.effort -= sum(len(self.problem.conflicts[k]) for k in self.order[start : q + 1])
+            self.effort -= OVERHEAD + sum(len(self.problem.conflicts[k]) for k in self.order[start : q + 1])
             if q == len(self.order):
                 return Placed(self.problem, self.order, offsets, _end(self.problem, offsets))
             start = self._before(q, position)
