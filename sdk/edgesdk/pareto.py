@@ -63,6 +63,11 @@ def streamed(base: Schedule) -> Schedule:
         raise Unsupported(f"--stream: inputs {shapes}; expected one input [1,H,W,C], leave the option out")
     if inputs[0] in base.roots.values():
         raise Unsupported(f"--stream: input {inputs[0].name} is reshaped first; expected rows to stay, leave it out")
+    views = [v for s in base.steps for v in s.encoded.inputs if v.value is inputs[0]]
+    if any(v.rows != inputs[0].shape[1] for v in views):
+        raise Unsupported(
+            f"--stream: input {inputs[0].name} is rearranged first; expected images in NHWC, leave it out"
+        )
     return Schedule(base.graph, base.steps, base.stages, base.roots, inputs[0])
 
 

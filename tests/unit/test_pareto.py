@@ -162,3 +162,11 @@ def small_model(folder: Path) -> Path:
     path = folder / "small.onnx"
     onnx.save(helper.make_model(helper.make_graph(nodes, "small", ports[:1], ports[1:], constants)), path)
     return path
+
+
+def test_an_input_that_is_rearranged_cannot_be_streamed() -> None:
+    b = Builder(0, "int8")
+    x = b.input((1, 3, 8, 8))
+    y = b.conv(b.add_node("transpose", [x], x.quant, perm=(0, 2, 3, 1)), 4, 3, 1)
+    with pytest.raises(Unsupported, match="expected images in NHWC"):
+        pareto.streamed(lowered(Graph("nchw", [x], [y], b.nodes)))
