@@ -25,6 +25,9 @@ from edgesdk.schedule import Schedule, Stage, Step
 from edgesdk.schedule.trace import AWAIT, Call
 
 
+TABLE_REACH_BYTES = ALIGN << 16  # row tables hold 16-bit multiples of ALIGN
+
+
 @dataclass(eq=False)
 class MemoryPlan:
     """Offsets in the arena: of contiguous values, of the rows of the others, of each step's
@@ -38,6 +41,11 @@ class MemoryPlan:
     lower_bound_bytes: int
     placed: list[tuple[Item, int]]
     proved: bool  # no placement of these items is smaller
+
+    @property
+    def tables_reach(self) -> bool:
+        """Whether the row tables of a file can say where all rows lie."""
+        return all(max(rows) < TABLE_REACH_BYTES for rows in self.tables.values())
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ import numpy as np
 from edgesdk import ops
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Value
-from edgesdk.memory import MemoryPlan
+from edgesdk.memory import TABLE_REACH_BYTES, MemoryPlan
 from edgesdk.ops import RowView
 from edgesdk.schedule import Schedule, Stage, Step
 from edgesdk.schedule.frames import first_row
@@ -213,8 +213,8 @@ def _tensor(value: Value, plan: MemoryPlan, weights: _Weights, ring: int) -> Ten
 
 
 def _table(offsets: list[int], weights: _Weights) -> int:
-    if max(offsets) >= ALIGN << 16:
-        raise DoesNotFit(f"a row lies at {max(offsets)}; a fused stage expects an arena of at most {ALIGN << 16} bytes")
+    if max(offsets) >= TABLE_REACH_BYTES:
+        raise DoesNotFit(f"a row lies at {max(offsets)}; a fused stage expects it below {TABLE_REACH_BYTES}")
     return weights.place((np.array(offsets) // ALIGN).astype(np.uint16), ALIGN)
 
 

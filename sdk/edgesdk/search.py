@@ -44,7 +44,8 @@ def front(base: Schedule, cost: Cost, tick: Callable[[], None] = lambda: None) -
     for path in _paths(base, cost, tick):
         schedule = Schedule(base.graph, base.steps, _joined(path.stages), base.roots, base.streamed)
         plan = memory.plan(schedule)
-        points.append(Point(schedule, plan, path.cost))
+        if plan.tables_reach:
+            points.append(Point(schedule, plan, path.cost))
     return _undominated(points)
 
 

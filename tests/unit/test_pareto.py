@@ -170,3 +170,9 @@ def test_an_input_that_is_rearranged_cannot_be_streamed() -> None:
     y = b.conv(b.add_node("transpose", [x], x.quant, perm=(0, 2, 3, 1)), 4, 3, 1)
     with pytest.raises(Unsupported, match="expected images in NHWC"):
         pareto.streamed(lowered(Graph("nchw", [x], [y], b.nodes)))
+
+
+def test_points_beyond_the_reach_of_row_tables_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = chain((3, 1), (3, 1), size=16)
+    monkeypatch.setattr(memory, "TABLE_REACH_BYTES", 0)
+    assert all(stage.kind == "plain" for p in pareto.points(base, BOARD) for stage in p.schedule.stages)
