@@ -24,7 +24,6 @@ from edgesdk.placement import lower_bound, place
 from edgesdk.schedule import Schedule, Stage, Step
 from edgesdk.schedule.trace import AWAIT, Call
 
-
 TABLE_REACH_BYTES = ALIGN << 16  # row tables hold 16-bit multiples of ALIGN
 
 
