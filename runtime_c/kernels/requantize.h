@@ -26,7 +26,7 @@ static inline int ert_rescale_ok(const ert_step *s, const ert_rescale *r, int32_
  * shift rounded half away from zero. TFLite Micro's MultiplyByQuantizedMultiplier (double rounding). */
 static inline int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shift) {
   const int32_t left = shift > 0 ? shift : 0;
-  const int32_t right = left - shift;
+  const int32_t right = (int32_t)((uint32_t)left - (uint32_t)shift); /* any word of a file may be a shift */
   const int64_t product = (int64_t)(int32_t)((uint32_t)x << (left & 31)) * multiplier;
   const int32_t high = (int32_t)((product + (1 << 30)) >> 31);
   const int32_t mask = (int32_t)((1u << (right & 31)) - 1u);

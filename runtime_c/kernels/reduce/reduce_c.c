@@ -37,8 +37,9 @@ static void sum_row_s8(const ert_reduce_shape *g, const int8_t *x, uint32_t *acc
 
 static int32_t finish_s8(const ert_reduce_s8_params *p, uint32_t sum) {
   if (p->shape.kind == ERT_REDUCE_DIVIDE) {
-    const int32_t x = (int32_t)sum, half = p->multiplier / 2;
-    return (x > 0 ? x + half : x - half) / p->multiplier;
+    /* Unsigned, because scratch holds anything where a file lets another step write there. */
+    const uint32_t half = (uint32_t)(p->multiplier / 2);
+    return (int32_t)((int32_t)sum > 0 ? sum + half : sum - half) / p->multiplier;
   }
   const int32_t x = ert_requantize((int32_t)(sum + (uint32_t)p->offset), p->multiplier, p->shift);
   return (int32_t)((uint32_t)x + (uint32_t)p->zero_point);
