@@ -152,4 +152,6 @@ def compare(name: str, got: np.ndarray, expected: np.ndarray) -> None:
     assert np.array_equal(np.isnan(got), np.isnan(expected)), name
     error = np.linalg.norm((got - expected).astype(np.float64)[np.isfinite(expected)])
     scale = np.linalg.norm(expected.astype(np.float64)[np.isfinite(expected)])
-    assert error <= 1e-5 * scale + 1e-30, f"{name}: relative L2 {error / max(scale, 1e-30)}"
+    # Test data is of the order of 1: sums that cancel keep an absolute error of some units in its last place.
+    floor = 2e-6 * expected.size**0.5
+    assert error <= 1e-5 * scale + floor, f"{name}: relative L2 {error / max(scale, 1e-30)}"

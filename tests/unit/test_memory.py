@@ -140,7 +140,7 @@ def test_float_program_equals_reference(s: Schedule, seed: int) -> None:
     got = runtime.run(runtime.open_session(program.write(program.assemble(s, memory.plan(s)))), inputs)
     for a, output in zip(got, s.graph.outputs, strict=True):
         b = values[output]
-        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(b) + 1e-12
+        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(b) + 2e-6 * b.size**0.5
 
 
 @given(graphs())
