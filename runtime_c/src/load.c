@@ -159,7 +159,7 @@ static int check_streamed(const ert_model *m, const int32_t *t, int32_t item) {
   const int32_t row_bytes = ert_product(ert_product(item, t[8]), t[9]);
   const int32_t view[ERT_VIEW_WORDS] = {t[0] | ERT_TABLE_BIT, t[7], row_bytes};
   const ert_step s = {.batch = 1, .weights_bytes = m->weights_bytes};
-  return t[2] == 4 && t[6] == 1 && t[0] >= 0 ? check_table(m, &s, view) : ERT_ELAYOUT;
+  return t[2] == 4 && t[6] == 1 && ert_within(t[0], 0, ERT_TABLE_BIT - 1) ? check_table(m, &s, view) : ERT_ELAYOUT;
 }
 
 /* A sliding input lies in a ring of rows. */

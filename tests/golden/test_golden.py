@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -88,3 +89,11 @@ def test_together_the_networks_use_every_portable_kernel() -> None:
     used = {s.kernel for path in PINNED for s in edge_reader.read(path.read_bytes()).steps}
     missing = [k.name for k in kernels.table() if k.isa == "c" and k.number not in used]
     assert missing == [], "add a network to small_models.py"
+
+
+def test_a_row_table_outside_the_weights_is_refused() -> None:
+    """Bit 29 of a streamed input's offset marks nothing: it is part of the offset."""
+    read = program.read(small_models.compiled(GRAPHS["classifier_int8"], form="streamed"))
+    moved = replace(read.inputs[0], offset=read.inputs[0].offset | program.TABLE_BIT)
+    with pytest.raises(runtime.LoadError):
+        runtime.open_session(program.write(replace(read, inputs=(moved,))))
