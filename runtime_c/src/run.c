@@ -65,20 +65,25 @@ static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int
   }
 }
 
-/* The hook is called with the event and nothing of the call on the stack. */
-static void tell(const runner *r, int32_t index, const int32_t *words, int32_t y0, int32_t y1, int32_t done) {
+static ert_event event_of(const ert_session *s, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {
   const int32_t *out_words = words + ERT_STEP_WORDS;
-  const ert_out_view out = output_view(r->s, out_words, 0);
+  const ert_out_view out = output_view(s, out_words, 0);
   const int whole = y0 == 0 && y1 == ert_step_rows(words);
   const int32_t bytes = whole ? words[2] * out_words[1] * out_words[2] : out_words[2];
-  const ert_event event = {index, done, ert_out_row(&out, y0), bytes};
-  r->hook(r->context, &event);
+  return (ert_event){index, 0, ert_out_row(&out, y0), bytes};
 }
 
+/* The event is made before the first call of the hook, so that nothing but the kernel's call lies between the two. */
 static void call_step(const runner *r, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {
-  if (r->hook) tell(r, index, words, y0, y1, 0);
+  if (!r->hook) {
+    run_rows(r->s, words, y0, y1);
+    return;
+  }
+  ert_event event = event_of(r->s, index, words, y0, y1);
+  r->hook(r->context, &event);
   run_rows(r->s, words, y0, y1);
-  if (r->hook) tell(r, index, words, y0, y1, 1);
+  event.done = 1;
+  r->hook(r->context, &event);
 }
 
 static const int32_t *run_plain(const runner *r, const ert_stage *g, const int32_t *words) {
