@@ -43,28 +43,34 @@ static void set_timer(int microseconds) {
   setitimer(ITIMER_VIRTUAL, &t, NULL);
 }
 
-/* Rows or frames of a streamed input, taken from the bytes of the file. */
-static void push_rows(ert_session *s, const uint8_t *data, size_t size) {
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* One row of a streamed input, taken from the bytes of the file, in a block of its own; null if nothing streams. */
+static uint8_t *input_row(ert_session *s, const uint8_t *data, size_t size) {
   ert_tensor t;
-  if (ert_input(s, 0, &t) != ERT_OK) return;
+  if (!s->model->streamed || ert_input(s, 0, &t) != ERT_OK) return NULL;
   const size_t row_bytes = t.bytes / (uint32_t)t.dims[1];
   uint8_t *row = calloc(1, row_bytes + 1);
-  memcpy(row, data, size < row_bytes ? size : row_bytes);
+  memcpy(row, data, least(size, row_bytes));
+  return row;
+}
+
+static void push(ert_session *s, const uint8_t *row) {
   if (s->model->streamed == ERT_ROWS)
     while (ert_push_rows(s, row, 1) == 0) continue;
   else
     for (int i = 0; i < 64; i++) (void)ert_push_frames(s, row, 1);
-  free(row);
 }
 
-/* An accepted model may still ask for hours of work; a few milliseconds of it are enough here. */
-static void run(ert_session *s, const uint8_t *data, size_t size) {
+/* An accepted model may still ask for hours of work; a few milliseconds of it are enough here. Nothing between the
+ * two jumps may own memory. */
+static void run(ert_session *s, const uint8_t *row) {
   runner = pthread_self();
   signal(SIGVTALRM, stop);
   if (sigsetjmp(out_of_time, 1) == 0) {
     running = 1;
     set_timer(RUN_MICROSECONDS);
-    if (s->model->streamed) push_rows(s, data, size);
+    if (row) push(s, row);
     else ert_run(s);
   }
   running = 0;
@@ -90,8 +96,6 @@ static int is_worth_it(const ert_model *m, const uint8_t *data, size_t size) {
   return ert_arena_bytes(m) <= MAX_ARENA_BYTES && (output_bytes(m) <= LIGHT_BYTES || data[size - 1] % 16 == 0);
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 static void run_model(const ert_model *m, const uint8_t *data, size_t size) {
   ert_session s;
   ert_tensor t;
@@ -99,7 +103,9 @@ static void run_model(const ert_model *m, const uint8_t *data, size_t size) {
   for (size_t i = 0; i < m->arena_bytes; i += size) memcpy(arena + i, data, least(size, m->arena_bytes - i));
   if (ert_begin(&s, m, arena, m->arena_bytes) == ERT_OK) {
     for (int i = 0; ert_input(&s, i, &t) == ERT_OK && t.data; i++) read_every_byte(&t);
-    run(&s, data, size);
+    uint8_t *row = input_row(&s, data, size);
+    run(&s, row);
+    free(row);
     for (int i = 0; ert_output(&s, i, &t) == ERT_OK; i++) read_every_byte(&t);
   }
   free(arena);
