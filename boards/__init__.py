@@ -30,17 +30,20 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 class Core(Record, frozen=True):
     """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware;
-    `optimize` is the compiler's level for kernels."""
+    `optimize` is the compiler's level for kernels; `arena_accesses` are loads and stores of the arena per instruction,
+    0 where that was not counted."""
 
     name: str
     isa: tuple[str, ...]
     optimize: str = "-O2"
+    arena_accesses: float = 0.0
     gcc: tuple[str, ...] = ()
     zig: tuple[str, ...] = ()
 
 
 class Memory(Record, frozen=True):
-    """`base` is absent where nothing is linked for the board (Linux, profiles for estimates)."""
+    """`base` is absent where nothing is linked for the board (Linux, profiles for estimates). `wait_states` are cycles
+    that each access takes longer than one of the core's fastest memory; absent where unknown."""
 
     name: str
     kind: Literal["flash", "ram"]
@@ -150,6 +153,8 @@ def read(path: Path) -> Board:
     for memory in board.memories:
         if memory.bytes < 1 or (memory.base or 0) < 0:
             raise UsageError(f"{path}: memory {memory.name!r} has {memory.bytes} bytes; expected 1 or more")
+        if (memory.wait_states or 0) < 0:
+            raise UsageError(f"{path}: memory {memory.name!r} has {memory.wait_states} wait states; expected 0 or more")
     return board
 
 

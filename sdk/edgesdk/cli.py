@@ -355,30 +355,23 @@ def pareto(
 
     Example: edgesdk pareto model.tflite --board mps2_an386 --html front.html
     """
-    from edgesdk import advice, boards, passes, schedule
+    from edgesdk import advice, flow
     from edgesdk import pareto as fronts
 
-    target = boards.load(board)
-    chain = ("c",) if portable else target.core.isa
-    graph = _compressed(model, quantize, calibration, dict(_shape(i) for i in inputs))
-    base = schedule.schedule(passes.lower(passes.reshape_io(graph, stream, io)), chain)
-    base = fronts.streamed(base) if stream else base
+    found = flow.base_schedule(
+        model, board, quantize=quantize, calibration=calibration, stream=stream, io=io, portable=portable,
+        input_shapes=dict(_shape(i) for i in inputs),
+    )  # fmt: skip
+    target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule
     with _progress("search", fronts.ticks(base)) as tick:
         points = fronts.points(base, target, tick)
     with _progress("advice"):
-        result = fronts.report(points, fronts.layer_by_layer(base, target), target, advice.advise(points, chain))
+        result = fronts.report(points, fronts.layer_by_layer(base, target), target, advice.advise(points, found.isa))
     if html is not None:
         from edgesdk import html as pages
 
         _write_page(html, pages.pareto_page(result, points))
     return result
-
-
-def _compressed(model: Path, quantize: str, calibration: Path | None, inputs: dict[str, tuple[int, ...]]) -> Any:
-    """The graph of a model file, quantised where asked for."""
-    from edgesdk import converters, flow, passes
-
-    return flow.compress(passes.simplify(converters.load(model, inputs)), quantize, calibration)
 
 
 @main.command()

@@ -152,11 +152,18 @@ def model_object(tools: Toolchain, data: bytes, folder: Path) -> Path:
     return toolchain.compile_to(tools, Unit(agent_folder() / "model.S", flags, ""), folder / "model.o")
 
 
-def placements(board: Board) -> Iterator[Placement]:
-    """Everything in the first memories, then the model and the arena in others of their kind."""
+def data_memory(board: Board) -> Memory:
+    """Where stack and data lie: the first RAM that firmware is linked to."""
+    ram = board.of_kind("ram")
+    return next((m for m in ram if m.base is not None), ram[0])
+
+
+def placements(board: Board, arena_memory: str | None = None) -> Iterator[Placement]:
+    """The arena in the memory of that name, everything else in the first memories; then the model and the arena in
+    others of their kind."""
     flash, ram = ([m for m in board.of_kind(kind) if m.base is not None] for kind in ("flash", "ram"))
-    for model, arena in product(flash, ram):
-        yield Placement(flash[0], model, ram[0], arena)
+    for model, arena in product(flash, sorted(ram, key=lambda m: m.name != arena_memory)):
+        yield Placement(flash[0], model, data_memory(board), arena)
 
 
 def linker_script(board: Board, at: Placement, stack_bytes: int) -> str:
@@ -223,7 +230,8 @@ def build(
     stack_bytes: int = STACK_BYTES,
     spare_bytes: int = 0,
 ) -> Image:
-    """The firmware for `board` with the .edge file `data` (None: no model) as folder/firmware.elf.
+    """The firmware for `board` with the .edge file `data` (None: no model) as folder/firmware.elf, the arena in the
+    memory that the file was converted for.
 
     The arena is `spare_bytes` larger than the model needs: what lies there shows writes past its end.
 
@@ -235,7 +243,8 @@ def build(
     arena_bytes = max(model.arena_bytes if model else 0, NO_MODEL_ARENA) + spare_bytes
     units = [*runtime_units(board, model), *agent_units(board, arena_bytes, len(model.steps) if model else 1)]
     objects = [*toolchain.compile_units(tools, units), model_object(tools, data or b"", folder)]
-    images = (link(tools, objects, board, at, stack_bytes, folder) for at in placements(board))
+    chosen = model.metadata.get("arena_memory") if model else None
+    images = (link(tools, objects, board, at, stack_bytes, folder) for at in placements(board, chosen))
     tried = []
     for image in images:
         if not excess(image):

@@ -9,21 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, samples, schedule
-from edgesdk.boards import Board
+from edgesdk.boards import Board, Memory
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import quantize_int8
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
-from edgesdk.schedule import frames
 from edgesdk.search import Point
 
 Progress = Callable[[str], None]
 
 
 @dataclass(eq=False)
+class Base:
+    """A lowered graph with its kernels and order, before a schedule is chosen; `isa` is the chain that it may use."""
+
+    board: Board
+    isa: tuple[str, ...]
+    source: Graph
+    graph: Graph
+    schedule: schedule.Schedule
+
+
+@dataclass(eq=False)
 class Converted:
-    """A program with every stage that led to it (for --dump, reports and tests)."""
+    """A program with every stage that led to it (for --dump, reports and tests). `arena_memory` is the board's
+    memory that the schedule was chosen for, None where the board names none or none is large enough for --ram."""
 
     board: Board
     source: Graph
@@ -33,6 +44,20 @@ class Converted:
     program: program.Program
     data: bytes
     warnings: list[str]
+    arena_memory: str | None = None
+
+
+@dataclass(frozen=True)
+class Room:
+    """A place for the arena: its size (None: any), and what a program takes with its arena there, as a multiple of
+    what it takes in a memory without wait states."""
+
+    memory: Memory | None
+    bytes: int | None
+    price: float
+
+    def holds(self, point: Point) -> bool:
+        return self.bytes is None or point.plan.arena_bytes <= self.bytes
 
 
 def convert(
@@ -52,11 +77,40 @@ def convert(
 ) -> Converted:
     """Reads `model` (.tflite, .onnx) and writes a program for `board` (an id or the path of a board.toml).
 
-    The schedule is the fastest whose arena fits `ram_bytes` or the board; `stream` takes the input row by
-    row and then, without a budget, the smallest. io "int8" makes quantised inputs and outputs int8.
+    The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
+    by row and then, without a budget, the smallest. io "int8" makes quantised inputs and outputs int8.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
+    base = base_schedule(
+        model, board, quantize=quantize, calibration=calibration, stream=stream, io=io, portable=portable,
+        input_shapes=input_shapes, progress=progress,
+    )  # fmt: skip
+    target = base.board
+    chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
+    progress("write")
+    place = room.memory.name if room.memory else None
+    written = program.assemble(chosen.schedule, chosen.plan, _metadata(target, place))
+    data = program.write(written)
+    check_fit(chosen.plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
+    return Converted(
+        target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, _warnings(base.graph), place
+    )
+
+
+def base_schedule(
+    model: str | Path,
+    board: str | Board = "host",
+    *,
+    quantize: str = "none",
+    calibration: str | Path | None = None,
+    stream: bool = False,
+    io: str = "model",
+    portable: bool = False,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    progress: Progress = lambda stage: None,
+) -> Base:
+    """The first half of `convert`: what `choose` and `pareto.points` search from."""
     target = board if isinstance(board, Board) else boards.load(board)
     progress("import")
     source = converters.load(Path(model), dict(input_shapes or {}))
@@ -67,21 +121,36 @@ def convert(
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream, io))
     progress("schedule")
-    base = schedule.schedule(graph, ("c",) if portable else target.core.isa)
-    chosen = choose(base, target, ram_bytes, latency_us, stream, progress)
-    progress("write")
-    written = program.assemble(chosen.schedule, chosen.plan, {"board": target.id})
-    data = program.write(written)
-    check_fit(chosen.plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
-    return Converted(target, source, graph, chosen.schedule, chosen.plan, written, data, _warnings(graph))
+    isa = ("c",) if portable else target.core.isa
+    return Base(target, isa, source, graph, schedule.schedule(graph, isa))
 
 
-def ram_budget(board: Board, ram_bytes: int | None) -> int | None:
-    """Bytes for the arena: the user's, or the board's less what its firmware takes; None where nothing limits it."""
-    owned = board.total_bytes("ram")
-    if ram_bytes is not None or owned is None:
-        return ram_bytes
-    return owned - firmware.RESERVED_BYTES if board.core.gcc else owned
+def _metadata(board: Board, arena_memory: str | None) -> dict[str, Any]:
+    return {"board": board.id, **({"arena_memory": arena_memory} if arena_memory else {})}
+
+
+def rooms(board: Board, ram_bytes: int | None) -> list[Room]:
+    """Where the arena may lie: the board's RAM memories, the largest first, and at the end what --ram alone allows.
+
+    Memories are equal where the wait states of one of them are not known.
+    """
+    memories = sorted(board.of_kind("ram"), key=lambda m: -m.bytes)
+    known = all(m.wait_states is not None for m in memories)
+    found = [Room(m, _free(board, m, ram_bytes), _price(board, m) if known else 1.0) for m in memories]
+    if ram_bytes is not None or not memories:
+        found.append(Room(None, ram_bytes, max((r.price for r in found), default=1.0)))
+    return found
+
+
+def _free(board: Board, ram: Memory, ram_bytes: int | None) -> int:
+    """Bytes for the arena in a memory, less what the firmware takes of it."""
+    taken = firmware.RESERVED_BYTES if board.core.gcc and ram is firmware.data_memory(board) else 0
+    return min(ram.bytes - taken, ram.bytes if ram_bytes is None else ram_bytes)
+
+
+def _price(board: Board, ram: Memory) -> float:
+    """Every access to the arena waits, an instruction else takes one cycle: the most that it can be."""
+    return 1.0 + board.core.arena_accesses * (ram.wait_states or 0)
 
 
 def choose(
@@ -91,41 +160,50 @@ def choose(
     latency_us: float | None,
     stream: bool,
     progress: Progress,
-) -> Point:
-    """Layer by layer where that fits; else the fastest point of the front that does.
+) -> tuple[Point, Room]:
+    """The cheapest pair of a point of the front and a room that holds it; layer by layer where that is known to be it.
 
     Raises DoesNotFit naming the smallest arena there is.
     """
-    budget = ram_budget(board, ram_bytes)
+    places = rooms(board, ram_bytes)
     whole = pareto.layer_by_layer(base, board)
     if latency_us is not None:
         _check_latency(whole, board, latency_us)
-    sliding = frames.sliding(pareto.streamed(base)) if stream else None
-    if sliding is not None:
-        plan = memory.plan(sliding)
-        if budget is not None and plan.arena_bytes > budget:
-            raise DoesNotFit(_too_large(Point(sliding, plan, 0.0), board, ram_bytes, budget, stream))
-        return Point(sliding, plan, 0.0)
-    if not stream and (budget is None or whole.plan.arena_bytes <= budget):
-        return whole
+    if not stream:
+        best = _cheapest([whole], places)
+        if best and best[1].price == min(r.price for r in places):
+            return best
     found = pareto.points(pareto.streamed(base) if stream else base, board, lambda: progress("search"))
     smallest = min(found, key=lambda p: p.plan.arena_bytes)
-    if budget is None:
-        return smallest
-    fitting = [p for p in found if p.plan.arena_bytes <= budget]
-    if not fitting:
-        raise DoesNotFit(_too_large(smallest, board, ram_bytes, budget, stream))
-    return min(fitting, key=lambda p: p.cost)
+    if places[-1].bytes is None:
+        return smallest, places[-1]
+    pair = _cheapest(found, places)
+    if pair is None:
+        raise DoesNotFit(_too_large(smallest, board, ram_bytes, places, stream))
+    return pair
 
 
-def _too_large(smallest: Point, board: Board, ram_bytes: int | None, budget: int, stream: bool) -> str:
-    need = smallest.plan.arena_bytes
-    whose = "--ram" if ram_bytes is not None else f"{board.id} (less stack and firmware)"
+def _cheapest(points: list[Point], places: list[Room]) -> tuple[Point, Room] | None:
+    """The first of equally cheap ones: the largest memory."""
+    pairs = [(p, r) for r in places for p in points if r.holds(p)]
+    return min(pairs, key=lambda pair: pair[0].cost * pair[1].price, default=None)
+
+
+def _too_large(smallest: Point, board: Board, ram_bytes: int | None, places: list[Room], stream: bool) -> str:
+    largest = max(places, key=lambda r: r.bytes or 0)
+    need, budget = smallest.plan.arena_bytes, largest.bytes or 0
+    whose = "--ram" if ram_bytes is not None else _named(board, largest)
     advice = "a smaller input or model, or a board with more RAM"
     hint = advice if stream else f"--stream to push the input row by row, {advice}"
     return (
         f"the arena needs at least {need} bytes of RAM, {whose} has {budget}: {need - budget} bytes too few; use {hint}"
     )
+
+
+def _named(board: Board, room: Room) -> str:
+    assert room.memory
+    name = board.id if len(board.of_kind("ram")) == 1 else f"{room.memory.name} of {board.id}"
+    return name if room.bytes == room.memory.bytes else f"{name} (less stack and firmware)"
 
 
 def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:
@@ -201,6 +279,7 @@ def report(c: Converted) -> dict[str, Any]:
         "model_bytes": len(c.data),
         "arena_bytes": c.plan.arena_bytes,
         "arena_lower_bound_bytes": c.plan.lower_bound_bytes,
+        "arena_memory": c.arena_memory,
         "code_bytes": None,
         "weights_bytes": len(c.program.weights),
         "macs": macs,

@@ -124,6 +124,7 @@ class _StepInfo(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     name: str = ""
     board: str = ""
+    arena_memory: str = ""
     inputs: list[str] = []
     outputs: list[str] = []
     steps: list[_StepInfo] | None = None

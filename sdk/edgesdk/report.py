@@ -54,7 +54,8 @@ def show(verb: str, result: dict[str, Any], console: Console | None = None) -> N
 
 
 def _convert(r: dict[str, Any]) -> list[Table]:
-    keys = ("board", "model_bytes", "weights_bytes", "arena_bytes", "arena_lower_bound_bytes", "macs", "steps")
+    arena = ("arena_bytes", "arena_lower_bound_bytes", "arena_memory")
+    keys = ("board", "model_bytes", "weights_bytes", *arena, "macs", "steps")
     rows: dict[str, Any] = {k: r[k] for k in keys}
     return [_pairs("converted", {**rows, "warnings": "; ".join(r["warnings"]) or "none"})]
 
