@@ -27,7 +27,7 @@ FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu freestanding sanitize native seeds clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-stream freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests
 
 help: ## List the targets
@@ -90,6 +90,9 @@ sizes: $(VENV)/.ready ## Code and stack bytes of every kernel on each Cortex-M, 
 
 bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS)
 	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS)
+
+bench-stream: setup ## Instructions per new frame of a sliding window beside the whole window, on an emulated Cortex-M4 (MODELS)
+	$(BIN)/python benchmarks/stream.py --models $(MODELS)
 
 sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
 	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
