@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every point of the front of random networks gives the bytes of the reference on emulated cores.
 
-One firmware image holds hundreds of programs with their inputs and outputs (many_models.c): it compares the bytes itself
-and looks for writes past each arena.
+One firmware image holds hundreds of programs with their inputs and outputs (many_models.c): it compares the bytes
+itself and looks for writes past each arena.
 """
 
 from __future__ import annotations
