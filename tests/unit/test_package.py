@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -90,6 +92,27 @@ def test_wheel_works_from_another_folder(wheel: Path, tmp_path: Path) -> None:
     where = run(python, "-c", USE, cwd=tmp_path)
     assert str(tmp_path) in where
     assert "convert" in run(python.parent / "edgesdk", "--help", cwd=tmp_path)
+
+
+needs_emulator = pytest.mark.skipif(
+    not shutil.which("qemu-system-arm") or not shutil.which("arm-none-eabi-gcc"),
+    reason="qemu-system-arm or arm-none-eabi-gcc is not installed",
+)
+
+
+@needs_emulator
+def test_wheel_builds_firmware(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every source that firmware is made of is in the wheel: nothing of it comes from the cache."""
+    models = pytest.importorskip("tflite_models", reason="ai-edge-litert is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    python = fresh_python(tmp_path / "venv")
+    pip(python, "install", "--no-deps", wheel)
+    (tmp_path / "net.tflite").write_bytes(models.conv_net())
+    edgesdk, board = python.parent / "edgesdk", ("--board", "mps2_an386", "--json")
+    planned = json.loads(run(edgesdk, "convert", "net.tflite", "-o", "net.edge", *board, cwd=tmp_path))
+    profile = json.loads(run(edgesdk, "profile", "net.edge", *board, "--runs", "1", cwd=tmp_path))
+    assert profile["clock"] == "instructions" and profile["arena_bytes"] == planned["arena_bytes"]
+    assert list((tmp_path / "cache" / "edgesdk" / "build").glob("agent-*.o"))
 
 
 def test_editable_install_reads_the_checkout(tmp_path: Path) -> None:
