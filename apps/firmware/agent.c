@@ -11,6 +11,9 @@ extern const uint8_t model_begin[], model_end[];
 
 __attribute__((section(".arena"), aligned(ERT_ALIGN))) static uint8_t arena[ARENA_BYTES];
 
+/* Where a camera would write: the input of a model that reads it in place. */
+static uint8_t bound_input[BOUND_BYTES] __attribute__((aligned(ERT_ALIGN)));
+
 static ert_model model;
 static ert_session session;
 static int32_t loaded;
@@ -68,6 +71,7 @@ static void work_load(void *context) {
   int *err = context;
   *err = ert_load(&model, model_begin, model_bytes());
   if (*err == ERT_OK) *err = ert_begin(&session, &model, arena, sizeof arena);
+  if (*err == ERT_OK && model.bound_bytes) *err = ert_bind_input(&session, 0, bound_input);
 }
 
 static void work_run(void *context) {

@@ -42,7 +42,8 @@ enum {
   ERT_EARENA = -10,    /* arena smaller than ert_arena_bytes() */
   ERT_ECHECKSUM = -11, /* the bytes were damaged */
   ERT_EINDEX = -12,    /* no input or output of that number */
-  ERT_EROWS = -13      /* ert_run on a streamed input, or ert_push_rows: no streamed input, or more rows than it has */
+  ERT_EROWS = -13,     /* ert_run on a streamed input, or ert_push_rows: no streamed input, or more rows than it has */
+  ERT_EBOUND = -14     /* ert_run before ert_bind_input, or ert_bind_input of an input that lies in the arena */
 };
 
 typedef enum {
@@ -64,8 +65,9 @@ typedef struct {
   const int32_t *tensors; /* inputs, then outputs */
   const uint8_t *weights;
   int32_t n_steps, n_stages, n_inputs, n_outputs;
-  int32_t streamed; /* 1 where the input arrives row by row, 2 where it slides frame by frame */
+  int32_t streamed; /* 1 where the input arrives row by row, 2 where it slides frame by frame, else 0 */
   uint32_t file_bytes, weights_bytes, arena_bytes, steps_bytes;
+  uint32_t bound_bytes; /* of the input that is read where the app has it; 0 where there is none */
 } ert_model;
 
 typedef struct {
@@ -73,10 +75,11 @@ typedef struct {
   uint8_t *arena;
   int32_t at;   /* next byte of the first stage's program, while rows arrive */
   int32_t rows; /* rows or frames of input that arrived */
+  const uint8_t *bound;
 } ert_session;
 
 /* An input or output: real value = scale * (q - zero_point); scale is 0 where not quantised. A streamed input has
- * no data: it is pushed. */
+ * no data: it is pushed. Nor has a bound one before ert_bind_input. */
 typedef struct {
   void *data;
   uint32_t bytes;
@@ -129,6 +132,10 @@ int ert_push_frames_hooked(ert_session *s, const void *frames, int32_t n_frames,
  * input is neither streamed nor sliding. */
 void *ert_next_row(ert_session *s);
 void *ert_next_row_hooked(ert_session *s, ert_hook *hook, void *context);
+
+/* Where the app has input `index` of a model that was written to read it in place (a frame buffer, flash): `data`,
+ * aligned to its items, is read by ert_run and never written. Stays bound until the next ert_begin. */
+int ert_bind_input(ert_session *s, int index, const void *data);
 
 /* One sentence for an ERT_E code. */
 const char *ert_message(int code);

@@ -39,7 +39,10 @@ typedef struct {
 
 typedef void ert_kernel_fn(const ert_call *c, int32_t y0, int32_t y1);
 
-/* A step as it lies in the file; out and in are views {offset, rows, row_bytes}. */
+/* Views of a step in the file: {offset, rows, row_bytes, first}; a row begins at its byte `first`. */
+enum { ERT_VIEW_WORDS = 4 };
+
+/* A step as it lies in the file; out and in are views. */
 typedef struct {
   const int32_t *params;
   const int32_t *out;
@@ -94,10 +97,13 @@ static inline int ert_blob_ok(const ert_step *s, int32_t offset, int32_t n, int3
          (uint64_t)(uint32_t)offset + (uint64_t)(uint32_t)n * (uint32_t)size <= s->weights_bytes;
 }
 
-/* Each row of the view (three words: offset, rows, row_bytes) holds n aligned items of `size` bytes.
- * That the view as a whole lies in memory is checked for every step by ert_load. */
+/* Bytes that a row of the view has from its first one on. */
+static inline int32_t ert_view_room(const int32_t *view) { return view[2] - view[3]; }
+
+/* Each row of the view holds n aligned items of `size` bytes.
+ * That the view as a whole lies in memory is checked for every step by ert_load, before this. */
 static inline int ert_view_ok(const int32_t *view, int32_t n, int32_t size) {
-  return ((view[0] | view[2]) & (size - 1)) == 0 && n >= 1 && ert_product(n, size) <= view[2];
+  return ((view[0] | view[2] | view[3]) & (size - 1)) == 0 && n >= 1 && ert_product(n, size) <= ert_view_room(view);
 }
 
 #endif

@@ -41,6 +41,7 @@ const char *ert_message(int code) {
       "the bytes were damaged",
       "no input or output of that number",
       "the input is not one that is pushed in rows, or has fewer rows",
+      "the input is not bound, or not one that can be",
   };
   const int n = (int)(sizeof messages / sizeof messages[0]);
   return code <= 0 && -code < n ? messages[-code] : "unknown error";

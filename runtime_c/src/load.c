@@ -44,7 +44,7 @@ static int lies_in(uint32_t offset, int32_t rows, int32_t row_bytes, int32_t bat
 /* A row table: every row lies in the arena. */
 static int check_table(const ert_model *m, const ert_step *s, const int32_t *view) {
   const int32_t offset = view[0] & ~ERT_TABLE_BIT, rows = view[1], row_bytes = view[2];
-  if (rows < 1 || row_bytes < 1 || s->batch != 1 || !ert_blob_ok(s, offset, rows, 2)) return ERT_ELAYOUT;
+  if (offset < 0 || rows < 1 || row_bytes < 1 || s->batch != 1 || !ert_blob_ok(s, offset, rows, 2)) return ERT_ELAYOUT;
   if ((uint32_t)row_bytes > m->arena_bytes) return ERT_ELAYOUT;
   const uint16_t *table = (const void *)(m->weights + offset);
   const uint32_t last = (m->arena_bytes - (uint32_t)row_bytes) / ERT_ALIGN;
@@ -54,12 +54,13 @@ static int check_table(const ert_model *m, const ert_step *s, const int32_t *vie
 }
 
 static int check_view(const ert_model *m, const ert_step *s, const int32_t *view, int is_input) {
-  if ((view[0] & ERT_TABLE_BIT) != 0 && (view[0] & ERT_CONSTANT_BIT) == 0) return check_table(m, s, view);
-  const int constant = is_input && (view[0] & ERT_CONSTANT_BIT) != 0;
-  const int32_t offset = constant ? view[0] & ~ERT_CONSTANT_BIT : view[0];
-  if (offset < 0) return ERT_ELAYOUT;
-  const uint32_t limit = constant ? m->weights_bytes : m->arena_bytes;
-  return lies_in((uint32_t)offset, view[1], view[2], constant ? 1 : s->batch, limit) ? ERT_OK : ERT_ELAYOUT;
+  const int32_t where = view[0] & ERT_BOUND_BITS, offset = view[0] & ~ERT_BOUND_BITS;
+  if (offset < 0 || !ert_within(view[3], 0, view[2] - 1)) return ERT_ELAYOUT;
+  if (where == ERT_TABLE_BIT) return check_table(m, s, view);
+  if (where != 0 && !is_input) return ERT_ELAYOUT;
+  const uint32_t limit = where == 0 ? m->arena_bytes : where == ERT_BOUND_BITS ? m->bound_bytes : m->weights_bytes;
+  const int32_t batch = where == ERT_CONSTANT_BIT ? 1 : s->batch;
+  return lies_in((uint32_t)offset, view[1], view[2], batch, limit) ? ERT_OK : ERT_ELAYOUT;
 }
 
 /* Kernels that keep offsets in scratch rely on them: no output may lie on it. (What else overlaps gives wrong numbers,
@@ -169,17 +170,19 @@ static int check_frames(const ert_model *m, const int32_t *t, int32_t item) {
   return lies_in((uint32_t)t[0], ring, row_bytes, 1, m->arena_bytes) ? ERT_OK : ERT_ELAYOUT;
 }
 
-/* Tensor record: offset, dtype, rank, scale, zero point, how it arrives, dims[6]. */
+/* Tensor record: offset, dtype, rank, scale, zero point, how it arrives, dims[6]. Its bytes; 0 for no such tensor. */
+static int32_t tensor_bytes(const int32_t *t) {
+  int32_t n = item_bytes(t[1]);
+  if (!ert_within(t[2], 0, ERT_MAX_RANK)) return 0;
+  for (int32_t i = 0; i < t[2]; i++) n = t[6 + i] < 1 ? 0 : ert_product(n, t[6 + i]);
+  return n;
+}
+
 static int check_tensor(const ert_model *m, const int32_t *t, int is_input) {
-  const int32_t item = item_bytes(t[1]);
-  int32_t n = item;
-  if (n == 0 || !ert_within(t[2], 0, ERT_MAX_RANK)) return ERT_ELAYOUT;
-  for (int32_t i = 0; i < t[2]; i++) {
-    if (t[6 + i] < 1) return ERT_ELAYOUT;
-    n = ert_product(n, t[6 + i]);
-  }
-  if (t[5] != ERT_RESIDENT && !is_input) return ERT_ELAYOUT;
+  const int32_t item = item_bytes(t[1]), n = tensor_bytes(t);
+  if (n == 0 || (t[5] != ERT_RESIDENT && !is_input)) return ERT_ELAYOUT;
   if (t[5] == ERT_ROWS) return check_streamed(m, t, item);
+  if (t[5] == ERT_BOUND) return n < INT32_MAX ? ERT_OK : ERT_ELAYOUT;
   if (t[5] != ERT_RESIDENT) return check_frames(m, t, item);
   if (t[0] < 0 || (t[0] & (item - 1)) != 0) return ERT_ELAYOUT;
   return (uint32_t)t[0] + (uint32_t)n <= m->arena_bytes ? ERT_OK : ERT_ELAYOUT;
@@ -197,7 +200,12 @@ static int load_tensors(ert_model *m) {
   if ((uint32_t)n * ERT_TENSOR_WORDS * 4 > found.bytes) return ERT_ELAYOUT;
   for (int32_t i = 0; i < n && !err; i++) err = check_tensor(m, m->tensors + i * ERT_TENSOR_WORDS, i < m->n_inputs);
   for (int32_t i = 0; i < m->n_inputs && !err; i++) m->streamed |= m->tensors[i * ERT_TENSOR_WORDS + 5] & 0xff;
-  return m->streamed && m->n_inputs != 1 ? ERT_ELAYOUT : err;
+  if (m->streamed && m->n_inputs != 1) return ERT_ELAYOUT;
+  if (!err && m->streamed == ERT_BOUND) {
+    m->streamed = ERT_RESIDENT;
+    m->bound_bytes = (uint32_t)tensor_bytes(m->tensors);
+  }
+  return err;
 }
 
 int ert_load(ert_model *m, const void *bytes, size_t n_bytes) {

@@ -4,7 +4,7 @@
 int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes) {
   if (arena_bytes < m->arena_bytes) return ERT_EARENA;
   if (((uintptr_t)arena & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
-  *s = (ert_session){m, arena, 0, 0};
+  *s = (ert_session){m, arena, 0, 0, NULL};
   return ERT_OK;
 }
 
@@ -14,7 +14,8 @@ static int tensor_at(const ert_session *s, int32_t index, ert_tensor *t) {
   const int32_t *w = s->model->tensors + index * ERT_TENSOR_WORDS;
   uint32_t bytes = item_bytes[w[1]];
   for (int32_t i = 0; i < w[2]; i++) bytes *= (uint32_t)w[6 + i];
-  *t = (ert_tensor){w[5] ? NULL : s->arena + w[0], bytes, w + 6, w[2], (ert_dtype)w[1], 0.0f, w[4]};
+  void *data = w[5] == ERT_RESIDENT ? s->arena + w[0] : (void *)(uintptr_t)s->bound;
+  *t = (ert_tensor){data, bytes, w + 6, w[2], (ert_dtype)w[1], 0.0f, w[4]};
   ERT_MEMMOVE(&t->scale, &w[3], sizeof t->scale);
   return ERT_OK;
 }
@@ -25,6 +26,14 @@ int ert_input(const ert_session *s, int index, ert_tensor *t) {
 
 int ert_output(const ert_session *s, int index, ert_tensor *t) {
   return index < 0 || index >= s->model->n_outputs ? ERT_EINDEX : tensor_at(s, s->model->n_inputs + index, t);
+}
+
+int ert_bind_input(ert_session *s, int index, const void *data) {
+  if (index < 0 || index >= s->model->n_inputs) return ERT_EINDEX;
+  if (s->model->bound_bytes == 0) return ERT_EBOUND;
+  if (((uintptr_t)data & (uintptr_t)(item_bytes[s->model->tensors[1]] - 1)) != 0) return ERT_EALIGN;
+  s->bound = data;
+  return ERT_OK;
 }
 
 typedef struct {
@@ -38,18 +47,21 @@ static const uint16_t *table_of(const ert_session *s, int32_t offset) {
   return offset & ERT_TABLE_BIT ? (const void *)(s->model->weights + (offset & ~ERT_TABLE_BIT)) : NULL;
 }
 
-static ert_view input_view(const ert_session *s, const int32_t *view, int32_t item) {
-  if ((view[0] & ERT_CONSTANT_BIT) != 0)
-    return (ert_view){s->model->weights + (view[0] & ~ERT_CONSTANT_BIT), NULL, view[1], view[2]};
-  const uint16_t *table = table_of(s, view[0]);
-  const int32_t offset = table ? 0 : view[0] + item * view[1] * view[2];
-  return (ert_view){s->arena + offset, table, view[1], view[2]};
-}
-
+/* Of an image in the arena, from its first byte on; of rows in a table, what each of them adds to. */
 static ert_out_view output_view(const ert_session *s, const int32_t *view, int32_t item) {
   const uint16_t *table = table_of(s, view[0]);
   const int32_t offset = table ? 0 : view[0] + item * view[1] * view[2];
-  return (ert_out_view){s->arena + offset, table, view[1], view[2]};
+  return (ert_out_view){s->arena + offset + view[3], table, view[1], view[2]};
+}
+
+static ert_view input_view(const ert_session *s, const int32_t *view, int32_t item) {
+  const int32_t offset = view[0] & ~ERT_BOUND_BITS;
+  if ((view[0] & ERT_BOUND_BITS) == ERT_BOUND_BITS)
+    return (ert_view){s->bound + offset + item * view[1] * view[2] + view[3], NULL, view[1], view[2]};
+  if ((view[0] & ERT_CONSTANT_BIT) != 0)
+    return (ert_view){s->model->weights + offset + view[3], NULL, view[1], view[2]};
+  const ert_out_view v = output_view(s, view, item);
+  return (ert_view){v.base, v.table, v.rows, v.row_bytes};
 }
 
 static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int32_t y1) {
@@ -69,7 +81,8 @@ static ert_event event_of(const ert_session *s, int32_t index, const int32_t *wo
   const int32_t *out_words = words + ERT_STEP_WORDS;
   const ert_out_view out = output_view(s, out_words, 0);
   const int whole = y0 == 0 && y1 == ert_step_rows(words);
-  const int32_t bytes = whole ? words[2] * out_words[1] * out_words[2] : out_words[2];
+  const int32_t room = ert_view_room(out_words);
+  const int32_t bytes = whole && out_words[3] == 0 ? words[2] * out_words[1] * out_words[2] : room;
   return (ert_event){index, 0, ert_out_row(&out, y0), bytes};
 }
 
@@ -138,6 +151,7 @@ static void run_stages(const runner *r, int32_t stage) {
 int ert_run_hooked(ert_session *s, ert_hook *hook, void *context) {
   const runner r = {s, hook, context};
   if (s->model->streamed) return ERT_EROWS;
+  if (s->model->bound_bytes && !s->bound) return ERT_EBOUND;
   run_stages(&r, 0);
   return ERT_OK;
 }

@@ -5,14 +5,7 @@
 
 #include "kernel.h"
 
-enum {
-  ERT_HEADER_BYTES = 32,
-  ERT_SECTION_BYTES = 12,
-  ERT_TENSOR_WORDS = 12,
-  ERT_STEP_WORDS = 4,
-  ERT_VIEW_WORDS = 3,
-  ERT_STAGE_WORDS = 7
-};
+enum { ERT_HEADER_BYTES = 32, ERT_SECTION_BYTES = 12, ERT_TENSOR_WORDS = 12, ERT_STEP_WORDS = 4, ERT_STAGE_WORDS = 7 };
 
 enum { ERT_SECTION_TENSORS = 1, ERT_SECTION_STEPS = 2, ERT_SECTION_STAGES = 3, ERT_SECTION_WEIGHTS = 4 };
 
@@ -20,13 +13,15 @@ enum { ERT_SECTION_TENSORS = 1, ERT_SECTION_STEPS = 2, ERT_SECTION_STAGES = 3, E
 #define ERT_CONSTANT_BIT ((int32_t)0x40000000)
 /* A view whose offset has this bit names a row table in the weights: uint16[rows], arena offsets / ERT_ALIGN. */
 #define ERT_TABLE_BIT ((int32_t)0x20000000)
+/* Both bits: an input view of the bound input, at this offset of it. */
+#define ERT_BOUND_BITS (ERT_CONSTANT_BIT | ERT_TABLE_BIT)
 
 /* plain: steps one after another on whole tensors. rows: single rows in the order of the stage's program.
  * frames: rows too, but for ever: the program repeats, and rings keep what the next frames need. */
 enum { ERT_STAGE_PLAIN = 0, ERT_STAGE_ROWS = 1, ERT_STAGE_FRAMES = 2 };
 
 /* How an input arrives: word 5 of its record, bits 0 to 7; of frames, bits 8 on are the rows of its ring. */
-enum { ERT_RESIDENT = 0, ERT_ROWS = 1, ERT_FRAMES = 2 };
+enum { ERT_RESIDENT = 0, ERT_ROWS = 1, ERT_FRAMES = 2, ERT_BOUND = 3 };
 
 /* Row numbers of frames begin again after this many frames. */
 enum { ERT_WRAP = 1 << 14 };

@@ -136,6 +136,7 @@ def main() -> None:
 @click.option("--flash", type=Size(), help="Largest model file.")
 @click.option("--latency", type=Time(), help="Largest latency (20ms).")
 @click.option("--stream", is_flag=True, help="Plan the input as rows or frames pushed one by one.")
+@click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
 @click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
 @click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
@@ -147,7 +148,7 @@ def main() -> None:
 def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, max_drop: float | None,
     labels: Path | None, portable: bool, stage: str | None, inputs: tuple[str, ...], ram: int | None,
-    flash: int | None, latency: float | None, stream: bool, io: str, **later: Any,
+    flash: int | None, latency: float | None, stream: bool, bind_input: bool, io: str, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx) to one .edge file.
 
@@ -160,7 +161,7 @@ def convert(
     with _progress("convert", 7) as tick:
         converted = flow.convert(
             model, board, quantize=quantize, calibration=calibration, ram_bytes=ram, flash_bytes=flash,
-            latency_us=latency, stream=stream, io=io, portable=portable,
+            latency_us=latency, stream=stream, bind_input=bind_input, io=io, portable=portable,
             input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
@@ -342,14 +343,15 @@ def _write_page(path: Path, page: str) -> None:
 @click.option("--quantize", type=click.Choice(["none", "int8", "int16x8", "int4", "auto"]), default="none")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz).")
 @click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
+@click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
 @click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
 @click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
 @click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
 def pareto(
-    model: Path, board: str, quantize: str, calibration: Path | None, stream: bool, io: str, portable: bool,
-    inputs: tuple[str, ...], html: Path | None,
+    model: Path, board: str, quantize: str, calibration: Path | None, stream: bool, bind_input: bool, io: str,
+    portable: bool, inputs: tuple[str, ...], html: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Shows the schedules of MODEL that no other beats in both memory and time, and what widens their halos.
 
@@ -359,8 +361,8 @@ def pareto(
     from edgesdk import pareto as fronts
 
     found = flow.base_schedule(
-        model, board, quantize=quantize, calibration=calibration, stream=stream, io=io, portable=portable,
-        input_shapes=dict(_shape(i) for i in inputs),
+        model, board, quantize=quantize, calibration=calibration, stream=stream, bind_input=bind_input,
+        io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
     )  # fmt: skip
     target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule
     with _progress("search", fronts.ticks(base)) as tick:

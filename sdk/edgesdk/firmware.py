@@ -110,8 +110,8 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
             yield Unit(source, (board.core.optimize, *include), headers)
 
 
-def agent_units(board: Board, arena_bytes: int, steps: int = 1) -> Iterator[Unit]:
-    """The agent's sources, for models of up to `steps` steps."""
+def agent_units(board: Board, arena_bytes: int, steps: int = 1, bound_bytes: int = 1) -> Iterator[Unit]:
+    """The agent's sources, for models of up to `steps` steps that bind an input of up to `bound_bytes`."""
     assert board.console
     assert board.timer
     root = agent_folder()
@@ -123,7 +123,7 @@ def agent_units(board: Board, arena_bytes: int, steps: int = 1) -> Iterator[Unit
         f"-DTIMER_BASE={board.timer.base:#x}u",
         f"-DTIMER_HZ={board.timer.hz}u",
     )
-    sizes = (f"-DARENA_BYTES={arena_bytes}", f"-DMODEL_STEPS={steps}")
+    sizes = (f"-DARENA_BYTES={arena_bytes}", f"-DMODEL_STEPS={steps}", f"-DBOUND_BYTES={bound_bytes}")
     yield Unit(root / "agent.c", (*CORE_FLAGS, *flags, *sizes), headers)
     for name in ("startup.c", "link.c", f"uart_{board.console.kind}.c", f"timer_{board.timer.kind}.c"):
         yield Unit(root / name, (*CORE_FLAGS, *flags), headers)
@@ -241,7 +241,8 @@ def build(
     model = program.read(data) if data is not None else None
     tools = toolchain.find(board.core, toolchain_name)
     arena_bytes = max(model.arena_bytes if model else 0, NO_MODEL_ARENA) + spare_bytes
-    units = [*runtime_units(board, model), *agent_units(board, arena_bytes, len(model.steps) if model else 1)]
+    sizes = (len(model.steps), program.bound_bytes(model) or 1) if model else (1, 1)
+    units = [*runtime_units(board, model), *agent_units(board, arena_bytes, *sizes)]
     objects = [*toolchain.compile_units(tools, units), model_object(tools, data or b"", folder)]
     chosen = model.metadata.get("arena_memory") if model else None
     images = (link(tools, objects, board, at, stack_bytes, folder) for at in placements(board, chosen))

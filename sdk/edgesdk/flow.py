@@ -70,6 +70,7 @@ def convert(
     flash_bytes: int | None = None,
     latency_us: float | None = None,
     stream: bool = False,
+    bind_input: bool = False,
     io: str = "model",
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -78,13 +79,14 @@ def convert(
     """Reads `model` (.tflite, .onnx) and writes a program for `board` (an id or the path of a board.toml).
 
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
-    by row and then, without a budget, the smallest. io "int8" makes quantised inputs and outputs int8.
+    by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
+    flash), outside the arena. io "int8" makes quantised inputs and outputs int8.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
-        model, board, quantize=quantize, calibration=calibration, stream=stream, io=io, portable=portable,
-        input_shapes=input_shapes, progress=progress,
+        model, board, quantize=quantize, calibration=calibration, stream=stream, bind_input=bind_input, io=io,
+        portable=portable, input_shapes=input_shapes, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -105,12 +107,15 @@ def base_schedule(
     quantize: str = "none",
     calibration: str | Path | None = None,
     stream: bool = False,
+    bind_input: bool = False,
     io: str = "model",
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Base:
     """The first half of `convert`: what `choose` and `pareto.points` search from."""
+    if bind_input and stream:
+        raise UsageError("--bind-input and --stream exclude each other; give one of them")
     target = board if isinstance(board, Board) else boards.load(board)
     progress("import")
     source = converters.load(Path(model), dict(input_shapes or {}))
@@ -119,10 +124,11 @@ def base_schedule(
     progress("quantize")
     graph = compress(graph, quantize, calibration)
     progress("lower")
-    graph = passes.lower(passes.reshape_io(graph, stream, io))
+    graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")
     isa = ("c",) if portable else target.core.isa
-    return Base(target, isa, source, graph, schedule.schedule(graph, isa))
+    base = schedule.schedule(graph, isa)
+    return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base)
 
 
 def _metadata(board: Board, arena_memory: str | None) -> dict[str, Any]:
@@ -194,7 +200,7 @@ def _too_large(smallest: Point, board: Board, ram_bytes: int | None, places: lis
     need, budget = smallest.plan.arena_bytes, largest.bytes or 0
     whose = "--ram" if ram_bytes is not None else _named(board, largest)
     advice = "a smaller input or model, or a board with more RAM"
-    hint = advice if stream else f"--stream to push the input row by row, {advice}"
+    hint = advice if stream else f"--stream to push the input row by row, --bind-input to read it in place, {advice}"
     return (
         f"the arena needs at least {need} bytes of RAM, {whose} has {budget}: {need - budget} bytes too few; use {hint}"
     )
@@ -287,6 +293,7 @@ def report(c: Converted) -> dict[str, Any]:
         "recompute_ratio": pareto.recompute_ratio(c.schedule),
         "schedule": pareto.text(c.schedule),
         "streamed": c.schedule.streamed is not None,
+        "bound_input_bytes": program.bound_bytes(c.program),
         "steps": len(c.schedule.steps),
         "estimate": {
             "latency_us": estimate.latency_us,

@@ -104,7 +104,7 @@ def lifetimes(schedule: Schedule) -> dict[Value, _Rows]:
         for view, rows in zip(step.encoded.inputs, call.reads, strict=True):
             if view.value.data is None:
                 _read(schedule, lives, view, rows, t)
-        out = lives.get(step.node.output)
+        out = lives.get(step.output)
         if out is None:
             continue
         for y in written_rows(step, call.rows) if len(out.born) == step.encoded.output.rows else range(len(out.born)):
@@ -136,16 +136,16 @@ def _read(schedule: Schedule, lives: dict[Value, _Rows], view: RowView, rows: ra
 
 
 def _root_values(schedule: Schedule) -> list[Value]:
-    """Those with a lifetime; rings live for ever."""
-    values = dict.fromkeys([*schedule.graph.inputs, *(s.node.output for s in schedule.steps)])
-    return [v for v in values if v not in schedule.rings]
+    """Those with a lifetime in the arena; rings live for ever."""
+    values = dict.fromkeys([*schedule.graph.inputs, *(s.output for s in schedule.steps)])
+    return [v for v in values if v not in schedule.rings and v is not schedule.bound]
 
 
 def _users(schedule: Schedule) -> dict[Value, list[int]]:
     """Steps that write or read each value."""
     users: dict[Value, list[int]] = {}
     for i, step in enumerate(schedule.steps):
-        for value in {step.node.output, *step.reads()}:
+        for value in {step.output, *step.reads()}:
             users.setdefault(value, []).append(i)
     return users
 
@@ -153,7 +153,7 @@ def _users(schedule: Schedule) -> dict[Value, list[int]]:
 def _new(schedule: Schedule, value: Value, users: list[int]) -> _Rows:
     """Rows as the writer sees them; a graph input's as its readers do where they agree."""
     steps = [schedule.steps[i] for i in users]
-    views = [s.encoded.output for s in steps if s.node.output is value]
+    views = [s.encoded.output for s in steps if s.output is value]
     views += [v for s in steps for v in s.encoded.inputs if v.value is value]
     shapes = {(v.rows, v.row_bytes) for v in views}
     written = value not in schedule.graph.inputs
@@ -191,7 +191,7 @@ class _Items:
             n_bytes = rows * (value.n_bytes // value.shape[1])
             self.whole[value] = Item(value.name, [Segment(0, n_bytes, -1, len(schedule.calls))])
         for value in schedule.graph.inputs:
-            if value not in schedule.rings:
+            if value in lives:
                 self._add(value)
         for t, call in enumerate(schedule.calls):
             if call.step != AWAIT:
@@ -216,7 +216,7 @@ class _Items:
             self.whole[value] = Item(value.name, _merged(segments))
 
     def _add_output(self, schedule: Schedule, call: Call, t: int) -> None:
-        value = schedule.steps[call.step].node.output
+        value = schedule.steps[call.step].output
         if value in schedule.rings:
             return
         if not self.lives[value].by_row:
@@ -232,16 +232,16 @@ class _Items:
         """Inputs that the output may overwrite and that nobody reads after this call."""
         step = schedule.steps[call.step]
         for k in ops.in_place(step.node):
-            value = step.node.input(k)
+            value = step.stored.get(step.node.input(k), step.node.input(k))
             root = schedule.root(value)
             life = self.lives.get(root)
-            others = [v for v in step.reads() if v is not value and schedule.root(v) is root]
-            if value.data is not None or life is None or others or life.by_row != rows:
+            views = [v for v in step.encoded.inputs if schedule.root(v.value) is root]
+            if value.data is not None or life is None or len(views) != 1 or life.by_row != rows or views[0].first:
                 continue
             yield root
 
     def _take_row(self, schedule: Schedule, call: Call, t: int, y: int) -> bool:
-        out = self.lives[schedule.steps[call.step].node.output]
+        out = self.lives[schedule.steps[call.step].output]
         for root in self._dying(schedule, call, t, rows=True):
             life = self.lives[root]
             if life.row_bytes >= out.row_bytes and len(life.born) == len(out.born) and life.dies[y] == t:
@@ -252,7 +252,7 @@ class _Items:
         return False
 
     def _take_whole(self, schedule: Schedule, call: Call, t: int) -> bool:
-        out = self.lives[schedule.steps[call.step].node.output]
+        out = self.lives[schedule.steps[call.step].output]
         if len(call.rows) != schedule.steps[call.step].encoded.rows:
             return False
         for root in self._dying(schedule, call, t, rows=False):

@@ -137,6 +137,8 @@ def _table(p: Program, offset: int, rows: int) -> list[int]:
 def _inputs(p: Program, calls: list[int]) -> Iterator[_Write]:
     arrivals = [t for t, i in enumerate(calls) if i < 0]
     for k, tensor in enumerate(p.inputs):
+        if tensor.bound:
+            continue
         height = tensor.shape[1] if len(tensor.shape) == 4 and tensor.shape[0] == 1 else 1
         row_bytes = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize // height
         by_row = tensor.streamed and not tensor.ring
@@ -148,19 +150,19 @@ def _inputs(p: Program, calls: list[int]) -> Iterator[_Write]:
 def _places(p: Program, view: ViewRecord) -> list[int]:
     """Where each row lies."""
     if view.table:
-        return _table(p, view.offset, view.rows)
-    return [view.offset + y * view.row_bytes for y in range(view.rows)]
+        return [at + view.first for at in _table(p, view.offset, view.rows)]
+    return [view.offset + view.first + y * view.row_bytes for y in range(view.rows)]
 
 
 def _outputs(p: Program, calls: list[int]) -> Iterator[_Write]:
-    """A row is written where the call that begins it is made; a call of a plain stage writes all. The
-    rings of a stage of frames were written before."""
+    """A row is written where the call that begins it is made, by the leftmost of several strips; a call of a
+    plain stage writes all. The rings of a stage of frames were written before."""
     by_row, rings = _steps_of(p, "rows"), _steps_of(p, "frames")
     places = [_places(p, s.output) for s in p.steps]
     yield from (_Write(0, i, at, p.steps[i].output.row_bytes) for i in sorted(rings) for at in places[i])
     seen: Counter[int] = Counter()
     for t, i in enumerate(calls):
-        if i < 0 or i in rings:
+        if i < 0 or i in rings or p.steps[i].output.first:
             continue
         step = p.steps[i]
         each = step.rows // step.output.rows
@@ -178,22 +180,24 @@ def _steps_of(p: Program, kind: str) -> set[int]:
 
 def _last_reads(p: Program, done: dict[int, int], end: int) -> dict[int, int]:
     """Source -> the call after which nobody reads it. A view is of whoever wrote there last."""
-    holders = {(t.offset, t.streamed and not t.ring): -1 - k for k, t in enumerate(p.inputs)}
+    holders = {(t.offset, t.streamed and not t.ring): [-1 - k] for k, t in enumerate(p.inputs) if not t.bound}
     ends: dict[int, int] = {}
     for i, step in enumerate(p.steps):
-        for view in (v for v in step.inputs if not v.constant):
-            _read(ends, holders.get((view.offset, view.table)), done[i])
-        holders[step.output.offset, step.output.table] = i
+        for view in (v for v in step.inputs if not v.constant and not v.bound):
+            _read(ends, holders.get((view.offset, view.table), []), done[i])
+        place = (step.output.offset, step.output.table)
+        others = holders.get(place, []) if step.output.first else []  # strips to the left
+        holders[place] = [*others, i]
         ends[i] = done[i]
     for tensor in p.outputs:
-        _read(ends, holders.get((tensor.offset, False)), end)
+        _read(ends, holders.get((tensor.offset, False), []), end)
     # What a stage of frames writes is for windows to come.
     kept = [*_steps_of(p, "frames"), *(-1 - k for k, t in enumerate(p.inputs) if t.ring)]
     return {**ends, **dict.fromkeys(kept, end)}
 
 
-def _read(ends: dict[int, int], source: int | None, t: int) -> None:
-    if source is not None:
+def _read(ends: dict[int, int], sources: list[int], t: int) -> None:
+    for source in sources:
         ends[source] = max(ends.get(source, 0), t)
 
 

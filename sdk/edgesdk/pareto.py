@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgesdk import cost, memory, ops, search
@@ -43,14 +43,14 @@ def _window_cost(base: Schedule, sliding: Schedule, price: search.Cost) -> float
 
 
 def ticks(base: Schedule) -> int:
-    """How often `points` calls its tick."""
-    return len(search.cut_points(base)) - 1
+    """How often `points` calls its tick: each cut without strips, and with them."""
+    return 2 * (len(search.cut_points(base)) - 1)
 
 
 def layer_by_layer(base: Schedule, board: Board) -> Point:
     """Whole tensors, one step after another, the input resident."""
     stages = [Stage("plain", 0, len(base.steps))] if base.steps else []
-    whole = Schedule(base.graph, base.steps, stages, base.roots)
+    whole = replace(base, stages=stages, streamed=None)
     price = cost_on(board)
     return Point(whole, memory.plan(whole), sum(price(s, 1) for s in base.steps))
 
@@ -68,17 +68,27 @@ def streamed(base: Schedule) -> Schedule:
         raise Unsupported(
             f"--stream: input {inputs[0].name} is rearranged first; expected images in NHWC, leave it out"
         )
-    return Schedule(base.graph, base.steps, base.stages, base.roots, inputs[0])
+    return replace(base, streamed=inputs[0])
+
+
+def bound(base: Schedule) -> Schedule:
+    """`base` with its input read where the app has it, outside the arena."""
+    inputs = base.graph.inputs
+    if len(inputs) != 1 or inputs[0] in map(base.root, base.graph.outputs):
+        shapes = ", ".join(f"{v.name} {list(v.shape)}" for v in inputs)
+        raise Unsupported(f"--bind-input: inputs {shapes}; expected one input that is no output, leave the option out")
+    return replace(base, bound=inputs[0])
 
 
 def text(schedule: Schedule) -> str:
-    """rows 0-7 | rows 8-11 | plain 12-29"""
+    """rows 0-7 | rows 8-11 | plain 12-29; strips follow each other as stages of their own"""
     return " | ".join(stage_text(s) for s in schedule.stages)
 
 
 def stage_text(stage: Stage) -> str:
     last = stage.first + stage.count - 1
-    return f"{stage.kind} {stage.first}" + (f"-{last}" if last > stage.first else "")
+    strip = f" (strip {stage.strip + 1} of {stage.strips})" if stage.strips > 1 else ""
+    return f"{stage.kind} {stage.first}" + (f"-{last}" if last > stage.first else "") + strip
 
 
 def calls_rows(schedule: Schedule, stage: Stage) -> dict[int, int]:
@@ -111,7 +121,7 @@ def macs(schedule: Schedule) -> int:
 
 def recompute_ratio(schedule: Schedule) -> float:
     """Multiply-accumulates of one run over those of the network."""
-    needed = macs(schedule)
+    needed = sum(ops.macs(n) for n in schedule.graph.nodes)
     return macs_run(schedule) / needed if needed else 1.0
 
 
@@ -152,7 +162,7 @@ def reach(schedule: Schedule, steps: range) -> Reach:
         step = schedule.steps[k]
         ways = [_through(schedule, known, k, i) for i, v in enumerate(step.encoded.inputs) if v.value.data is None]
         seen = [w for w in ways if w is not None]
-        known[step.node.output] = max(seen, key=lambda r: r.rows) if len(seen) == len(ways) and seen else None
+        known[step.output] = max(seen, key=lambda r: r.rows) if len(seen) == len(ways) and seen else None
     # Of equally wide ones the last: it has the steps that move without widening.
     return max((r for r in reversed(known.values()) if r is not None), key=lambda r: r.rows, default=Reach())
 
@@ -197,10 +207,21 @@ def describe_stage(schedule: Schedule, stage: Stage) -> dict[str, Any]:
         "rows": sum(height(schedule.steps[i], stage) for i in stage.steps),
         "rows_computed": sum(rows.values()),
         "macs": once,
-        "recompute_ratio": stage_macs(schedule, stage) / once if once else 1.0,
+        "recompute_ratio": _recomputed(schedule, stage),
         "input_rows": None if fused is None else round(fused.rows, 2),
         "halo_rows": None if fused is None else round(fused.halo, 2),
     }
+
+
+def _recomputed(schedule: Schedule, stage: Stage) -> float:
+    """Multiply-accumulates of a stage, of strips those of all of them, over those of its layers."""
+    origins = [schedule.steps[i].origin for i in stage.steps]
+    if stage.strips == 1:
+        once, run = sum(ops.macs(schedule.steps[i].node) for i in stage.steps), stage_macs(schedule, stage)
+    else:
+        once = sum(ops.macs(s.node) for s in origins if s is not None)
+        run = sum(ops.macs(s.node) for s in schedule.steps if s.origin in origins and s.origin is not None)
+    return run / once if once else 1.0
 
 
 def report(points: list[Point], whole: Point, board: Board, advice: list[dict[str, Any]]) -> dict[str, Any]:
@@ -212,6 +233,7 @@ def report(points: list[Point], whole: Point, board: Board, advice: list[dict[st
         "core": board.core.name,
         "ram_bytes": board.total_bytes("ram"),
         "streamed": schedule.streamed is not None,
+        "bound": schedule.bound is not None,
         "layer_by_layer": describe(whole, board, whole),
         "points": [describe(p, board, whole) for p in points],
         "advice": advice,

@@ -32,6 +32,8 @@ CRC_START = 16
 ALIGN = 16
 STAGE = struct.Struct("<7i")
 CONSTANT_BIT, TABLE_BIT = 0x40000000, 0x20000000
+BOUND_BITS = CONSTANT_BIT | TABLE_BIT
+VIEW_WORDS = 4
 AWAIT_ROW = 0xFF
 MAX_RANK = 6
 MAX_METADATA_BYTES = 1 << 24
@@ -39,13 +41,14 @@ DTYPE_CODES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "i
 DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
 TENSORS, STEPS, STAGES, WEIGHTS, METADATA = 1, 2, 3, 4, 5
 STAGE_KINDS = ("plain", "rows", "frames")
-ROWS, FRAMES = 1, 2  # how a streamed input arrives
+RESIDENT, ROWS, FRAMES, BOUND = range(4)  # how an input arrives
 
 
 @dataclass(frozen=True)
 class Tensor:
     """A graph input or output in the arena; scale 0 where it is not quantised. The offset of an
-    input streamed by rows is that of its row table in the weights; one that slides has a ring."""
+    input streamed by rows is that of its row table in the weights; one that slides has a ring; one that is
+    bound lies where the app says."""
 
     name: str
     offset: int
@@ -55,17 +58,21 @@ class Tensor:
     zero_point: int
     streamed: bool = False
     ring: int = 0  # rows kept of a sliding input
+    bound: bool = False
 
 
 @dataclass(frozen=True)
 class ViewRecord:
-    """Rows in the arena, or in the weights (`constant`), or where a row table in the weights says (`table`)."""
+    """Rows in the arena, or in the weights (`constant`), or where a row table in the weights says (`table`), or in
+    the bound input (`bound`); each from its byte `first` on."""
 
     offset: int
     rows: int
     row_bytes: int
     constant: bool = False
     table: bool = False
+    bound: bool = False
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,9 @@ class _Weights:
 def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | None = None) -> Program:
     """Places constants and turns steps into records."""
     weights = _Weights()
-    steps = tuple(_record(s, scratch, plan, weights) for s, scratch in zip(schedule.steps, plan.scratch, strict=True))
+    steps = tuple(
+        _record(schedule, s, scratch, plan, weights) for s, scratch in zip(schedule.steps, plan.scratch, strict=True)
+    )
     stages = tuple(
         _stage(schedule, stage, span, counters, steps, weights)
         for (stage, span), counters in zip(schedule.spans(), plan.counters, strict=True)
@@ -171,8 +180,8 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
     }
     return Program(
         plan.arena_bytes,
-        tuple(_tensor(v, plan, weights, schedule.rings.get(v, 0)) for v in graph.inputs),
-        tuple(_tensor(v, plan, weights, 0) for v in graph.outputs),
+        tuple(_tensor(v, schedule, plan, weights) for v in graph.inputs),
+        tuple(_tensor(v, schedule, plan, weights) for v in graph.outputs),
         steps,
         stages,
         bytes(weights.data),
@@ -204,13 +213,13 @@ def _describe(step: Step) -> dict[str, Any]:
     }
 
 
-def _tensor(value: Value, plan: MemoryPlan, weights: _Weights, ring: int) -> Tensor:
+def _tensor(value: Value, schedule: Schedule, plan: MemoryPlan, weights: _Weights) -> Tensor:
     if len(value.shape) > MAX_RANK:
         raise UsageError(f"{value.name}: rank {len(value.shape)}; expected at most {MAX_RANK} dimensions")
     scale, zero_point = (value.scale, value.zero_point) if value.quant is not None else (0.0, 0)
-    streamed = value in plan.tables
-    offset = _table(plan.tables[value], weights) if streamed else plan.offsets[value]
-    return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed or ring > 0, ring)
+    streamed, bound, ring = value in plan.tables, value is schedule.bound, schedule.rings.get(value, 0)
+    offset = _table(plan.tables[value], weights) if streamed else 0 if bound else plan.offsets[value]
+    return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed or ring > 0, ring, bound)
 
 
 def _table(offsets: list[int], weights: _Weights) -> int:
@@ -236,18 +245,21 @@ def _stage(
 
 
 def _step_words(s: StepRecord) -> int:
-    return 4 + 3 * (1 + len(s.inputs)) + len(s.params)
+    return 4 + VIEW_WORDS * (1 + len(s.inputs)) + len(s.params)
 
 
-def _record(step: Step, scratch: int, plan: MemoryPlan, weights: _Weights) -> StepRecord:
+def _record(schedule: Schedule, step: Step, scratch: int, plan: MemoryPlan, weights: _Weights) -> StepRecord:
     encoded = step.encoded
 
     def view(v: RowView) -> ViewRecord:
+        shape = (v.rows, v.row_bytes)
         if v.value.data is not None:
-            return ViewRecord(weights.place(v.value.data), v.rows, v.row_bytes, constant=True)
+            return ViewRecord(weights.place(v.value.data), *shape, constant=True)
+        if schedule.root(v.value) is schedule.bound:
+            return ViewRecord(0, *shape, bound=True, first=v.first)
         if v.value in plan.tables:
-            return ViewRecord(_table(plan.tables[v.value], weights), v.rows, v.row_bytes, table=True)
-        return ViewRecord(plan.offsets[v.value], v.rows, v.row_bytes)
+            return ViewRecord(_table(plan.tables[v.value], weights), *shape, table=True, first=v.first)
+        return ViewRecord(plan.offsets[v.value], *shape, first=v.first)
 
     params = tuple(_word(p, weights) for p in encoded.params)
     inputs = tuple(view(v) for v in encoded.inputs)
@@ -287,7 +299,7 @@ def _tensor_bytes(t: Tensor) -> bytes:
 
 
 def _arrival(t: Tensor) -> int:
-    return FRAMES | t.ring << 8 if t.ring else ROWS * t.streamed
+    return FRAMES | t.ring << 8 if t.ring else ROWS if t.streamed else BOUND if t.bound else RESIDENT
 
 
 def _stage_bytes(s: StageRecord) -> bytes:
@@ -298,8 +310,8 @@ def _step_bytes(s: StepRecord) -> bytes:
     first = s.kernel | len(s.inputs) << 16 | len(s.params) << 24
     words = [first, s.rows, s.batch, s.scratch_offset]
     for v in (s.output, *s.inputs):
-        bits = CONSTANT_BIT * v.constant | TABLE_BIT * v.table
-        words += [v.offset | bits, v.rows, v.row_bytes]
+        bits = BOUND_BITS if v.bound else CONSTANT_BIT * v.constant | TABLE_BIT * v.table
+        words += [v.offset | bits, v.rows, v.row_bytes, v.first]
     return np.array(words + list(s.params), np.int64).astype("<i4").tobytes()
 
 
@@ -351,9 +363,11 @@ def _read_metadata(packed: bytes) -> dict[str, Any]:
 
 
 def _read_tensor(section: bytes, index: int, names: list[str]) -> Tensor:
-    offset, dtype, rank, scale, zero_point, streamed, *dims = TENSOR.unpack_from(section, index * TENSOR.size)
+    offset, dtype, rank, scale, zero_point, arrival, *dims = TENSOR.unpack_from(section, index * TENSOR.size)
     name = names[index] if index < len(names) else f"tensor{index}"
-    return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point, streamed != 0, streamed >> 8)
+    how, ring = arrival & 0xFF, arrival >> 8
+    pushed, bound = how in (ROWS, FRAMES), how == BOUND
+    return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point, pushed, ring, bound)
 
 
 def _read_steps(words: np.ndarray) -> list[StepRecord]:
@@ -362,21 +376,23 @@ def _read_steps(words: np.ndarray) -> list[StepRecord]:
     while at < len(words):
         first = int(words[at]) & 0xFFFFFFFF
         n_in, n_params = first >> 16 & 0xFF, first >> 24
-        end = at + 4 + 3 * (1 + n_in) + n_params
+        first_param = at + 4 + VIEW_WORDS * (1 + n_in)
+        end = first_param + n_params
         if end > len(words):
             raise ValueError(f"step {len(steps)} ends past its section")
         rows, batch, scratch = (int(w) for w in words[at + 1 : at + 4])
-        views = [_read_view(words[at + 4 + 3 * i : at + 7 + 3 * i]) for i in range(1 + n_in)]
-        params = tuple(int(w) for w in words[end - n_params : end])
+        views = [_read_view(v) for v in words[at + 4 : first_param].reshape(-1, VIEW_WORDS)]
+        params = tuple(int(w) for w in words[first_param:end])
         steps.append(StepRecord(first & 0xFFFF, rows, batch, scratch, views[0], tuple(views[1:]), params))
         at = end
     return steps
 
 
 def _read_view(words: np.ndarray) -> ViewRecord:
-    offset = int(words[0])
-    constant, table = bool(offset & CONSTANT_BIT), bool(offset & TABLE_BIT)
-    return ViewRecord(offset & ~(CONSTANT_BIT | TABLE_BIT), int(words[1]), int(words[2]), constant, table)
+    offset, rows, row_bytes, first = (int(w) for w in words)
+    where = offset & BOUND_BITS
+    bits = (where == CONSTANT_BIT, where == TABLE_BIT, where == BOUND_BITS)
+    return ViewRecord(offset & ~BOUND_BITS, rows, row_bytes, *bits, first)
 
 
 def read_file(path: Path) -> bytes:
@@ -385,6 +401,11 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); expected a .edge file") from error
+
+
+def bound_bytes(program: Program) -> int:
+    """Bytes of the input that is read where the app has it; 0 where there is none."""
+    return sum(int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize for t in program.inputs if t.bound)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -22,7 +22,7 @@ class _Model(ctypes.Structure):
     _fields_ = [
         *((n, ctypes.c_void_p) for n in ("bytes", "steps", "stages", "tensors", "weights")),
         *((n, ctypes.c_int32) for n in ("n_steps", "n_stages", "n_inputs", "n_outputs", "streamed")),
-        *((n, ctypes.c_uint32) for n in ("file_bytes", "weights_bytes", "arena_bytes", "steps_bytes")),
+        *((n, ctypes.c_uint32) for n in ("file_bytes", "weights_bytes", "arena_bytes", "steps_bytes", "bound_bytes")),
     ]
 
 
@@ -32,6 +32,7 @@ class _Session(ctypes.Structure):
         ("arena", ctypes.c_void_p),
         ("at", ctypes.c_int32),
         ("rows", ctypes.c_int32),
+        ("bound", ctypes.c_void_p),
     ]
 
 
@@ -85,13 +86,14 @@ def aligned(n_bytes: int) -> np.ndarray:
 @dataclass(eq=False)
 class Session:
     """A loaded model with its arena. Keeps the memory that the C side points into. The array of a
-    streamed input only tells dtype and shape."""
+    streamed or bound input only tells dtype and shape."""
 
     inputs: list[np.ndarray]
     outputs: list[np.ndarray]
     n_steps: int
     streamed: bool
     sliding: bool
+    bound: bool
     arena: np.ndarray
     _file: np.ndarray
     _model: _Model
@@ -111,7 +113,8 @@ def open_session(data: bytes) -> Session:
     _raise_for(lib.ert_begin(ctypes.byref(session), ctypes.byref(model), arena.ctypes.data, arena.size))
     inputs = [_tensor(lib.ert_input, session, i) for i in range(model.n_inputs)]
     outputs = [_tensor(lib.ert_output, session, i) for i in range(model.n_outputs)]
-    return Session(inputs, outputs, model.n_steps, model.streamed > 0, model.streamed == 2, arena, file, model, session)
+    how = (model.streamed > 0, model.streamed == 2, model.bound_bytes > 0)
+    return Session(inputs, outputs, model.n_steps, *how, arena, file, model, session)
 
 
 def _raise_for(code: int) -> None:
@@ -180,7 +183,9 @@ def _execute(session: Session, inputs: Sequence[np.ndarray], hook: Any = None) -
     for i, (memory, array) in enumerate(zip(session.inputs, inputs, strict=True)):
         if memory.shape != array.shape or memory.dtype != array.dtype:
             raise UsageError(f"input {i}: {array.dtype} {array.shape}; expected {memory.dtype} {memory.shape}")
-        if not session.streamed:
+        if session.bound:
+            _bind(session, array)
+        elif not session.streamed:
             memory[...] = array
     hook = hook or _Hook()
     if session.sliding:
@@ -189,6 +194,15 @@ def _execute(session: Session, inputs: Sequence[np.ndarray], hook: Any = None) -
         _push(session, inputs[0][0], hook)
     else:
         library().ert_run_hooked(ctypes.byref(session._session), hook, None)
+
+
+def _bind(session: Session, array: np.ndarray) -> None:
+    """The array is read in place; kept until the next one."""
+    array = np.ascontiguousarray(array)
+    bind = library().ert_bind_input
+    bind.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+    _raise_for(bind(ctypes.byref(session._session), 0, array.ctypes.data))
+    session.inputs[0] = array
 
 
 def step_outputs(session: Session, inputs: Sequence[np.ndarray]) -> list[bytes]:
@@ -201,21 +215,30 @@ def step_outputs(session: Session, inputs: Sequence[np.ndarray]) -> list[bytes]:
             chunks[e.step].append(ctypes.string_at(e.out, e.out_bytes))
 
     _execute(session, inputs, _Hook(entry))
-    steps = program.read(session._file.tobytes()).steps
+    read = program.read(session._file.tobytes())
     if session.sliding:
-        return _last_window(program.read(session._file.tobytes()), chunks)
-    return [_complete(seen, s.rows // s.output.rows) for seen, s in zip(chunks, steps, strict=True)]
+        return _last_window(read, chunks)
+    return [step_bytes(read, i, seen) for i, seen in enumerate(chunks)]
 
 
-def _complete(chunks: list[bytes], calls_per_row: int) -> bytes:
-    """Rows in order; of a row that took several calls, what the last one left."""
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks[calls_per_row - 1 :: calls_per_row])
+def step_bytes(read: program.Program, index: int, chunks: list[bytes]) -> bytes:
+    """What a step wrote, from what a hook saw after each of its calls: rows in order, of a row that took several
+    calls what the last one left, of a step of some columns only those."""
+    step, n_bytes = read.steps[index], _output_bytes(read, index)
+    if len(chunks) == 1:
+        return chunks[0][:n_bytes]
+    each, columns = step.rows // step.output.rows, n_bytes // step.output.rows
+    return b"".join(chunk[:columns] for chunk in chunks[each - 1 :: each])
+
+
+def _output_bytes(read: program.Program, index: int) -> int:
+    described = read.metadata["steps"][index]
+    return int(np.prod(described["shape"], dtype=np.int64)) * np.dtype(described["dtype"]).itemsize
 
 
 def _last_window(read: program.Program, chunks: list[list[bytes]]) -> list[bytes]:
     """The rows of the last window: the newest of each step, as many as its output has."""
-    sizes = [int(np.prod(s["shape"])) * np.dtype(s["dtype"]).itemsize for s in read.metadata["steps"]]
-    return [b"".join(seen)[-n:] for seen, n in zip(chunks, sizes, strict=True)]
+    return [b"".join(seen)[-_output_bytes(read, i) :] for i, seen in enumerate(chunks)]
 
 
 def time_steps(session: Session, inputs: Sequence[np.ndarray]) -> list[float]:

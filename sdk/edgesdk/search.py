@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The front of (arena bytes, cost): where to cut a program into stages, and which run by rows.
+"""The front of (arena bytes, cost): where to cut a program into stages, and which run by rows or by strips.
 
 A path search over cut points: an edge from cut i to cut j is a stage of the steps between them,
 its length the pair (live peak, modelled cost). A path's peak is the largest of its edges, its
 cost their sum; each node keeps the paths that no other beats in both. The paths at the end are
 planned exactly, so every point of the front is a program that can be written.
+
+Strips of columns compute some columns twice, so they are looked for below the smallest program without:
+where a stage of rows, the shortest there is, needs more than that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from edgesdk import memory
 from edgesdk.ir import Graph, Value
 from edgesdk.memory import MemoryPlan
-from edgesdk.schedule import Schedule, Stage, Step, trace
+from edgesdk.schedule import Schedule, Step, trace
+from edgesdk.schedule.strips import Piece, expand, strips
 
 MAX_STAGE_STEPS = 254
 MAX_CUTS = 40
+MAX_STRIPS = 4
+STRIPS_FROM = 0.7  # of the smallest arena without strips: stages of less are not cut
+MAX_STRIP_COST = 1.6  # of a region in strips, over that of the same region in rows
+NO_LIMIT = 2**62
 Cost = Callable[[Step, int], float]  # cost of a step that is called so many times
 
 
@@ -35,18 +43,42 @@ class Point:
 class _Path:
     peak: int
     cost: float
-    stages: tuple[Stage, ...]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(eq=False)
+class _Search:
+    """Edges that are known already, by piece; the strips that are looked for."""
+
+    base: Schedule
+    cost: Cost
+    known: dict[Piece, _Path] = field(default_factory=dict)
+    below: int = 0  # strips are of use below this many bytes only; 0: none
+
+    def edge(self, piece: Piece) -> _Path:
+        if piece not in self.known:
+            self.known[piece] = _edge(self.base, piece, self.cost)
+        return self.known[piece]
 
 
 def front(base: Schedule, cost: Cost, tick: Callable[[], None] = lambda: None) -> list[Point]:
     """Programs that differ in their stages, the fastest first, each smaller than the one before."""
+    search = _Search(base, cost)
+    points = _planned(base, _paths(search, tick))
+    if points:
+        search.below = min(p.plan.arena_bytes for p in points)
+    points += _planned(base, [p for p in _paths(search, tick) if any(s.strips > 1 for s in p.pieces)])
+    return _undominated(points)
+
+
+def _planned(base: Schedule, paths: list[_Path]) -> list[Point]:
     points: list[Point] = []
-    for path in _paths(base, cost, tick):
-        schedule = Schedule(base.graph, base.steps, _joined(path.stages), base.roots, base.streamed)
+    for path in paths:
+        schedule = expand(base, path.pieces)
         plan = memory.plan(schedule)
         if plan.tables_reach:
             points.append(Point(schedule, plan, path.cost))
-    return _undominated(points)
+    return points
 
 
 def _undominated(points: list[Point]) -> list[Point]:
@@ -57,25 +89,14 @@ def _undominated(points: list[Point]) -> list[Point]:
     return kept
 
 
-def _joined(stages: Sequence[Stage]) -> list[Stage]:
-    """Plain neighbours as one stage."""
-    joined: list[Stage] = []
-    for s in stages:
-        if joined and joined[-1].kind == s.kind == "plain":
-            joined[-1] = Stage("plain", joined[-1].first, joined[-1].count + s.count)
-        else:
-            joined.append(s)
-    return joined
-
-
-def _paths(base: Schedule, cost: Cost, tick: Callable[[], None]) -> list[_Path]:
-    cuts = cut_points(base)
-    limit = _plain_peak(base)
+def _paths(search: _Search, tick: Callable[[], None]) -> list[_Path]:
+    cuts = cut_points(search.base)
+    limit = _plain_peak(search.base)
     reached: dict[int, list[_Path]] = {i: [] for i in cuts}
     reached[0] = [_Path(0, 0.0, ())]
     for at, i in enumerate(cuts[:-1]):
         reached[i] = _front(reached[i])
-        for j, edge in _edges(base, i, cuts[at + 1 :], limit, cost):
+        for j, edge in _edges(search, i, cuts[at + 1 :], limit):
             reached[j] += [_extended(path, edge) for path in reached[i]]
         tick()
     return _front(reached[cuts[-1]])
@@ -84,13 +105,12 @@ def _paths(base: Schedule, cost: Cost, tick: Callable[[], None]) -> list[_Path]:
 def _plain_peak(base: Schedule) -> int:
     """Layer by layer: a stage that needs more is of no use. A streamed input has no such program."""
     if base.streamed is not None:
-        return 2**62
-    whole = Schedule(base.graph, base.steps, [Stage("plain", 0, len(base.steps))], base.roots)
-    return memory.live_peak(whole)
+        return NO_LIMIT
+    return memory.live_peak(expand(base, [Piece("plain", 0, len(base.steps))]))
 
 
 def _extended(path: _Path, edge: _Path) -> _Path:
-    return _Path(max(path.peak, edge.peak), path.cost + edge.cost, path.stages + edge.stages)
+    return _Path(max(path.peak, edge.peak), path.cost + edge.cost, path.pieces + edge.pieces)
 
 
 def _front(paths: list[_Path]) -> list[_Path]:
@@ -107,47 +127,74 @@ def cut_points(base: Schedule) -> list[int]:
     crossing = [(len(_crossing(base, i)), i) for i in range(1, n)]
     inner = [i for width, i in crossing if width == 1]
     if len(inner) > MAX_CUTS:
-        sizes = {i: sum(v.n_bytes for v in _crossing(base, i)) for i in inner}
+        sizes = {i: _crossing_bytes(base, i) for i in inner}
         inner = sorted(sorted(inner, key=lambda i: sizes[i])[:MAX_CUTS])
     return [0, *inner, n]
 
 
 def _crossing(base: Schedule, i: int) -> set[Value]:
     """Root values that are written before step i, and read at or after it."""
-    before = {*base.graph.inputs, *(s.node.output for s in base.steps[:i])}
+    before = {*base.graph.inputs, *(s.output for s in base.steps[:i])}
     after = {base.root(v) for s in base.steps[i:] for v in s.reads()} | {base.root(v) for v in base.graph.outputs}
-    return before & after
+    return (before & after) - {base.bound}
 
 
-def _edges(base: Schedule, i: int, ends: Sequence[int], limit: int, cost: Cost) -> Iterator[tuple[int, _Path]]:
+def _crossing_bytes(base: Schedule, i: int) -> int:
+    return sum(v.n_bytes for v in _crossing(base, i))
+
+
+def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator[tuple[int, _Path]]:
     """Stages from cut i. Plain ones to the next cut only (longer ones are their sums); stages of rows as long as
     their peak, which grows with them, stays below the limit."""
+    base = search.base
     if base.streamed is None or i > 0:
-        yield ends[0], _edge(base, "plain", i, ends[0], cost)
+        yield ends[0], search.edge(Piece("plain", i, ends[0] - i))
     for j in ends:
         if j - i > MAX_STAGE_STEPS or not all(trace.can_run_by_rows(s) for s in base.steps[i:j]):
             return
         if j - i == 1 and not (base.streamed is not None and i == 0):
             continue
-        edge = _edge(base, "rows", i, j, cost)
+        edge = search.edge(Piece("rows", i, j - i))
         if edge.peak > limit:
             return
         yield j, edge
+        yield from ((j, e) for e in _strip_edges(search, edge))
 
 
-def _edge(base: Schedule, kind: str, i: int, j: int, cost: Cost) -> _Path:
-    part = _part(base, kind, i, j)
-    calls = [0] * (j - i)
+def _strip_edges(search: _Search, rows: _Path) -> Iterator[_Path]:
+    """The region of a stage of rows in strips, where that may be below what is wanted and rows are not."""
+    base, piece = search.base, rows.pieces[0]
+    if rows.peak <= search.below * STRIPS_FROM or not search.below or (base.streamed is not None and piece.first == 0):
+        return
+    whole = _crossing_bytes(base, piece.first) + _crossing_bytes(base, piece.first + piece.count)
+    for n in range(2, MAX_STRIPS + 1):
+        if whole + (rows.peak - whole) // n >= search.below or piece.count * n > MAX_STAGE_STEPS:
+            continue
+        cut = replace(piece, strips=n)
+        if cut not in search.known and strips(base, cut) is None:
+            return
+        edge = search.edge(cut)
+        if edge.cost > MAX_STRIP_COST * rows.cost:
+            return
+        if edge.peak < search.below:
+            yield edge
+
+
+def _edge(base: Schedule, piece: Piece, cost: Cost) -> _Path:
+    part = _part(base, piece)
+    calls = [0] * len(part.steps)
     for call in part.calls:
         if call.step != trace.AWAIT:
             calls[call.step] += 1
     total = sum(cost(step, n) for step, n in zip(part.steps, calls, strict=True))
-    return _Path(memory.live_peak(part), total, (Stage(kind, i, j - i),))
+    return _Path(memory.live_peak(part), total, (piece,))
 
 
-def _part(base: Schedule, kind: str, i: int, j: int) -> Schedule:
+def _part(base: Schedule, piece: Piece) -> Schedule:
     """The steps between two cuts as a schedule of their own, with what passes by as an input and output."""
+    i, j = piece.first, piece.first + piece.count
     inputs, outputs = sorted(_crossing(base, i), key=lambda v: v.name), sorted(_crossing(base, j), key=lambda v: v.name)
     graph = Graph(base.graph.name, inputs, outputs, [])
     streamed = base.streamed if i == 0 else None
-    return Schedule(graph, base.steps[i:j], [Stage(kind, 0, j - i)], base.roots, streamed)
+    part = Schedule(graph, base.steps[i:j], [], base.roots, streamed, bound=base.bound)
+    return expand(part, [replace(piece, first=0)])

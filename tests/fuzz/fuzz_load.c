@@ -122,22 +122,26 @@ static int32_t output_bytes(const ert_model *m) {
 
 /* Models that would mostly run into the timer are executed one time in sixteen. */
 static int is_worth_it(const ert_model *m, const uint8_t *data, size_t size) {
-  return ert_arena_bytes(m) <= MAX_ARENA_BYTES && (output_bytes(m) <= LIGHT_BYTES || data[size - 1] % 16 == 0);
+  if (ert_arena_bytes(m) > MAX_ARENA_BYTES || m->bound_bytes > MAX_ARENA_BYTES) return 0;
+  return output_bytes(m) <= LIGHT_BYTES || data[size - 1] % 16 == 0;
 }
 
 static void run_model(const ert_model *m, const uint8_t *data, size_t size) {
   ert_session s;
   ert_tensor t;
-  uint8_t *arena = malloc(m->arena_bytes + 1u); /* a block of its own, so that the sanitizer sees its end */
+  /* Blocks of their own, so that the sanitizer sees their ends. */
+  uint8_t *arena = malloc(m->arena_bytes + 1u), *bound = calloc(1, m->bound_bytes + 1u);
   for (size_t i = 0; i < m->arena_bytes; i += size) memcpy(arena + i, data, least(size, m->arena_bytes - i));
   if (ert_begin(&s, m, arena, m->arena_bytes) == ERT_OK) {
     for (int i = 0; ert_input(&s, i, &t) == ERT_OK && t.data; i++) read_every_byte(&t);
+    if (m->bound_bytes) ert_bind_input(&s, 0, bound);
     const feed f = input_rows(&s, data, size);
     run(&s, &f);
     free(f.row);
     for (int i = 0; ert_output(&s, i, &t) == ERT_OK; i++) read_every_byte(&t);
   }
   free(arena);
+  free(bound);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -11,6 +11,7 @@ from typing import Any
 
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 CONSTANT, TABLE = 0x40000000, 0x20000000
+BOUND = CONSTANT | TABLE
 
 
 @dataclass
@@ -30,6 +31,8 @@ class View:
     row_bytes: int
     constant: bool
     table: bool
+    bound: bool
+    first: int
 
 
 @dataclass
@@ -73,7 +76,7 @@ def read(data: bytes) -> File:
 
 def tensor(record: bytes) -> Tensor:
     offset, dtype, rank, scale, zero_point, arrival, *dims = struct.unpack("<3if2i6i", record)
-    assert arrival & 0xFF in (0, 1, 2) and all(d == 1 for d in dims[rank:])
+    assert arrival & 0xFF in (0, 1, 2, 3) and all(d == 1 for d in dims[rank:])
     return Tensor(offset, DTYPES[dtype], tuple(dims[:rank]), scale, zero_point, arrival)
 
 
@@ -82,8 +85,8 @@ def steps(section: bytes) -> list[Step]:
     while at < len(section):
         head, rows, batch, scratch = struct.unpack_from("<Iiii", section, at)
         n_inputs, n_params = head >> 16 & 0xFF, head >> 24
-        views = [view(section, at + 16 + 12 * i) for i in range(1 + n_inputs)]
-        at += 16 + 12 * (1 + n_inputs)
+        views = [view(section, at + 16 + 16 * i) for i in range(1 + n_inputs)]
+        at += 16 + 16 * (1 + n_inputs)
         params = struct.unpack_from(f"<{n_params}i", section, at)
         at += 4 * n_params
         found.append(Step(head & 0xFFFF, rows, batch, scratch, views[0], views[1:], params))
@@ -91,6 +94,7 @@ def steps(section: bytes) -> list[Step]:
 
 
 def view(section: bytes, at: int) -> View:
-    offset, rows, row_bytes = struct.unpack_from("<3i", section, at)
-    constant, table = offset & CONSTANT != 0, offset & TABLE != 0
-    return View(offset & ~(CONSTANT | TABLE), rows, row_bytes, constant, table)
+    offset, rows, row_bytes, first = struct.unpack_from("<4i", section, at)
+    where = offset & BOUND
+    assert 0 <= first < row_bytes
+    return View(offset & ~BOUND, rows, row_bytes, where == CONSTANT, where == TABLE, where == BOUND, first)

@@ -58,8 +58,9 @@ def test_reader_written_from_the_document_agrees(name: str, form: str) -> None:
     assert theirs.arena_bytes == ours.arena_bytes and theirs.weights == ours.weights
     assert theirs.metadata == ours.metadata and theirs.metadata["board"] == "host"
     for a, b in zip((*theirs.inputs, *theirs.outputs), (*ours.inputs, *ours.outputs), strict=True):
-        theirs_tensor = (a.offset, a.dtype, a.dims, a.scale, a.zero_point, a.arrival & 0xFF > 0, a.arrival >> 8)
-        assert theirs_tensor == (b.offset, b.dtype, b.shape, b.scale, b.zero_point, b.streamed, b.ring)
+        arrival = (a.arrival & 0xFF in (1, 2), a.arrival >> 8, a.arrival == 3)
+        theirs_tensor = (a.offset, a.dtype, a.dims, a.scale, a.zero_point, *arrival)
+        assert theirs_tensor == (b.offset, b.dtype, b.shape, b.scale, b.zero_point, b.streamed, b.ring, b.bound)
     for stage, s in zip(theirs.stages, ours.stages, strict=True):
         assert stage == (
             ("plain", "rows", "frames").index(s.kind),
@@ -74,8 +75,8 @@ def test_reader_written_from_the_document_agrees(name: str, form: str) -> None:
         assert (a.kernel, a.rows, a.batch, a.scratch) == (b.kernel, b.rows, b.batch, b.scratch_offset)
         assert a.params == b.params
         for v, w in zip((a.output, *a.inputs), (b.output, *b.inputs), strict=True):
-            theirs_view = (v.offset, v.rows, v.row_bytes, v.constant, v.table)
-            assert theirs_view == (w.offset, w.rows, w.row_bytes, w.constant, w.table)
+            theirs_view = (v.offset, v.rows, v.row_bytes, v.constant, v.table, v.bound, v.first)
+            assert theirs_view == (w.offset, w.rows, w.row_bytes, w.constant, w.table, w.bound, w.first)
 
 
 @pytest.mark.parametrize(("name", "form"), CASES)

@@ -125,8 +125,8 @@ def run(node: Node, arrays: list, kernel: Kernel) -> np.ndarray:  # type: ignore
 
 def _check_accepts(kernel: Kernel, words: np.ndarray, encoded: ops.Encoded, weights_bytes: int) -> None:
     """The loader's check of the row accepts what the encoder writes."""
-    out = np.array([0, encoded.output.rows, encoded.output.row_bytes], np.int32)
-    ins = np.array([[0, v.rows, v.row_bytes] for v in encoded.inputs], np.int32).reshape(-1)
+    out = np.array([0, encoded.output.rows, encoded.output.row_bytes, 0], np.int32)
+    ins = np.array([[0, v.rows, v.row_bytes, 0] for v in encoded.inputs], np.int32).reshape(-1)
     step = Step(words.ctypes.data, out.ctypes.data, ins.ctypes.data, kernel.number, len(encoded.inputs), words.size)
     step.rows, step.batch, step.weights_bytes = encoded.rows, encoded.batch, weights_bytes
     assert kernels.accepts(kernel, ctypes.addressof(step)), f"{kernel.name} refuses what encode() wrote"

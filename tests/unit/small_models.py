@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from graphs import Builder
 
-from edgesdk import memory, passes, program, schedule
+from edgesdk import memory, pareto, passes, program, schedule, search
 from edgesdk.ir import Graph, Quant, Value
-from edgesdk.schedule import frames
+from edgesdk.schedule import frames, strips
+from edgesdk.schedule.strips import Piece
 
 WINDOW = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 1, 1), "activation": "none"}
 
@@ -105,15 +106,22 @@ def edges() -> Graph:
     return Graph("edges", [x], [y], b.nodes)
 
 
-FORMS = ("plain", "rows", "streamed", "sliding")
+FORMS = ("plain", "rows", "streamed", "bound")
 
 
 def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
     """Portable kernels only; "rows" is one stage of rows, "streamed" that with its input pushed row by row,
-    "sliding" takes it frame by frame."""
+    "bound" reads it in place, its first steps in two strips where they can be cut; "sliding" takes it frame
+    by frame."""
     base = schedule.schedule(passes.lower(passes.simplify(graph)), ("c",))
     if form == "sliding":
         return frames.require(base)
+    if form == "bound":
+        whole = pareto.bound(base)
+        cut = [n for n in search.cut_points(whole)[1:] if strips.strips(whole, Piece("rows", 0, n, 2))]
+        first = Piece("rows", 0, cut[-1], 2) if cut else Piece("rows", 0, len(base.steps))
+        rest = Piece("plain", first.count, len(base.steps) - first.count)
+        return strips.expand(whole, [first, rest] if rest.count else [first])
     stages = [schedule.Stage("plain" if form == "plain" else "rows", 0, len(base.steps))]
     streamed = graph.inputs[0] if form == "streamed" else None
     return schedule.Schedule(base.graph, base.steps, stages, base.roots, streamed)
@@ -121,7 +129,7 @@ def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
 
 def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
-    return FORMS if name.startswith("window") else FORMS[:3]
+    return (*FORMS, "sliding") if name.startswith("window") else FORMS
 
 
 def compiled(graph: Graph, metadata: dict[str, Any] | None = None, form: str = "plain") -> bytes:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from graphs import graphs, random_inputs
 from hypothesis import given
@@ -11,23 +13,42 @@ from hypothesis import strategies as st
 from edgesdk import memory, ops, passes, program, runtime, schedule
 from edgesdk.ir import Graph, Value
 from edgesdk.ops import RowView
-from edgesdk.schedule import Schedule, Stage, trace
+from edgesdk.schedule import Schedule, Step, trace
+from edgesdk.schedule.strips import Piece, expand, strips
 
 
 @st.composite
 def schedules(draw, dtype: str = "int8") -> Schedule:  # type: ignore[no-untyped-def]
-    """A random graph cut into random stages, its input resident or streamed."""
+    """A random graph cut into random stages, some of them in strips, its input resident, streamed or bound."""
     graph = passes.lower(passes.simplify(draw(graphs(dtype))))
     base = schedule.schedule(graph, ("c",))
     n = len(base.steps)
     cuts = sorted({0, n, *draw(st.lists(st.integers(0, n), max_size=3))})
-    streamed = draw(st.booleans())
+    arrival = draw(st.sampled_from(["resident", "streamed", "bound"]))
     kinds = [draw(st.sampled_from(["plain", "rows"])) for _ in cuts[1:]]
-    if streamed:
+    if arrival == "streamed":
         kinds[:1] = ["rows"]
-    stages = [Stage(k, a, b - a) for k, a, b in zip(kinds, cuts, cuts[1:], strict=False)]
-    only_first = all(graph.inputs[0] not in s.reads() for s in base.steps[stages[0].count :])
-    return Schedule(graph, base.steps, stages, base.roots, graph.inputs[0] if streamed and only_first else None)
+    pieces = [Piece(k, a, b - a) for k, a, b in zip(kinds, cuts, cuts[1:], strict=False)]
+    only_first = all(graph.inputs[0] not in s.reads() for s in base.steps[pieces[0].count :])
+    streamed = graph.inputs[0] if arrival == "streamed" and only_first else None
+    bound = graph.inputs[0] if arrival == "bound" and graph.inputs[0] not in map(base.root, graph.outputs) else None
+    whole = Schedule(graph, base.steps, base.stages, base.roots, streamed, bound=bound)
+    return expand(whole, [draw(in_strips(whole, p)) for p in pieces])
+
+
+@st.composite
+def in_strips(draw, s: Schedule, piece: Piece) -> Piece:  # type: ignore[no-untyped-def]
+    cut = replace(piece, strips=draw(st.integers(1, 4)))
+    if piece.kind == "plain" or (s.streamed and piece.first == 0) or not only_last_leaves(s, piece):
+        return piece
+    return piece if cut.strips == 1 or strips(s, cut) is None else cut
+
+
+def only_last_leaves(s: Schedule, piece: Piece) -> bool:
+    """A region in strips has one output, as regions of the search have."""
+    inner = {s.steps[i].output for i in piece.steps[:-1]}
+    after = {s.root(v) for step in s.steps[piece.first + piece.count :] for v in step.reads()}
+    return not inner & (after | {s.root(v) for v in s.graph.outputs})
 
 
 class Simulation:
@@ -45,15 +66,20 @@ class Simulation:
             self.base[root], self.size = self.size, self.size + root.n_bytes
         return np.arange(self.base[root] + first, self.base[root] + first + n_bytes)
 
-    def places(self, view: RowView, rows: range, batch: int) -> list[tuple[int, np.ndarray]]:
-        """(arena offset, tags) of rows; of everything where the step repeats."""
+    def places(self, step: Step, view: RowView, rows: range) -> list[tuple[int, np.ndarray]]:
+        """(arena offset, tags) of rows, of the step's columns of them; of everything where the step repeats."""
         value, row_bytes = view.value, view.row_bytes
-        if value in self.plan.tables:
-            return [(self.plan.tables[value][y], self.tags(value, y * row_bytes, row_bytes)) for y in rows]
-        at = self.plan.offsets[value]
-        if batch > 1:
-            return [(at, self.tags(value, 0, value.n_bytes))]
-        return [(at + y * row_bytes, self.tags(value, y * row_bytes, row_bytes)) for y in rows]
+        if self.s.root(value) is self.s.bound:
+            return []
+        if step.encoded.batch > 1:
+            return [(self.plan.offsets[value], self.tags(value, 0, value.n_bytes))]
+        widths = [v.n_bytes // view.rows for v, stored in step.stored.items() if stored is value]
+        n_bytes = max(widths, default=row_bytes)
+        assert view.first + n_bytes <= row_bytes
+        table = self.plan.tables.get(value)
+        at = [table[y] if table else self.plan.offsets[value] + y * row_bytes for y in rows]
+        tags = [self.tags(value, y * row_bytes + view.first, n_bytes) for y in rows]
+        return [(a + view.first, t) for a, t in zip(at, tags, strict=True)]
 
     def write(self, offset: int, tags: np.ndarray) -> None:
         assert offset + tags.size <= self.plan.arena_bytes
@@ -66,7 +92,7 @@ class Simulation:
 def simulate(s: Schedule, plan: memory.MemoryPlan) -> None:
     sim = Simulation(s, plan)
     for v in s.graph.inputs:
-        if v is not s.streamed:
+        if v is not s.streamed and v is not s.bound:
             sim.write(plan.offsets[v], sim.tags(v, 0, v.n_bytes))
     for k, (stage, calls) in enumerate(s.spans()):
         counters = np.arange(-2 * (stage.count + 1), 0) - 10**6 * (k + 1)
@@ -90,9 +116,8 @@ def step_call(sim: Simulation, call: trace.Call, kept: dict[int, np.ndarray]) ->
         sim.write(sim.plan.tables[streamed][y], sim.tags(streamed, y * row_bytes, row_bytes))
         return
     step = sim.s.steps[call.step]
-    batch = step.encoded.batch
     for view, rows in zip(step.encoded.inputs, call.reads, strict=True):
-        for at, tags in sim.places(view, rows, batch) if view.value.data is None else []:
+        for at, tags in sim.places(step, view, rows) if view.value.data is None else []:
             sim.expect(at, tags, f"{view.value.name} read by {step.node.source}")
     scratch = np.arange(step.scratch_bytes) - 10**9 * (call.step + 1)
     if step.encoded.keeps_scratch and call.step in kept:
@@ -100,15 +125,15 @@ def step_call(sim: Simulation, call: trace.Call, kept: dict[int, np.ndarray]) ->
     sim.write(sim.plan.scratch[call.step], scratch)
     kept[call.step] = scratch
     before = sim.owner[sim.plan.scratch[call.step] :][: scratch.size].copy()
-    for at, tags in sim.places(step.encoded.output, memory.written_rows(step, call.rows), batch):
+    for at, tags in sim.places(step, step.encoded.output, memory.written_rows(step, call.rows)):
         sim.write(at, tags)
     # What a call writes must not lie in its own scratch.
     assert np.array_equal(sim.owner[sim.plan.scratch[call.step] :][: scratch.size], before)
     # Nor over what it still reads, unless it may: in place, row for row.
-    shared = {sim.s.root(step.node.input(k)) for k in ops.in_place(step.node)}
+    shared = {sim.s.root(step.stored.get(v, v)) for v in map(step.node.input, ops.in_place(step.node))}
     for view, rows in zip(step.encoded.inputs, call.reads, strict=True):
         if view.value.data is None and sim.s.root(view.value) not in shared:
-            for at, tags in sim.places(view, rows, batch):
+            for at, tags in sim.places(step, view, rows):
                 sim.expect(at, tags, f"{view.value.name} under {step.node.source}")
 
 
@@ -130,7 +155,9 @@ def test_program_equals_reference(s: Schedule, seed: int) -> None:
     for got, output in zip(runtime.run(session, inputs), s.graph.outputs, strict=True):
         assert got.tobytes() == values[output].tobytes()
     for got, step in zip(runtime.step_outputs(session, inputs), s.steps, strict=True):
-        assert got == values[step.node.output].tobytes(), step.node.source
+        columns = slice(step.columns.start, step.columns.stop)
+        whole = values[step.origin.output][:, :, columns] if step.origin else values[step.output]
+        assert got == whole.tobytes(), step.node.source
 
 
 @given(schedules("float32"), st.integers(0, 2**31))

@@ -11,7 +11,8 @@ static int operand_ok(const int32_t *view, const ert_binary_shape *g, int32_t pi
 static int shape_ok(const ert_step *s, int32_t size) {
   const ert_binary_shape *g = (const void *)s->params;
   return s->n_in == 2 && g->w >= 1 && g->c >= 1 && ert_view_ok(s->out, ert_product(g->w, g->c), size) &&
-         operand_ok(s->in, g, g->a_pixel, g->a_item, size) && operand_ok(s->in + 3, g, g->b_pixel, g->b_item, size);
+         operand_ok(s->in, g, g->a_pixel, g->a_item, size) &&
+         operand_ok(s->in + ERT_VIEW_WORDS, g, g->b_pixel, g->b_item, size);
 }
 
 static int is_int8(int32_t x) { return ert_within(x, -128, 127); }

@@ -13,10 +13,10 @@ static int rows_fit(const ert_step *s, const ert_concat_b1_params *p) {
   int64_t total = 0;
   for (int32_t i = 0; i < s->n_in; i++) {
     const int32_t bytes = p->by_rows ? s->out[2] : ert_product(p->part[i], p->repeats);
-    if (bytes > s->in[3 * i + 2]) return 0;
+    if (bytes > ert_view_room(s->in + ERT_VIEW_WORDS * i)) return 0;
     total += bytes;
   }
-  return p->by_rows || total <= s->out[2];
+  return p->by_rows ? s->out[3] == 0 : total <= ert_view_room(s->out);
 }
 
 int ert_concat_b1_check(const ert_step *s) {

@@ -46,7 +46,8 @@ from edgesdk.ir import Graph, Node, Value
 
 @dataclass(frozen=True)
 class RowView:
-    """How a step walks a value: `rows` rows of `row_bytes` bytes each (per batch item).
+    """How a step walks a value: `rows` rows of `row_bytes` bytes each (per batch item), from byte `first`
+    of each row on.
 
     The rows of a whole tensor are contiguous; `rows` is also the ring height then.
     """
@@ -54,6 +55,7 @@ class RowView:
     value: Value
     rows: int
     row_bytes: int
+    first: int = 0
 
 
 @dataclass

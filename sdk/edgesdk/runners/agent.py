@@ -14,7 +14,7 @@ from edgesdk.program import Program, Tensor
 from edgesdk.runners import Measurement
 from edgesdk.runners import link as requests
 from edgesdk.runners.link import PAINTS, WATCH_COSTS, WATCH_NOTHING, Hello, Link, Loaded, Marks, Pushed, StepCost
-from edgesdk.runtime import LoadError
+from edgesdk.runtime import LoadError, step_bytes
 
 
 @dataclass(frozen=True)
@@ -109,17 +109,13 @@ class AgentSession:
         return requests.profile(self.link)
 
     def _step(self, inputs: Sequence[np.ndarray], step: int) -> bytes:
-        """Of a row that takes several calls, what the last one leaves."""
         if self.streamed:
             rows = self._push(self._checked(inputs)[0][0], watch=step)
             calls = [written for row in rows for written in row.written]
         else:
             self._write(inputs)
             calls = requests.step_output(self.link, step)
-        record = self.program.steps[step]
-        once = len(calls) == 1 or self.program.inputs[0].ring
-        each = 1 if once else record.rows // record.output.rows
-        return b"".join(calls[each - 1 :: each])
+        return b"".join(calls) if self.program.inputs[0].ring else step_bytes(self.program, step, calls)
 
     def push(self, rows: np.ndarray, first: int = 0) -> list[float]:
         """The cost of each next row or frame [n, W, C] of a streamed input; `first` is the number of the first one,

@@ -23,12 +23,22 @@ VIEW_OPS = ("reshape",)
 
 @dataclass(eq=False)
 class Step:
-    """One kernel call. `scratch_bytes` is what the kernel asks for."""
+    """One kernel call. `scratch_bytes` is what the kernel asks for. A step that computes only some columns
+    has a node of its own with those `columns`; `stored` maps its values to those that lie in memory, `origin`
+    is the step of the whole."""
 
     node: Node
     kernel: Kernel
     encoded: Encoded
     scratch_bytes: int
+    origin: Step | None = None
+    columns: range = range(0)
+    stored: dict[Value, Value] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Value:
+        """The value that lies in memory: where the node has some columns only, the whole of it."""
+        return self.encoded.output.value
 
     def reads(self) -> list[Value]:
         return [v.value for v in self.encoded.inputs if v.value.data is None]
@@ -37,12 +47,14 @@ class Step:
 @dataclass(frozen=True)
 class Stage:
     """A run of steps. "plain": one after another on whole tensors. "rows": row by row, each
-    intermediate holding only the rows that are still needed. "frames": row by row for ever, as
-    frames of a sliding window arrive (frames.py)."""
+    intermediate holding only the rows that are still needed; perhaps of one of several strips of columns
+    (strips.py). "frames": row by row for ever, as frames of a sliding window arrive (frames.py)."""
 
     kind: str
     first: int
     count: int
+    strip: int = 0
+    strips: int = 1
 
     @property
     def steps(self) -> range:
@@ -52,8 +64,9 @@ class Stage:
 @dataclass(eq=False)
 class Schedule:
     """Steps in execution order. `roots` maps a view of a value to the value that it views;
-    `streamed` is the graph input that arrives row by row or frame by frame, if one does; `rings` are the
-    rows that values of a stage of frames keep between inferences, `paces` when they are computed."""
+    `streamed` is the graph input that arrives row by row or frame by frame, if one does; `bound` is the one
+    that is read where the app has it, outside the arena; `rings` are the rows that values of a stage of
+    frames keep between inferences, `paces` when they are computed."""
 
     graph: Graph
     steps: list[Step]
@@ -62,6 +75,7 @@ class Schedule:
     streamed: Value | None = None
     rings: dict[Value, int] = field(default_factory=dict)
     paces: dict[Value, Pace] = field(default_factory=dict)
+    bound: Value | None = None
 
     def root(self, value: Value) -> Value:
         return self.roots.get(value, value)
@@ -136,7 +150,11 @@ def _step(node: Node, chain: Sequence[str]) -> Step | None:
     kernel = kernels.choose(ops.kernel_op(node), module.types(node), chain)
     if kernel is None:
         return None
-    encoded = module.encode(node, kernel)
+    return encode(node, kernel)
+
+
+def encode(node: Node, kernel: Kernel) -> Step:
+    encoded = ops.module(node.op).encode(node, kernel)
     return Step(node, kernel, encoded, _scratch(kernel, encoded))
 
 

@@ -78,7 +78,7 @@ class _Stage:
 
 def by_rows(steps: Sequence[Step], first: int, roots: dict[Value, Value], streamed: Value | None) -> list[Call]:
     """Calls of a stage of rows: the last step pulls, each step computes a row just before it is needed."""
-    producers = {s.node.output: k for k, s in enumerate(steps)}
+    producers = {s.output: k for k, s in enumerate(steps)}
     stage = _Stage(steps, first, producers, roots, streamed, done=[0] * len(steps))
     for k in reversed(range(len(steps))):
         stage.produce(k, steps[k].encoded.rows)
@@ -96,10 +96,10 @@ def whole(steps: Sequence[Step], first: int) -> Iterator[Call]:
 def by_frames(steps: Sequence[Step], first: int, paces: dict[Value, Pace]) -> list[Call]:
     """Calls of one period of a stage of frames: as many frames as its slowest step takes for a row."""
     calls: list[Call] = []
-    for f in range(max(paces[s.node.output].stride for s in steps)):
+    for f in range(max(paces[s.output].stride for s in steps)):
         calls.append(Call(AWAIT, range(1)))
         for k, s in enumerate(steps):
-            pace = paces[s.node.output]
+            pace = paces[s.output]
             if (f - pace.lead) % pace.stride == 0:
                 calls.append(Call(first + k, range(1), tuple(range(v.rows) for v in s.encoded.inputs)))
     return calls
