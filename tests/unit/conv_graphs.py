@@ -22,8 +22,9 @@ def _axis(draw: Draw, size: int) -> tuple[int, int, int, int, int]:
     kernel, dilation = draw(st.integers(1, 4)), draw(st.integers(1, 2))
     reach = (kernel - 1) * dilation + 1
     before = draw(st.integers(0, reach))
-    after = draw(st.integers(max(0, reach - size - before), max(reach - size - before, min(reach, MAX_SIDE - size))))
-    return kernel, draw(st.integers(1, 3)), dilation, before, max(0, after)
+    least = max(0, reach - size - before)
+    after = draw(st.integers(least, max(least, min(reach, MAX_SIDE - size))))
+    return kernel, draw(st.integers(1, 3)), dilation, before, after
 
 
 def _window(draw: Draw, x: Value) -> tuple[tuple[int, int], dict[str, Any]]:
