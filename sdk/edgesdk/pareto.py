@@ -27,6 +27,8 @@ def points(base: Schedule, board: Board, tick: Callable[[], None] = lambda: None
     if sliding is not None:
         return [Point(sliding, memory.plan(sliding), _window_cost(base, sliding, cost_on(board)))]
     found = search.front(base, cost_on(board), tick)
+    if base.streamed is None:  # the search drops it for what has a smaller peak, and may then need a larger arena
+        found = search.undominated([*found, layer_by_layer(base, board)])
     if not found:
         raise Unsupported("no schedule takes this input row by row; expected image layers first, leave --stream out")
     return found

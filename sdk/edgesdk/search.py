@@ -68,7 +68,7 @@ def front(base: Schedule, cost: Cost, tick: Callable[[], None] = lambda: None) -
     if points:
         search.below = min(p.plan.arena_bytes for p in points)
     points += _planned(base, [p for p in _paths(search, tick) if any(s.strips > 1 for s in p.pieces)])
-    return _undominated(points)
+    return undominated(points)
 
 
 def _planned(base: Schedule, paths: list[_Path]) -> list[Point]:
@@ -81,7 +81,8 @@ def _planned(base: Schedule, paths: list[_Path]) -> list[Point]:
     return points
 
 
-def _undominated(points: list[Point]) -> list[Point]:
+def undominated(points: list[Point]) -> list[Point]:
+    """The fastest first, each smaller than the one before."""
     kept: list[Point] = []
     for p in sorted(points, key=lambda p: (p.cost, p.plan.arena_bytes)):
         if not kept or p.plan.arena_bytes < kept[-1].plan.arena_bytes:
