@@ -3,9 +3,10 @@
 
     python benchmarks/schedule.py --models ../shared/models [--json OUT]
 
-Bytes of the whole arena: activations, rings of rows, scratch and counters. "streamed": the image is pushed row by row
-and never resident. Peers: TFLite Micro as measured (see mcu_peers.toml), TinyTS (HPCA 2024), MCUNetV2 (NeurIPS 2021);
-layer pair = largest input + output of one layer.
+Bytes of the whole arena: activations, rings of rows, scratch and counters. "streamed": the image is pushed row by
+row and never resident. "bound": the image is read where the app has it (a frame buffer, flash), outside the arena, so
+that strips of columns may read some of it twice: at most 1.3x the multiply-accumulates. Peers: TFLite Micro as measured
+(see mcu_peers.toml), TinyTS (HPCA 2024), MCUNetV2 (NeurIPS 2021); layer pair = largest input + output of one layer.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from edgesdk import boards, converters, pareto, passes, schedule
 from edgesdk.ir import Graph
 
 BOARD = "mps2_an386"
+MAX_RECOMPUTE = 1.3
 
 
 def shared(path: str) -> Callable[[Path], Graph]:
@@ -67,10 +69,16 @@ def measure(graph: Graph) -> dict[str, Any]:
     base = schedule.schedule(lowered, board.core.isa)
     whole = pareto.layer_by_layer(base, board)
     result: dict[str, Any] = {"layer_by_layer": whole.plan.arena_bytes}
-    for name, version in (("resident", base), ("streamed", pareto.streamed(base))):
+    for name, version in (
+        ("resident", base),
+        ("streamed", pareto.streamed(base)),
+        ("bound", pareto.bound(base)),
+    ):
         begun = time.perf_counter()
         points = pareto.points(version, board)
-        least = min(points, key=lambda p: p.plan.arena_bytes)
+        most = MAX_RECOMPUTE if name == "bound" else 1.02
+        within = [p for p in points if pareto.recompute_ratio(p.schedule) <= most]
+        least = min(within, key=lambda p: p.plan.arena_bytes)
         result[name] = {
             "arena": least.plan.arena_bytes,
             "cost_ratio": least.cost / whole.cost,
@@ -88,22 +96,36 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     table = Table(
-        "net", "TFLM", "peers", "whole", "resident", "goal", "streamed", "goal", "x less", "cost", "MACs", "s"
+        "net",
+        "TFLM",
+        "peers",
+        "whole",
+        "resident",
+        "goal",
+        "streamed",
+        "goal",
+        "x less",
+        "cost",
+        "MACs",
+        "bound",
+        "MACs",
+        "s",
     )
     rows, ratios = {}, []
     for name, load, tflm, peers, goal_resident, goal_streamed in CASES:
         r = rows[name] = measure(load(options.models))
-        a, b = r["resident"], r["streamed"]
+        a, b, c = r["resident"], r["streamed"], r["bound"]
         ratios.append(tflm / b["arena"])
         table.add_row(
             name, f"{tflm:,}", peers, f"{r['layer_by_layer']:,}", f"{a['arena']:,}",
             f"{goal_resident:,}" if goal_resident else "-", f"{b['arena']:,}", f"{goal_streamed:,}",
             f"{ratios[-1]:.1f}",
             f"{max(a['cost_ratio'], b['cost_ratio']):.4f}", f"{max(a['mac_ratio'], b['mac_ratio']):.3f}",
-            f"{a['seconds'] + b['seconds']:.0f}",
+            f"{c['arena']:,} ({c['arena'] / b['arena'] - 1:+.1%})", f"{c['mac_ratio']:.3f}",
+            f"{a['seconds'] + b['seconds'] + c['seconds']:.0f}",
         )  # fmt: skip
         print(f"{name} done", file=sys.stderr)
-    Console(width=180).print(table)
+    Console(width=210).print(table)
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     print(f"streamed, below TFLM (or the layer pair): {mean:.2f}x in the geometric mean")
     if options.json:

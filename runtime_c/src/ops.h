@@ -13,6 +13,7 @@
 #include "quantize/quantize.h"
 #include "dequantize/dequantize.h"
 #include "resize/resize.h"
+#include "fully_connected_rows/fully_connected_rows.h"
 #include "binary/binary.h"
 #include "lut/lut.h"
 #include "unary/unary.h"

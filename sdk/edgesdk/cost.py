@@ -251,6 +251,11 @@ def _fully_connected(step: Step) -> Counts:
     return _dots(step.encoded.rows, in_c, out_c)
 
 
+def _fully_connected_rows(step: Step) -> Counts:
+    rows, in_c, out_c = _words(step)[:3]
+    return _dots(rows, in_c, out_c)
+
+
 def _pool(step: Step) -> Counts:
     h, w, c, out_w, kh, kw, sh, sw, top, left = _words(step)[:10]
     pixels = step.encoded.rows * out_w
@@ -322,6 +327,7 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": _depthwise_conv2d,
     "fully_connected": _fully_connected,
+    "fully_connected_rows": _fully_connected_rows,
     "avg_pool2d": _pool,
     "max_pool2d": _pool,
     "reduce": _reduce,

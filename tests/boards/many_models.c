@@ -40,6 +40,10 @@ static int infer(ert_session *s, const uint8_t *input, uint32_t n) {
   ert_tensor t;
   ert_input(s, 0, &t);
   if (s->model->streamed) return ert_push_rows(s, input, t.dims[1]) == 1 ? ERT_OK : ERT_EROWS;
+  if (s->model->bound_bytes) {
+    const int err = ert_bind_input(s, 0, input); /* in flash */
+    return err ? err : ert_run(s);
+  }
   for (uint32_t i = 0; i < n; i++) ((uint8_t *)t.data)[i] = input[i];
   return ert_run(s);
 }

@@ -55,14 +55,16 @@ class Case:
 
 
 def cases(graphs: Sequence[Graph], board: Board) -> Iterator[Case]:
-    """Layer by layer, and every point of both fronts."""
+    """Layer by layer, and every point of the fronts of an input resident, streamed and bound."""
     for n, graph in enumerate(graphs):
         base = schedule.schedule(passes.lower(passes.simplify(graph)), board.core.isa)
         inputs = random_inputs(graph, n)
         expected = ops.evaluate(graph, inputs)[graph.outputs[0]].tobytes()
-        points = [pareto.layer_by_layer(base, board), *pareto.points(base, board)]
-        for p in [*points, *pareto.points(pareto.streamed(base), board)]:
-            name = f"graph {n}, {'streamed' if p.schedule.streamed else 'resident'}: {pareto.text(p.schedule)}"
+        arrivals = {"resident": base, "streamed": pareto.streamed(base), "bound": pareto.bound(base)}
+        points = [("resident", pareto.layer_by_layer(base, board))]
+        points += [(how, p) for how, arrival in arrivals.items() for p in pareto.points(arrival, board)]
+        for how, p in points:
+            name = f"graph {n}, {how}: {pareto.text(p.schedule)}"
             data = program.write(program.assemble(p.schedule, p.plan))
             yield Case(name, data, inputs[0].tobytes(), expected, p.plan.arena_bytes)
 

@@ -69,5 +69,20 @@ def fully_connected(draw, dtype: str) -> tuple[Node, list]:
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 @given(data=st.data())
+def test_fully_connected_over_rows_equals_reference(dtype: str, data) -> None:
+    node, arrays = data.draw(fully_connected(dtype))
+    node.op = "fully_connected_rows"
+    h, w, c = (data.draw(st.integers(1, 5)) for _ in range(3))
+    n, x = node.input(1).shape[0], node.input(0)
+    rng = np.random.default_rng(data.draw(seeds))
+    weights = random_array(rng, (n, h * w * c), dtype)
+    node.inputs[0] = value("x", (1, h, w, c), dtype, x.quant)
+    node.inputs[1] = value("w", weights.shape, dtype, node.input(1).quant, weights)
+    node.outputs[0].shape = (1, n)
+    harness.check(node, [random_array(rng, (1, h, w, c), dtype), weights, arrays[2]])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@given(data=st.data())
 def test_fully_connected_equals_reference(dtype: str, data) -> None:
     harness.check(*data.draw(fully_connected(dtype)))

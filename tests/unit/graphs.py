@@ -69,6 +69,11 @@ class Builder:
             "softmax", [logits], Quant.per_tensor(1 / 256, -128) if self.dtype == "int8" else None, beta=1.0
         )
 
+    def flat_classifier(self, x: Value, classes: int) -> Value:
+        flat = self.add_node("reshape", [x], x.quant, shape=(1, x.elements))
+        w = self.constant((classes, x.elements), classes, 0)
+        return self.add_node("fully_connected", [flat, w, self.bias(classes)], self.quant(), activation="none")
+
 
 def _window(kernel: int, stride: int, pad: int) -> dict[str, Any]:
     return {"stride": (stride, stride), "dilation": (1, 1), "padding": (pad,) * 4, "activation": "relu"}

@@ -59,6 +59,11 @@ def extremes(b: Builder, x: Value) -> Value:
     return b.add_node("maximum", [b.add_node("minimum", [x, x], x.quant), x], x.quant)
 
 
+def flattened(b: Builder, x: Value) -> Value:
+    """Ends in a layer over the whole image."""
+    return b.flat_classifier(b.conv(x, 5, 3, 1), 3)
+
+
 def window(b: Builder, x: Value) -> Value:
     """Slides along the height: no padding, down to one row, a sum of two paths."""
     y = _valid(b, x, 4, (2, 2))
@@ -81,6 +86,7 @@ NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
     resizes,
     extremes,
     window,
+    flattened,
 )
 
 

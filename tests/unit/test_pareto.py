@@ -55,6 +55,16 @@ def test_reach_is_the_receptive_field(layers: tuple[tuple[int, int], ...]) -> No
     assert found.halo == max(0, len(here) - (below.start - here.start))
 
 
+def test_a_layer_over_the_flattened_image_is_summed_while_its_rows_arrive() -> None:
+    b = Builder(0, "int8")
+    x = b.input((1, 24, 24, 3))
+    y = b.depthwise(b.conv(x, 16, 1, 1), 3, 1)
+    base = pareto.bound(lowered(Graph("flat", [x], [b.flat_classifier(y, 3)], b.nodes)))
+    assert base.steps[-1].node.op == "fully_connected_rows"
+    least = pareto.points(base, BOARD)[-1]
+    assert least.plan.arena_bytes < y.n_bytes // 4, "no feature map is whole"
+
+
 def test_reach_stops_at_the_mean() -> None:
     b = Builder(0, "int8")
     x = b.input((1, 16, 16, 3))
