@@ -23,9 +23,8 @@ Shape = tuple[int, ...]
 NHWC: Shape = (0, 2, 3, 1)  # output axis -> axis of an NCHW value
 NCHW: Shape = (0, 3, 1, 2)
 # Ops through which an image is still an image.
-TRANSPARENT = frozenset(
-    "add sub mul minimum maximum relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh pad slice concat".split()
-)
+UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh"
+TRANSPARENT = frozenset(f"{UNARY} add sub mul minimum maximum pad slice concat".split())
 
 
 def check_shape(shape: Sequence[int]) -> Shape:

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgesdk.converters import torch_ops, torch_shapes, torch_windows
 from edgesdk.converters.build import Builder, check_shape, declare_images
 from edgesdk.converters.torch_refusals import refuse_training, refuse_unknown

@@ -107,7 +107,7 @@ def pool(op: str, spatial: int) -> Rule:
         padding = pool_padding(call, x, kernel, stride, (h if spatial == 2 else 0, w))
         if window(call, "dilation", spatial, 1) != (1, 1):
             raise Unsupported("dilated pooling")
-        attrs = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
+        attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
         if op == "avg_pool2d":
             attrs["count_padding"] = counts_padding(call, padding, (h, w) if spatial == 2 else (0, w))
         return restored(b, b.emit(op, [x], call.name, **attrs), call.shape)
