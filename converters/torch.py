@@ -7,14 +7,16 @@ calls it. Whatever hangs on parameters and buffers alone is computed here, by to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgesdk.converters import torch_ops, torch_shapes, torch_windows
 from edgesdk.converters.build import Builder, check_shape, declare_images
-from edgesdk.converters.torch_refusals import refuse_training, refuse_unknown
+from edgesdk.converters.torch_refusals import REWRITES, refuse_state, refuse_training, refuse_unknown
 from edgesdk.converters.torch_trace import is_tensor, kind_of, node_line, source_of
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import DTYPES, Graph, Node, Value
@@ -30,7 +32,8 @@ def load(path: Path, input_shapes: Shapes) -> Graph:
     """The graph of a .pt2 file."""
     torch = imported(str(path))
     try:
-        program = torch.export.load(path)
+        with quiet():
+            program = torch.export.load(path)
     except Exception as error:
         raise UsageError(
             f"{path}: not readable by torch {torch.__version__} ({reason(error)}); expected a file written by "
@@ -57,6 +60,17 @@ def imported(what: str) -> Any:
     except ImportError as error:
         raise UsageError(f"{what}: reading PyTorch models needs torch; run pip install edgesdk[torch]") from error
     return torch
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the traces that torch logs for an error that it also raises."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def reason(error: BaseException) -> str:
@@ -88,6 +102,7 @@ def import_program(torch: Any, program: Any, where: str, name: str, shapes: Shap
     program = fixed_shapes(torch, program, where, shapes)
     refuse_training(where, program)
     program = decomposed(torch, program, where)
+    refuse_state(where, program)
     constants = constant_nodes(torch, program)
     refuse_unknown(where, program, constants, RULES)
     b, env = Builder(), Env()
@@ -144,13 +159,13 @@ def check_wanted(where: str, name: str, dims: list[Any], wanted: tuple[int, ...]
 
 
 def decomposed(torch: Any, program: Any, where: str) -> Any:
-    """Without in-place ops, and core ATen wherever there is no rule for what stood there."""
+    """Without in-place ops, and core ATen wherever there is no rule, and no advice, for what stood there."""
     defaults = getattr(torch.export, "default_decompositions", None)
     try:
         if defaults is None:  # torch before 2.6
             return program.run_decompositions()
         table = defaults()
-        for target in [t for t in table if kind_of(t) in RULES]:
+        for target in [t for t in table if kind_of(t) in RULES or kind_of(t) in REWRITES]:
             del table[target]
         return program.run_decompositions(table)
     except Exception as error:
@@ -260,8 +275,7 @@ def folded(torch: Any, node: Any, env: Env) -> Any:
     if isinstance(meta, torch.Tensor) and meta.numel() > MAX_CONSTANT:
         raise Unsupported(f"a constant of shape {list(meta.shape)} is too large")
     args, keywords = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda n: env[n])
-    keywords.pop("device", None)
-    return node.target(*args, **keywords)
+    return node.target(*args, **{k: v for k, v in keywords.items() if k != "device"})
 
 
 def import_node(torch: Any, node: Any, b: Builder, env: Env) -> Any:

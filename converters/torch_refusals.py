@@ -46,12 +46,16 @@ REWRITES = {
 
 
 def refuse_training(where: str, program: Any) -> None:
-    """A graph that was traced in training mode, or that changes its own buffers."""
+    """A graph that was traced in training mode."""
     training = sorted({source_of(n) for n in program.graph.nodes if n.op == "call_function" and trains(n)})
     if training:
         raise UsageError(
             f"{where}: exported in training mode ({', '.join(training[:8])}); call model.eval() before torch.export"
         )
+
+
+def refuse_state(where: str, program: Any) -> None:
+    """A graph that changes its own buffers."""
     changed = sorted(program.graph_signature.buffers_to_mutate.values())
     if changed:
         raise Unsupported(
