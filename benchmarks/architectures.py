@@ -69,7 +69,7 @@ def source(net: zoo.Network, module: torch.nn.Module, importer: str) -> Iterator
 def in_layout(arrays: Arrays, values: list[Value], layouts: dict[str, str]) -> Arrays:
     """Arrays in the source's order as a graph's inputs or outputs hold them."""
     return [
-        np.ascontiguousarray(a.transpose(0, 2, 3, 1)) if layouts.get(v.name) == "NCHW" else a
+        np.ascontiguousarray(np.moveaxis(a, 1, -1)) if v.name in layouts else a
         for a, v in zip(arrays, values, strict=True)
     ]
 

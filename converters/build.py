@@ -22,6 +22,7 @@ Shape = tuple[int, ...]
 
 NHWC: Shape = (0, 2, 3, 1)  # output axis -> axis of an NCHW value
 NCHW: Shape = (0, 3, 1, 2)
+LAYOUTS = {4: "NCHW", 3: "NCL"}  # rank -> what the metadata calls channels first
 # Ops through which an image is still an image.
 UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh"
 TRANSPARENT = frozenset(f"{UNARY} add sub mul minimum maximum pad slice concat".split())
@@ -51,6 +52,14 @@ class Builder:
         self.names.add(candidate)
         return candidate
 
+    def rename(self, value: Value, name: str) -> None:
+        """Gives `value` a name that another value may have had until now."""
+        for other in (v for n in self.nodes for v in n.outputs):
+            if other.name == name and other is not value:
+                other.name = self.unique(name)
+        self.names.add(name)
+        value.name = name
+
     def emit(self, op: str, inputs: Sequence[Value | None], name: str = "", **attrs: Any) -> Value:
         node = Node(op, list(inputs), [], attrs, self.source)
         ((shape, dtype),) = ops.module(op).infer(node)
@@ -76,35 +85,54 @@ class Builder:
 
 
 def declare_images(b: Builder, inputs: list[Value], outputs: list[Value]) -> Graph:
-    """The graph with inputs and outputs that are images, [N,C,H,W] in the source, in NHWC."""
+    """The graph with channels last in inputs and outputs that are images or signals, [N,C,H,W] or [N,C,L]
+    in the source."""
     graph = Graph("", inputs, outputs, b.nodes, {"input_layouts": {}, "output_layouts": {}})
     for i, value in enumerate(inputs):
-        if len(value.shape) == 4 and value not in outputs and becomes_image(graph, value):
-            image = Value(value.name, tuple(value.shape[a] for a in NHWC), value.dtype)
-            value.name = b.unique(f"{value.name}/nchw")
-            graph.nodes.insert(0, Node("transpose", [image], [value], {"perm": NCHW}, image.name))
-            graph.inputs[i] = image
-            graph.metadata["input_layouts"][image.name] = "NCHW"
+        if len(value.shape) in LAYOUTS and value not in outputs and becomes_image(graph, value):
+            graph.inputs[i] = declared_input(b, graph, value)
     for i, value in enumerate(outputs):
-        if len(value.shape) == 4 and outputs.count(value) == 1 and was_image(graph, value):
-            name, value.name = value.name, b.unique(f"{value.name}/nchw")
-            b.source = name
-            graph.outputs[i] = b.emit("transpose", [value], perm=NHWC)
-            graph.outputs[i].name = name
-            graph.metadata["output_layouts"][name] = "NCHW"
+        if len(value.shape) in LAYOUTS and outputs.count(value) == 1 and was_image(graph, value):
+            graph.outputs[i] = declared_output(b, graph, value)
     return graph
+
+
+def declared_input(b: Builder, graph: Graph, value: Value) -> Value:
+    rank = len(value.shape)
+    last = Value(value.name, (value.shape[0], *value.shape[2:], value.shape[1]), value.dtype)
+    value.name = b.unique(f"{value.name}/channels_first")
+    perm = (0, rank - 1, *range(1, rank - 1))
+    graph.nodes.insert(0, Node("transpose", [last], [value], {"perm": perm}, last.name))
+    graph.metadata["input_layouts"][last.name] = LAYOUTS[rank]
+    return last
+
+
+def declared_output(b: Builder, graph: Graph, value: Value) -> Value:
+    rank, name = len(value.shape), value.name
+    value.name, b.source = b.unique(f"{name}/channels_first"), name
+    last = b.transpose(value, (0, *range(2, rank), 1))
+    b.rename(last, name)
+    graph.metadata["output_layouts"][name] = LAYOUTS[rank]
+    return last
+
+
+def is_lift(low: Value, high: Value) -> bool:
+    """Whether `high` is the signal `low`, [N,C,L], as an image of height 1."""
+    return len(low.shape) == 3 and high.shape == (*low.shape[:2], 1, low.shape[2])
 
 
 def becomes_image(graph: Graph, value: Value) -> bool:
     """Whether some op that wants channels last reads the value, perhaps through elementwise ops."""
     readers, front, seen = graph.consumers(), [value], {value}
     while front:
-        for node in readers.get(front.pop(), []):
+        x = front.pop()
+        for node in readers.get(x, []):
+            y = node.output
             if node.op == "transpose" and node.attrs["perm"] == NHWC:
                 return True
-            if node.op in TRANSPARENT and node.output not in seen and len(node.output.shape) == 4:
-                seen.add(node.output)
-                front.append(node.output)
+            if y not in seen and (node.op in TRANSPARENT or (node.op == "reshape" and is_lift(x, y))):
+                seen.add(y)
+                front.append(y)
     return False
 
 
@@ -112,12 +140,25 @@ def was_image(graph: Graph, value: Value) -> bool:
     """Whether the value comes from an op that writes channels last."""
     producers, front, seen = graph.producers(), [value], {value}
     while front:
-        node = producers.get(front.pop())
+        y = front.pop()
+        node = producers.get(y)
         if node is None:
             continue
         if node.op == "transpose" and node.attrs["perm"] == NCHW:
             return True
-        if node.op in TRANSPARENT:
-            front += [v for v in node.inputs if v is not None and v not in seen and len(v.shape) == 4]
-            seen.update(front)
+        if node.op in TRANSPARENT or (node.op == "reshape" and is_lift(y, node.input(0))):
+            found = [v for v in node.inputs if v is not None and v not in seen]
+            seen.update(found)
+            front += found
     return False
+
+
+def live_nodes(nodes: list[Node], outputs: Sequence[Value]) -> list[Node]:
+    """The nodes that some output depends on."""
+    needed = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(v for v in node.inputs if v is not None)
+            kept.append(node)
+    return kept[::-1]

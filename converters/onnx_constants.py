@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters.onnx_layout import MAX_CONSTANT, Op
-from edgesdk.converters.onnx_ops import axis_of
+from edgesdk.converters.common import axis_of
+from edgesdk.converters.onnx_node import MAX_CONSTANT, Op
 from edgesdk.converters.onnx_shapes import new_shape
 
 Fold = Callable[[Op, list[Any]], np.ndarray]

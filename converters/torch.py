@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from edgesdk.converters import torch_ops, torch_shapes, torch_windows
-from edgesdk.converters.build import Builder, check_shape, declare_images
+from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.torch_refusals import REWRITES, refuse_state, refuse_training, refuse_unknown
 from edgesdk.converters.torch_trace import is_tensor, kind_of, node_line, source_of
 from edgesdk.errors import EdgeError, Unsupported, UsageError
-from edgesdk.ir import DTYPES, Graph, Node, Value
+from edgesdk.ir import DTYPES, Graph, Value
 
 RULES = {**torch_ops.RULES, **torch_windows.RULES, **torch_shapes.RULES}
 MAX_CONSTANT = 2**28  # elements of a constant that is computed here
@@ -327,19 +327,8 @@ def graph_outputs(program: Any, where: str, b: Builder, env: Env, inputs: Sequen
         if value in inputs or value in outputs:  # an output needs storage of its own
             b.source = name
             value = b.emit("reshape", [value], name, shape=value.shape)
-        value.name = b.unique(name) if value.name != name else name
+        b.rename(value, name)
         outputs.append(value)
     if not outputs:
         raise UsageError(f"{where}: the model returns no tensors; expected at least one")
     return outputs
-
-
-def live_nodes(nodes: list[Node], outputs: Sequence[Value]) -> list[Node]:
-    """The nodes that some output depends on."""
-    needed = set(outputs)
-    kept = []
-    for node in reversed(nodes):
-        if needed.intersection(node.outputs):
-            needed.update(v for v in node.inputs if v is not None)
-            kept.append(node)
-    return kept[::-1]

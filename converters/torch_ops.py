@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import Builder, Shape
+from edgesdk.converters.common import Operand, axis_of, binary, dense, limited, norm, over_axis, scaled, shape_of
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
@@ -42,7 +43,6 @@ class Call:
 
 
 Rule = Callable[[Builder, Call], Any]
-Operand = Value | np.ndarray | float
 
 
 def tensor(x: Any, what: str = "its input") -> Value:
@@ -55,41 +55,6 @@ def constant(x: Any, what: str) -> np.ndarray:
     if not isinstance(x, np.ndarray):
         raise Unsupported(f"{what} must be constant; expected parameters or buffers")
     return x
-
-
-def axis_of(axis: int, rank: int) -> int:
-    if not -max(rank, 1) <= axis < max(rank, 1):
-        raise ValueError(f"axis {axis} of a tensor with {rank} axes")
-    return axis % max(rank, 1)
-
-
-def operand(b: Builder, x: Operand, name: str) -> Value:
-    return x if isinstance(x, Value) else b.constant(np.atleast_1d(np.asarray(x, np.float32)), f"{name}/constant")
-
-
-def binary(b: Builder, op: str, x: Operand, y: Operand, name: str = "") -> Value:
-    values = [operand(b, v, name or op) for v in unexpanded(b, x, y)]
-    attrs = {"activation": "none"} if op in ("add", "sub", "mul") else {}
-    return b.emit(op, values, name, **attrs)
-
-
-def unexpanded(b: Builder, x: Operand, y: Operand) -> list[Operand]:
-    """Operands without an expand that broadcasting does anyway."""
-    pair: list[Operand] = [x, y]
-    full = np.broadcast_shapes(shape_of(x), shape_of(y))
-    for i, operand in enumerate(pair):
-        before = b.expanded.get(operand) if isinstance(operand, Value) else None
-        if before is not None and np.broadcast_shapes(before.shape, shape_of(pair[1 - i])) == full:
-            pair[i] = before
-    return pair
-
-
-def shape_of(x: Operand) -> Shape:
-    return x.shape if isinstance(x, Value | np.ndarray) else ()
-
-
-def scaled(b: Builder, x: Value, factor: float, name: str = "") -> Value:
-    return x if factor == 1 else binary(b, "mul", x, factor, name)
 
 
 def same(b: Builder, call: Call) -> Value:
@@ -155,14 +120,6 @@ def unary(op: str) -> Rule:
     return lambda b, call: b.emit(op, [tensor(call["self"])], call.name)
 
 
-def limited(b: Builder, x: Value, low: float, high: float, name: str = "") -> Value:
-    if math.isnan(low) or math.isnan(high) or low > high:
-        raise ValueError(f"limits {low} and {high}")
-    named = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
-    op = named.get((low, high), "clip")
-    return b.emit(op, [x], name, **({"min": low, "max": high} if op == "clip" else {}))
-
-
 def clamp(b: Builder, call: Call) -> Value:
     """clamp, clamp_min, clamp_max and hardtanh; tensors as limits are minimum and maximum."""
     low, high = call.first("min", "min_val"), call.first("max", "max_val")
@@ -198,14 +155,6 @@ def leaky_relu(b: Builder, call: Call) -> Value:
     return b.emit("leaky_relu", [tensor(call["self"])], call.name, alpha=float(call["negative_slope"]))
 
 
-def over_axis(b: Builder, x: Value, axis: int, op: str, name: str, **attrs: Any) -> Value:
-    """An op over the last axis, applied to `axis`."""
-    axis, rank = axis_of(axis, len(x.shape)), len(x.shape)
-    order = (*(a for a in range(rank) if a != axis), axis)
-    y = b.emit(op, [b.transpose(x, order)], name, **attrs)
-    return b.transpose(y, tuple(order.index(a) for a in range(rank)))
-
-
 def softmax(b: Builder, call: Call) -> Value:
     return over_axis(b, tensor(call["self"]), int(call["dim"]), "softmax", call.name, beta=1.0)
 
@@ -229,21 +178,7 @@ def batch_norm(b: Builder, call: Call) -> Value:
     gamma = 1.0 if call["weight"] is None else constant(call["weight"], "its weight").astype(np.float64)
     beta = 0.0 if call["bias"] is None else constant(call["bias"], "its bias").astype(np.float64)
     scale = gamma / np.sqrt(variance + float(call.first("eps", "epsilon")))
-    inputs = [b.constant(scale, f"{call.name}/scale"), b.constant(beta - mean * scale, f"{call.name}/shift")]
-    rank = len(x.shape)
-    order = (0, *range(2, rank), 1)
-    y = b.emit("batch_norm", [b.transpose(x, order), *inputs], call.name)
-    return b.transpose(y, tuple(order.index(a) for a in range(rank)))
-
-
-def dense(b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str) -> Value:
-    """x times weights [O,I] over the last axis."""
-    if len(x.shape) == 1:
-        row = dense(b, b.reshape(x, (1, *x.shape)), weights, bias, name)
-        return b.reshape(row, row.shape[1:])
-    terms = None if bias is None else b.constant(np.broadcast_to(bias, weights.shape[:1]), f"{name}/bias")
-    inputs = [x, b.constant(weights, f"{name}/weights"), terms]
-    return b.emit("fully_connected", inputs, name, activation="none")
+    return norm(b, x, scale, beta - mean * scale, call.name)
 
 
 def linear(b: Builder, call: Call) -> Value:

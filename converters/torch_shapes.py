@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.torch_ops import Call, Rule, axis_of, operand, tensor
+from edgesdk.converters.common import axis_of, cut, operand, repeated
+from edgesdk.converters.torch_ops import Call, Rule, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
@@ -41,19 +42,6 @@ def stack(b: Builder, call: Call) -> Value:
     axis = axis_of(int(call["dim"]), len(call.shape))
     raised = [b.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:])) for x in parts]
     return raised[0] if len(raised) == 1 else b.emit("concat", raised, call.name, axis=axis)
-
-
-def cut(b: Builder, x: Value, axis: int, first: int, last: int, step: int = 1, name: str = "") -> Value:
-    """x[first:last:step] along `axis`"""
-    rank, count = len(x.shape), len(range(first, last, step))
-    if count < 1:
-        raise Unsupported(f"an empty slice [{first}:{last}:{step}] of {list(x.shape)}; expected at least one item")
-    if count == x.shape[axis]:
-        return x
-    begin = tuple(first if a == axis else 0 for a in range(rank))
-    size = tuple(count if a == axis else d for a, d in enumerate(x.shape))
-    stride = tuple(step if a == axis else 1 for a in range(rank))
-    return b.emit("slice", [x], name, begin=begin, size=size, stride=stride)
 
 
 def slice_(b: Builder, call: Call) -> Value:
@@ -96,15 +84,6 @@ def split_sizes(call: Call, n: int) -> list[int]:
             return [int(v) for v in given]
         each = int(given)
     return [min(each, n - at) for at in range(0, n, each)]
-
-
-def repeated(b: Builder, x: Value, axis: int, count: int) -> Value:
-    """x `count` times along `axis`: doubled as often as that goes."""
-    result, n = x, x.shape[axis]
-    while result.shape[axis] < n * count:
-        rest = min(result.shape[axis], n * count - result.shape[axis])
-        result = b.emit("concat", [result, cut(b, result, axis, 0, rest)], axis=axis)
-    return result
 
 
 def expand(b: Builder, call: Call) -> Value:

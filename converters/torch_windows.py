@@ -10,29 +10,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from edgesdk.converters.build import NCHW, NHWC, Builder, Shape
+from edgesdk.converters.build import NHWC, Builder, Shape
+from edgesdk.converters.common import grouped, image, restored, shuffled_to_space
 from edgesdk.converters.torch_ops import Call, Rule, constant, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 Pair = tuple[int, int]
-
-
-def image(b: Builder, x: Value, spatial: int) -> Value:
-    """[N,H,W,C] of [N,C,L] or [N,C,H,W], whose batch axis may be missing."""
-    if spatial > 2:
-        raise Unsupported(f"a convolution or pool over {spatial} axes; expected 1 or 2")
-    if not spatial + 1 <= len(x.shape) <= spatial + 2:
-        raise ValueError(f"an input of shape {list(x.shape)} for {spatial} spatial axes")
-    n = x.shape[0] if len(x.shape) == spatial + 2 else 1
-    return b.transpose(b.reshape(x, (n, x.shape[-spatial - 1], *(1,) * (2 - spatial), *x.shape[-spatial:])), NHWC)
-
-
-def restored(b: Builder, y: Value, shape: Shape) -> Value:
-    """The result of an op on an image in the source's shape."""
-    return b.reshape(b.transpose(y, NCHW), shape)
 
 
 def window(call: Call, name: str, spatial: int, default: Any = None) -> Pair:
@@ -68,34 +52,6 @@ def conv(b: Builder, call: Call) -> Value:
     attrs = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
     bias = None if call["bias"] is None else constant(call["bias"], "its bias")
     return restored(b, grouped(b, x, weights, bias, int(call["groups"]), call.name, attrs), call.shape)
-
-
-def grouped(
-    b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, groups: int, name: str, attrs: dict[str, Any]
-) -> Value:
-    """One convolution, a depthwise one, or one per group side by side. weights [O, I / groups, KH, KW]."""
-    if groups == 1:
-        return dense_conv(b, x, weights, bias, name, attrs)
-    if groups == x.shape[3]:
-        laid = b.constant(weights[:, 0].transpose(1, 2, 0), f"{name}/weights")
-        terms = None if bias is None else b.constant(bias, f"{name}/bias")
-        return b.emit("depthwise_conv2d", [x, laid, terms], name, **attrs)
-    each, out = x.shape[3] // groups, weights.shape[0] // groups
-    parts = []
-    for g in range(groups):
-        size = (*x.shape[:3], each)
-        part = b.emit("slice", [x], begin=(0, 0, 0, g * each), size=size, stride=(1, 1, 1, 1))
-        own = slice(g * out, (g + 1) * out)
-        parts.append(dense_conv(b, part, weights[own], None if bias is None else bias[own], f"{name}/group{g}", attrs))
-    return b.emit("concat", parts, name, axis=3)
-
-
-def dense_conv(
-    b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str, attrs: dict[str, Any]
-) -> Value:
-    laid = b.constant(weights.transpose(0, 2, 3, 1), f"{name}/weights")
-    terms = None if bias is None else b.constant(bias, f"{name}/bias")
-    return b.emit("conv2d", [x, laid, terms], name, **attrs)
 
 
 def pool(op: str, spatial: int) -> Rule:
@@ -195,14 +151,8 @@ def pixel_shuffle(b: Builder, call: Call) -> Value:
     """[N, C r r, H, W] -> [N, C, H r, W r]; channel c r r + y r + x is pixel (y, x) of a block."""
     x, r = tensor(call["self"]), int(call["upscale_factor"])
     *lead, deep, h, w = x.shape
-    n, c = math.prod(lead), deep // (r * r)
-    y = b.transpose(b.reshape(x, (n, deep, h, w)), NHWC)
-    if c == 1:
-        y = b.emit("depth_to_space", [y], call.name, block=r)
-    else:
-        y = b.transpose(b.reshape(y, (n, h, w, c, r, r)), (0, 1, 4, 2, 5, 3), call.name)
-        y = b.reshape(y, (n, h * r, w * r, c))
-    return restored(b, y, call.shape)
+    y = b.transpose(b.reshape(x, (math.prod(lead), deep, h, w)), NHWC)
+    return restored(b, shuffled_to_space(b, y, r), call.shape)
 
 
 def pixel_unshuffle(b: Builder, call: Call) -> Value:

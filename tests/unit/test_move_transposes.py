@@ -114,6 +114,14 @@ def test_flattened_image_permutes_the_columns_of_the_weights(dtype: str) -> None
     check(net.graph([x], net.op("fully_connected", y, net.weights(5, 48), activation="none")), left=0)
 
 
+def test_norm_of_a_flattened_image_is_reordered_with_it() -> None:
+    net = Net()
+    x, y = image(net, 2, 4, 3, 2)
+    y = net.op("relu", net.op("reshape", net.conv(y, 4), shape=(2, 48)))
+    y = net.op("batch_norm", y, net.constant(48), net.constant(48))
+    check(net.graph([x], net.op("fully_connected", y, net.weights(5, 48), activation="none")), left=0)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_image_made_of_a_product_permutes_the_rows_of_the_weights(dtype: str) -> None:
     net = Net(dtype)

@@ -15,8 +15,8 @@ pytest.importorskip("torch")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 QUICK = ("ds_cnn", "conv_autoencoder", "tcn")
-NO_ONNX = {"conv_autoencoder": "Mod", "espcn": "CRD", "regnet_y": "groups", "tcn": "1-D"}  # and the word that says why
-NEEDED_TRANSPOSES = {"espcn": 1, "shufflenet_v2": 16, "tcn": 2}  # pixel and channel shuffles, a signal as input
+NO_ONNX = {"conv_autoencoder": "Mod"}  # and the word that says why
+NEEDED_TRANSPOSES = {"espcn": 1, "shufflenet_v2": 16}  # pixel and channel shuffles
 
 
 def architectures() -> ModuleType:

@@ -46,7 +46,7 @@ def move_transposes(graph: Graph) -> Graph:
     fold_into_rows(r, moved)
     if moved_items(moved) > before:
         return graph
-    unify_names(moved, r.made)
+    unify_names(moved, [v.name for v in graph.outputs], r.made)
     return moved
 
 
@@ -151,15 +151,35 @@ def over_last_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     return written(r, node, [value, *node.inputs[1:]], Ordered(value, order))
 
 
+def batch_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
+    t = orders[node.input(0)]
+    scale, shift = node.input(1), node.input(2)
+    if not is_flattened(t, scale.shape[0]) or scale.data is None or shift.data is None:
+        return over_last_axis(r, node, orders)
+    order, flat = flattened_order(t), r.reshape(t.value, t.shape)
+    inputs: list[Value | None] = [flat, relaid(r, scale, scale.data[order]), relaid(r, shift, shift.data[order])]
+    y = written(r, node, inputs, Ordered(flat, (0, 1))).value
+    return replace(t, value=r.reshape(y, t.value.shape))
+
+
+def is_flattened(t: Ordered, columns: int) -> bool:
+    """Whether `t` is a matrix [N, columns] made of something with N in front."""
+    return t.view == (t.source[0], columns) and t.perm[0] == 0
+
+
+def flattened_order(t: Ordered) -> np.ndarray:
+    """The column that each item of a row holds."""
+    return np.arange(t.shape[1]).reshape(t.source[1:]).transpose([a - 1 for a in t.perm[1:]]).ravel()
+
+
 def fully_connected(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
     t, w = orders[node.input(0)], node.input(1)
     if w.data is None or any(v in orders for v in node.inputs[1:] if v is not None):
         return None
-    if t.view is None or t.view != (t.source[0], w.shape[1]) or t.perm[0] != 0 or not per_row(w.quant):
+    if not is_flattened(t, w.shape[1]) or not per_row(w.quant):
         return over_last_axis(r, node, orders)
-    order = np.arange(w.shape[1]).reshape(t.source[1:]).transpose([a - 1 for a in t.perm[1:]])
-    weights = relaid(r, w, w.data[:, order.ravel()])
-    inputs = [r.reshape(t.value, t.view), weights, *node.inputs[2:]]
+    weights = relaid(r, w, w.data[:, flattened_order(t)])
+    inputs = [r.reshape(t.value, t.shape), weights, *node.inputs[2:]]
     return written(r, node, inputs, Ordered(t.value, (0, 1)))
 
 
@@ -170,7 +190,6 @@ def per_row(quant: Quant | None) -> bool:
 
 UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split()
 BINARY = "add sub mul minimum maximum".split()
-LAST_AXIS = ("softmax", "batch_norm")
 MOVES = ("transpose", "reshape")
 
 RULES: dict[str, Rule] = {
@@ -178,7 +197,8 @@ RULES: dict[str, Rule] = {
     "reshape": reshape,
     **dict.fromkeys(UNARY, elementwise),
     **dict.fromkeys(BINARY, broadcast),
-    **dict.fromkeys(LAST_AXIS, over_last_axis),
+    "softmax": over_last_axis,
+    "batch_norm": batch_norm,
     **dict.fromkeys(("mean", "sum", "reduce_max"), reduction),
     "concat": concat,
     "slice": per_axis("begin", "size", "stride"),
@@ -188,25 +208,23 @@ RULES: dict[str, Rule] = {
 
 
 def final_outputs(r: Rewriting, graph: Graph, orders: Orders) -> list[Value]:
-    """The graph's outputs in the order of the source."""
+    """The graph's outputs in the order of the source, each with storage of its own."""
     final: dict[Value, Value] = {}
     for y in graph.outputs:
-        if y in orders and y not in final:  # not a constant
-            final[y] = own_output(r, y, stored(r, orders[y], identity(len(y.shape))), final)
+        if y not in orders or y in final:  # a constant, or given twice
+            continue
+        value = stored(r, orders[y], identity(len(y.shape)))
+        if value is not y and value in (*graph.inputs, *graph.outputs, *final.values()):
+            r.nodes.append(Node("reshape", [value], [y], {"shape": y.shape}, r.source))
+            value = y
+        final[y] = value
     return [final.get(y, y) for y in graph.outputs]
 
 
-def own_output(r: Rewriting, y: Value, value: Value, final: dict[Value, Value]) -> Value:
-    """`value` under the name of `y`; a copy where it is an input, or another output already."""
-    if value is not y and (value not in r.made or value in final.values()):
-        r.nodes.append(Node("reshape", [value], [y], {"shape": y.shape}, r.source))
-        return y
-    value.name = y.name
-    return value
-
-
-def unify_names(graph: Graph, made: list[Value]) -> None:
-    """Values that came up on the way get names of their own; outputs keep theirs."""
+def unify_names(graph: Graph, names: list[str], made: list[Value]) -> None:
+    """Outputs get the names that they had; values that came up on the way get names of their own."""
+    for value, own in zip(graph.outputs, names, strict=True):
+        value.name = own
     written_before = {v for n in graph.nodes for v in n.outputs}.difference(made)
     taken = {v.name for v in (*graph.inputs, *graph.outputs, *written_before)}
     for value in made:
