@@ -101,10 +101,23 @@ def declared_input(b: Builder, graph: Graph, value: Value) -> Value:
     rank = len(value.shape)
     last = Value(value.name, (value.shape[0], *value.shape[2:], value.shape[1]), value.dtype)
     value.name = b.unique(f"{value.name}/channels_first")
-    perm = (0, rank - 1, *range(1, rank - 1))
-    graph.nodes.insert(0, Node("transpose", [last], [value], {"perm": perm}, last.name))
+    graph.nodes[:0] = head(last, value) if rank == 4 else lifted_head(b, last, value)
     graph.metadata["input_layouts"][last.name] = LAYOUTS[rank]
     return last
+
+
+def head(last: Value, value: Value) -> list[Node]:
+    """[N,H,W,C] -> [N,C,H,W]"""
+    return [Node("transpose", [last], [value], {"perm": NCHW}, last.name)]
+
+
+def lifted_head(b: Builder, last: Value, value: Value) -> list[Node]:
+    """[N,L,C] -> [N,C,L] by way of an image of height 1, which the first ops may take as it is."""
+    n, c, length = value.shape
+    image = Value(b.unique(f"{last.name}/image"), (n, 1, length, c), value.dtype)
+    turned = Value(b.unique(f"{last.name}/turned"), (n, c, 1, length), value.dtype)
+    lift = Node("reshape", [last], [image], {"shape": image.shape}, last.name)
+    return [lift, *head(image, turned), Node("reshape", [turned], [value], {"shape": value.shape}, last.name)]
 
 
 def declared_output(b: Builder, graph: Graph, value: Value) -> Value:

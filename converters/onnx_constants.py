@@ -62,6 +62,12 @@ def div(op: Op, x: list[Any]) -> np.ndarray:
     return pairwise(lambda a, b: np.trunc(a / b) if whole else a / b)(op, x)
 
 
+def modulo(op: Op, x: list[Any]) -> np.ndarray:
+    if not np.all(x[1]):
+        raise ValueError("division by zero")
+    return pairwise(np.fmod if op.attrs.get("fmod", 0) else np.mod)(op, x)
+
+
 def each(function: Callable[[Any], Any]) -> Fold:
     return lambda op, x: np.asarray(function(x[0])).astype(x[0].dtype, copy=False)
 
@@ -155,6 +161,7 @@ FOLDS: dict[str, Fold] = {
     "Greater": pairwise(np.greater),
     "Less": pairwise(np.less),
     "Where": where,
+    "Mod": modulo,
     "ReduceProd": reduce_product,
     "Neg": each(np.negative),
     "Floor": each(np.floor),

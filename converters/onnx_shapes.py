@@ -127,6 +127,17 @@ def slice_(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [cut(b, t, begin, end, stride, op.outputs[0])]
 
 
+def gather(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    """One index along an axis, which is a slice without that axis."""
+    value, index = activation(x[0]), constant(operand(x, 1), "its indices")
+    if index.ndim:
+        raise Unsupported(f"indices of shape {list(index.shape)}; expected a single index")
+    axis = axis_of(int(op.attrs.get("axis", 0)), len(value.shape))
+    at = int(index) % value.shape[axis]
+    part = common.cut(b, value, axis, at, at + 1)
+    return reshaped(b, op, part, (*value.shape[:axis], *value.shape[axis + 1 :]))
+
+
 def split(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     t = activation(x[0])
     axis = axis_of(int(op.attrs.get("axis", 0)), len(t.shape))
@@ -271,6 +282,7 @@ RULES: dict[str, Rule] = {
     "Unsqueeze": unsqueeze,
     "Transpose": transpose,
     "Concat": concat,
+    "Gather": gather,
     "Slice": slice_,
     "Split": split,
     "Pad": pad,

@@ -244,6 +244,7 @@ SINGLE = {
     "mean_18": (18, lambda n, x: n.op("ReduceMean", x, i64(n, 2), keepdims=1)),
     "concat_w": (17, lambda n, x: n.op("Concat", x, n.constant(np.ones((1, 4, 6, 2))), x, axis=-1)),
     "slice": (17, lambda n, x: n.op("Slice", x, i64(n, 1, -7), i64(n, 99, -1), i64(n, 1, 3), i64(n, 1, 2))),
+    "gather": (17, lambda n, x: n.op("Gather", x, n.constant(-2, "int64"), axis=2)),
     "split": (17, lambda n, x: n.op("Add", *n.op("Split", x, n=2, axis=1))),
     "split_13": (13, lambda n, x: n.op("Sub", *n.op("Split", x, i64(n, 3, 3), n=2, axis=2))),
     "pad": (17, lambda n, x: n.op("Pad", x, i64(n, 0, 1, 2, 0, 0, 0, 1, 3), n.constant(0.25))),

@@ -15,7 +15,6 @@ pytest.importorskip("torch")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 QUICK = ("ds_cnn", "conv_autoencoder", "tcn")
-NO_ONNX = {"conv_autoencoder": "Mod"}  # and the word that says why
 NEEDED_TRANSPOSES = {"espcn": 1, "shufflenet_v2": 16}  # pixel and channel shuffles
 
 
@@ -43,8 +42,5 @@ def test_from_torch(name: str) -> None:
 def test_from_onnx(name: str) -> None:
     pytest.importorskip("onnx")
     found = architectures().measure(architectures().zoo.networks()[name], "onnx")
-    if name in NO_ONNX:
-        assert NO_ONNX[name] in found.refused
-        return
     assert found.refused == "" and found.error < 1e-4 and found.int8
     assert found.transposes == NEEDED_TRANSPOSES.get(name, 0)
