@@ -208,8 +208,8 @@ def addmm(b: Builder, call: Call) -> Value:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("clone", "alias", "contiguous", "detach", "lift_fresh_copy", "dropout", "alpha_dropout"), same),
-    **dict.fromkeys(("feature_dropout", "native_dropout", "positive", "identity"), same),
-    **dict.fromkeys(("_to_copy", "to", "type_as", "_assert_tensor_metadata"), cast),
+    **dict.fromkeys(("feature_dropout", "native_dropout", "positive"), same),
+    **dict.fromkeys(("_to_copy", "to", "type_as"), cast),
     **dict.fromkeys(("add", "sub", "rsub", "subtract"), add),
     **dict.fromkeys(("mul", "multiply"), mul),
     **dict.fromkeys(("div", "divide", "true_divide"), div),

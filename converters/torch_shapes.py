@@ -148,8 +148,8 @@ def broadcast_tensors(b: Builder, call: Call) -> list[Value]:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "_reshape_copy", "view_as"), reshape),
-    **dict.fromkeys(("squeeze", "unsqueeze", "reshape_as", "atleast_2d", "expand_dims"), reshape),
+    **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_as"), reshape),
+    **dict.fromkeys(("squeeze", "unsqueeze", "reshape_as"), reshape),
     **dict.fromkeys(("permute", "transpose", "t", "swapaxes"), permute),
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),
     "stack": stack,

@@ -124,7 +124,7 @@ def base_schedule(
     progress("import")
     source = converters.load(model, input_shapes, example_inputs)
     progress("simplify")
-    graph = passes.simplify(source)
+    graph = passes.simplify(source.copy())
     progress("quantize")
     graph = compress(graph, quantize, calibration)
     progress("lower")
