@@ -213,6 +213,7 @@ def test_what_the_initial_subgraph_may_not_do_is_refused() -> None:
     model = tfl.unpack(variable_model(np.array([[1, 2, 3, 4]])))
     operator = model.subgraphs[1].operators[1]
     operator.opcodeIndex, operator.outputs = model.subgraphs[0].operators[3].opcodeIndex, [1]  # an ADD
+    operator.builtinOptionsType, operator.builtinOptions = 0, None
     with pytest.raises(Unsupported, match="CALL_ONCE of a subgraph with ADD"):
         tflite.parse(tfl.pack(model), "model", {})
 
@@ -228,6 +229,6 @@ def test_a_subgraph_that_is_not_there_is_refused(index: int) -> None:
 def test_variants_of_lstm_are_refused() -> None:
     model = tfl.unpack(lstm_model(np.random.default_rng(0), (2, 1, 3, 4), "int8", False, 0.0))
     operator = model.subgraphs[0].operators[0]
-    operator.inputs[9] = operator.inputs[1]
+    operator.inputs = [operator.inputs[1] if i == 9 else n for i, n in enumerate(operator.inputs)]
     with pytest.raises(Unsupported, match="LSTM with peepholes"):
         tflite.parse(tfl.pack(model), "model", {})
