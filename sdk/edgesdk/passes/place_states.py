@@ -50,12 +50,20 @@ def _is_own(graph: Graph, node: Node, o: int, i: int) -> bool:
     root = roots.get(state, state)
     chain = {state, root}
     variable = next((v for v in graph.variables if v.value is root), None)
-    if variable is not None and variable.next is not node.outputs[o]:
+    if variable is not None and _viewed(graph, variable.next) is not node.outputs[o]:
         return False
     if root.data is not None or chain & set(graph.results) or node.inputs.count(state) > 1:
         return False
     readers = [n for n in graph.nodes if n is not node and chain & set(n.inputs)]
     return all(n.op == "reshape" and n.output is state for n in readers)
+
+
+def _viewed(graph: Graph, value: Value) -> Value:
+    """What the value is a view of."""
+    producers = graph.producers()
+    while value in producers and producers[value].op == "reshape":
+        value = producers[value].input(0)
+    return value
 
 
 def _keep_old_outputs(graph: Graph) -> None:
@@ -80,8 +88,8 @@ def _separate(graph: Graph, variable: Variable) -> None:
     following, roots = variable.next, _roots(graph)
     producers = graph.producers()
     root = roots.get(following, following)
-    if following is variable.value or (root is variable.value and producers[following].op != "reshape"):
-        return
+    if following is variable.value or (root is variable.value and _viewed(graph, following) is not root):
+        return  # unchanged, or changed by its only reader
     taken = following in graph.outputs or [v.next for v in graph.variables].count(following) > 1
     if taken or following not in producers or root is not following:
         graph.nodes.append(_assign(graph, following, variable.value.name))
@@ -103,7 +111,7 @@ def _write_back(graph: Graph, variable: Variable, after: Edges) -> None:
     all of them is the writer."""
     roots, producers = _roots(graph), graph.producers()
     if _content(roots, variable.next, variable):
-        return  # unchanged, or changed by its only reader
+        return
     writer = producers[variable.next]
     readers = {
         n
