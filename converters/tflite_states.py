@@ -118,12 +118,12 @@ def lstm(op: Operator) -> None:
     w, r = stacked(op, INPUT_WEIGHTS, x), stacked(op, RECURRENT_WEIGHTS, x)
     shape = (x.shape[1] if time_major else x.shape[0], w.shape[1])
     h, c = held(op, OUTPUT_STATE, shape), held(op, CELL_STATE, shape)
-    attrs = {"time_major": time_major, "cell_clip": float(op.options["cell_clip"])}
+    attrs = {"reverse": False, "time_major": time_major, "cell_clip": float(op.options["cell_clip"])}
     if x.dtype == "float32":
         b = biases(op, shape[1], "float32")
         assert b.data is not None
         b = Value(b.name, (2, *b.shape), "float32", None, np.stack([b.data, np.zeros_like(b.data)]))
-        emit_stateful(op, "rnn", [x, w, r, b, h, c], [h, c], kind="lstm", reverse=False, **attrs)
+        emit_stateful(op, "rnn", [x, w, r, b, h, c], [h, c], kind="lstm", **attrs)
     else:
         b = biases(op, shape[1], "int32" if x.dtype == "int8" else "int64")
         emit_stateful(op, "lstm", [x, w, r, b, h, c], [h, c], **attrs)

@@ -332,7 +332,7 @@ def _svdf(step: Step) -> Counts:
 
 
 def _lstm(step: Step) -> Counts:
-    batch, in_c, units = _words(step)[:3]
+    batch, in_c, units = _words(step)[2:5]
     return _recurrence(step.encoded.rows * batch, in_c, units, 4)
 
 

@@ -96,7 +96,7 @@ def test_lstm(shape: tuple[int, ...], dtype: str, time_major: bool, clip: float,
     b.data = rng.integers(-(2**15), 2**15, b.shape).astype(b.dtype)
     h, hs = tensor(rng, "h", (batch, units), dtype, small / 128, zero)
     c, cs = tensor(rng, "c", (batch, units), "int16", 2.0 ** -int(rng.integers(9, 16)))
-    attrs = {"time_major": time_major, "cell_clip": clip}
+    attrs = {"reverse": seed % 5 < 2, "time_major": time_major, "cell_clip": clip}
     check("lstm", [x, w, r, b, h, c], [xs, None, None, None, hs, cs], h.quant, **attrs)  # type: ignore[list-item]
 
 

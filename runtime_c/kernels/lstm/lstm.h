@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A quantised LSTM, TFLite Micro's arithmetic. Row y is a time step of `batch` items; h and c, the second and third
- * input, have batch * units items and are changed in place.
+/* A quantised LSTM, TFLite Micro's arithmetic. Row y is a time step of `batch` items: step y, or steps - 1 - y where
+ * reverse is 1, of input and output alike; h and c, the second and third input, have batch * units items and are changed
+ * in place.
  *
  * gate[k] = f(sat(requantize(bias[k] + w[k] x, scale[k])) + sat(requantize(state_bias[k] + r[k] h, state scale[k])))
  *     k = input, forget, cell, output; Q3.12 to Q0.15; f is gates.h's tanh for the cell, else its sigmoid;
@@ -24,6 +25,7 @@ typedef struct {
 } ert_lstm_scale;
 
 typedef struct {
+  int32_t reverse, steps;
   int32_t batch, in_c, units;
   int32_t w;          /* blob: int8[4][units][in_c] */
   int32_t r;          /* blob: int8[4][units][units] */

@@ -7,6 +7,7 @@ typedef ert_lstm_s8s8_params params;
 
 static int shape_ok(const ert_step *s, int32_t size) {
   const params *p = (const void *)s->params;
+  if (!ert_within(p->reverse, 0, 1) || p->steps != s->rows) return 0;
   if (s->n_in != 3 || p->batch < 1 || p->in_c < 1 || !ert_within(p->units, 1, ERT_MAX_CHANNELS)) return 0;
   const int32_t states = ert_product(p->batch, p->units), rows = ERT_LSTM_GATES * p->units;
   return ert_view_ok(s->in, ert_product(p->batch, p->in_c), size) && ert_view_ok(s->out, states, size) &&
@@ -74,6 +75,9 @@ static void gate_s16(const ert_call *c, int32_t k, const int16_t *x, const int16
   }
 }
 
+/* The time step of row y. */
+static int32_t step_of(const params *p, int32_t y) { return p->reverse ? p->steps - 1 - y : y; }
+
 static int32_t scaled(int32_t product, const ert_lstm_scale *s) {
   return ert_requantize(product, s->multiplier, s->shift);
 }
@@ -117,8 +121,8 @@ void ert_lstm_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   int16_t *cell = ert_state_row(&c->in[2], 0);
   for (int32_t y = y0; y < y1; y++)
     for (int32_t b = 0; b < p->batch; b++)
-      item_s8(c, (const int8_t *)ert_row(&c->in[0], y) + b * p->in_c, h + b * p->units, cell + b * p->units,
-              (int8_t *)ert_out_row(&c->out, y) + b * p->units);
+      item_s8(c, (const int8_t *)ert_row(&c->in[0], step_of(p, y)) + b * p->in_c, h + b * p->units, cell + b * p->units,
+              (int8_t *)ert_out_row(&c->out, step_of(p, y)) + b * p->units);
 }
 
 static void item_s16(const ert_call *c, const int16_t *x, int16_t *h, int16_t *cell, int16_t *out) {
@@ -137,6 +141,6 @@ void ert_lstm_s16s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   int16_t *h = ert_state_row(&c->in[1], 0), *cell = ert_state_row(&c->in[2], 0);
   for (int32_t y = y0; y < y1; y++)
     for (int32_t b = 0; b < p->batch; b++)
-      item_s16(c, (const int16_t *)ert_row(&c->in[0], y) + b * p->in_c, h + b * p->units, cell + b * p->units,
-               (int16_t *)ert_out_row(&c->out, y) + b * p->units);
+      item_s16(c, (const int16_t *)ert_row(&c->in[0], step_of(p, y)) + b * p->in_c, h + b * p->units, cell + b * p->units,
+               (int16_t *)ert_out_row(&c->out, step_of(p, y)) + b * p->units);
 }

@@ -2,7 +2,7 @@
 """A quantised LSTM with TFLite Micro's arithmetic. x [T,B,I] (time_major) or [B,T,I], w [4,S,I], r [4,S,S], b [4,S],
 h [B,S], c [B,S]; outputs y [..,S], the new h and the new c.
 
-Gates are input, forget, cell, output. attrs: time_major, cell_clip (real, 0 for none). x, h, y int8 or int16; weights
+Gates are input, forget, cell, output. attrs: reverse (last step first), time_major, cell_clip (real, 0 for none). x, h, y int8 or int16; weights
 int8 with one scale, or one per gate; b int32 (int16 activations: int64); c int16 with a power of two as its scale.
 Float LSTMs are `rnn`.
 """
@@ -131,9 +131,10 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, h, c = arrays[0], arrays[4].astype(np.int64), arrays[5].astype(np.int64)
     steps = x if node.attrs["time_major"] else x.transpose(1, 0, 2)
     outputs = []
-    for item in steps:
+    for item in steps[::-1] if node.attrs["reverse"] else steps:
         h, c = _step(node, item, h, c)
         outputs.append(h)
+    outputs = outputs[::-1] if node.attrs["reverse"] else outputs
     y = np.stack(outputs) if node.attrs["time_major"] else np.stack(outputs, 1)
     return [y.astype(x.dtype), h.astype(x.dtype), c.astype(np.int16)]
 
@@ -148,7 +149,7 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     words: list[int | np.ndarray | None] = [w.data, r.data, bias, state_bias, _scale_words(node), gates.TABLE]
     words += [*(n for pair in state_scales(node) for n in pair), h.zero_point, cell_clip(node), *tanh_scale(node)]
     batch, views, rows, repeats = recurrent_views(node, [y, x], [h, c])
-    return Encoded([batch, x.shape[2], w.shape[1], *words], views[0], views[1:], rows, repeats)
+    return Encoded([int(node.attrs["reverse"]), rows, batch, x.shape[2], w.shape[1], *words], views[0], views[1:], rows, repeats)
 
 
 def _checked(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
