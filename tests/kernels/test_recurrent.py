@@ -70,7 +70,9 @@ def test_svdf(shape: tuple[int, ...], state: str, activation: str, zero: int, se
     x, xs = tensor(rng, "x", (batch, in_c), real, 0.03, zero)
     feature = with_data(tensor(rng, "feature", (filters, in_c), real, 0.02))
     time = with_data(tensor(rng, "time", (filters, memory), state, 0.001 if state == "int16" else 0.03))
-    held, old = tensor(rng, "state", (batch, filters * memory), state, rng.uniform(0.001, 0.1), zero * (state == "int8"))
+    held, old = tensor(
+        rng, "state", (batch, filters * memory), state, rng.uniform(0.001, 0.1), zero * (state == "int8")
+    )
     bias = None
     if seed % 3:
         bias = Value("b", (units,), "float32" if state == "float32" else "int32")
@@ -115,7 +117,13 @@ def float_layer(rng: np.random.Generator, kind: str, shape: tuple[int, ...], tim
     return [x, *weights, *(v for v, _ in held)], [xs, None, None, None, *(a for _, a in held)]
 
 
-@given(st.sampled_from(["lstm", "gru_reset_before", "gru_reset_after", "rnn_tanh", "rnn_relu"]), sizes, st.booleans(), st.booleans(), seeds)
+@given(
+    st.sampled_from(["lstm", "gru_reset_before", "gru_reset_after", "rnn_tanh", "rnn_relu"]),
+    sizes,
+    st.booleans(),
+    st.booleans(),
+    seeds,
+)
 def test_float_layers(kind: str, shape: tuple[int, ...], reverse: bool, time_major: bool, seed: int) -> None:
     inputs, arrays = float_layer(np.random.default_rng(seed), kind, shape, time_major)
     attrs = {"kind": kind, "reverse": reverse, "time_major": time_major, "cell_clip": (0.0, 0.5)[seed % 2]}

@@ -70,7 +70,9 @@ def compare(path: Path) -> None:
     st.booleans(),
     st.integers(0, 1),
 )
-def test_layers(tmp_path_factory: Any, kind: str, shape: Any, direction: str, states: str, bias: bool, reset: int) -> None:
+def test_layers(
+    tmp_path_factory: Any, kind: str, shape: Any, direction: str, states: str, bias: bool, reset: int
+) -> None:
     net = Net()
     options = {"linear_before_reset": reset} if kind == "GRU" else {}
     options |= {"activations": ["Relu"] * (2 if direction == "bidirectional" else 1)} if kind == "RNN" and reset else {}

@@ -28,7 +28,9 @@ def classifier(tmp_path: Path, kind: str, direction: str, **options: Any) -> Gra
     x = net.input("x", [STEPS, 1, IN_C])
     _, last, *_ = layer(net, kind, x, (STEPS, 1, IN_C, UNITS), direction, **options)
     flat = net.op("Reshape", last, net.constant([1, n * UNITS], "int64"))
-    return passes.simplify(converters.load(net.save(tmp_path / "m.onnx", net.op("Gemm", flat, net.weights(n * UNITS, 5))), {}))
+    return passes.simplify(
+        converters.load(net.save(tmp_path / "m.onnx", net.op("Gemm", flat, net.weights(n * UNITS, 5))), {})
+    )
 
 
 def sequences(n: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -51,7 +53,8 @@ def exact(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize(
-    ("kind", "options"), [("LSTM", {}), ("GRU", {"linear_before_reset": 0}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+    ("kind", "options"),
+    [("LSTM", {}), ("GRU", {"linear_before_reset": 0}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})],
 )
 def test_a_keyword_model(tmp_path: Path, kind: str, options: dict[str, Any], direction: str) -> None:
     graph = classifier(tmp_path, kind, direction, **options)

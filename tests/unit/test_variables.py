@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State that outlives a run: shift registers, swaps, sums, written in place or by copies, from every session's start."""
+"""State that outlives a run: shift registers, swaps and sums, written in place or by copies."""
 
 from __future__ import annotations
 
@@ -94,7 +94,11 @@ def test_the_file_says_what_the_variables_hold() -> None:
 def test_a_reader_without_variables_refuses_the_file() -> None:
     x, s = Value("x", SHAPE, "float32"), Value("s", SHAPE, "float32")
     add = node("add", [x, s], "y", activation="none")
-    data = program.write(compiled(Graph("sum", [x], [add.output], [add], variables=[Variable(s, add.output, np.zeros(SHAPE, np.float32))])))
+    data = program.write(
+        compiled(
+            Graph("sum", [x], [add.output], [add], variables=[Variable(s, add.output, np.zeros(SHAPE, np.float32))])
+        )
+    )
     assert data[16:20] == b"\1\0\0\0"
     with pytest.raises(runtime.LoadError, match="feature"):
         runtime.open_session(data[:16] + b"\3\0\0\0" + data[20:])
@@ -124,7 +128,9 @@ def window_graph() -> Graph:
     x, old = Value("frame", (1, 1, 4, 2), "int8", q), Value("old", (1, 7, 4, 2), "int8", q)
     window, kept = Value("window", (1, 8, 4, 2), "int8", q), Value("kept", (1, 7, 4, 2), "int8", q)
     y = Value("y", (1, 6, 4, 3), "int8", Quant.per_tensor(0.1, -2))
-    w = Value("w", (3, 3, 1, 2), "int8", Quant.per_tensor(0.02, 0), rng.integers(-127, 128, (3, 3, 1, 2)).astype(np.int8))
+    w = Value(
+        "w", (3, 3, 1, 2), "int8", Quant.per_tensor(0.02, 0), rng.integers(-127, 128, (3, 3, 1, 2)).astype(np.int8)
+    )
     conv = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "activation": "none"}
     cut = {"begin": (0, 1, 0, 0), "size": (1, 7, 4, 2), "stride": (1, 1, 1, 1)}
     nodes = [

@@ -71,7 +71,8 @@ static void gate_s16(const ert_call *c, int32_t k, const int16_t *x, const int16
     const int32_t row = k * p->units + o;
     const uint64_t a = dot_s16s8(x, w + row * p->in_c, p->in_c) + (uint64_t)bias[row];
     const uint64_t b = dot_s16s8(h, r + row * p->units, p->units);
-    gate[o] = ert_saturate16(requantize64(a, g->multiplier, g->shift) + requantize64(b, g->state_multiplier, g->state_shift));
+    gate[o] =
+        ert_saturate16(requantize64(a, g->multiplier, g->shift) + requantize64(b, g->state_multiplier, g->state_shift));
   }
 }
 
@@ -141,6 +142,6 @@ void ert_lstm_s16s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   int16_t *h = ert_state_row(&c->in[1], 0), *cell = ert_state_row(&c->in[2], 0);
   for (int32_t y = y0; y < y1; y++)
     for (int32_t b = 0; b < p->batch; b++)
-      item_s16(c, (const int16_t *)ert_row(&c->in[0], step_of(p, y)) + b * p->in_c, h + b * p->units, cell + b * p->units,
-               (int16_t *)ert_out_row(&c->out, step_of(p, y)) + b * p->units);
+      item_s16(c, (const int16_t *)ert_row(&c->in[0], step_of(p, y)) + b * p->in_c, h + b * p->units,
+               cell + b * p->units, (int16_t *)ert_out_row(&c->out, step_of(p, y)) + b * p->units);
 }

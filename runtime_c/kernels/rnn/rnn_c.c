@@ -58,8 +58,8 @@ static void walk(const ert_call *c, int32_t y0, int32_t y1, int32_t size, int32_
 static const float largest = 3.40282347e38f;
 
 /* out = bias + w x for `rows` rows from `first` on */
-static void affine_f32(const ert_call *c, int32_t w, int32_t bias, int32_t first, int32_t rows, const float *x, int32_t n,
-                       float *out) {
+static void affine_f32(const ert_call *c, int32_t w, int32_t bias, int32_t first, int32_t rows, const float *x,
+                       int32_t n, float *out) {
   const float *weights = ert_blob(c, w), *start = ert_blob(c, bias);
   ert_pixel_f32(x, weights + first * n, start + first, n, rows, -largest, largest, out + first);
 }

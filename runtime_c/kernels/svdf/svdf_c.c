@@ -8,7 +8,8 @@ static int layer_ok(const ert_step *s, int32_t in_size, int32_t state_size) {
   if (s->n_in != 2 || l->in_c < 1 || l->units < 1 || l->rank < 1 || l->memory < 1) return 0;
   const int32_t filters = ert_product(l->units, l->rank), cells = ert_product(filters, l->memory);
   return ert_view_ok(s->in, l->in_c, in_size) && ert_view_ok(s->out, l->units, in_size) &&
-         ert_state_ok(s, 1, cells, state_size) && ert_blob_ok(s, l->w_feature, ert_product(filters, l->in_c), in_size) &&
+         ert_state_ok(s, 1, cells, state_size) &&
+         ert_blob_ok(s, l->w_feature, ert_product(filters, l->in_c), in_size) &&
          ert_blob_ok(s, l->w_time, cells, state_size) && ert_blob_ok(s, l->bias, l->units, 4);
 }
 
@@ -52,8 +53,7 @@ void ert_svdf_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     shift((uint8_t *)state, l, 1);
     for (int32_t f = 0; f < filters; f++)
       state[f * l->memory + l->memory - 1] = (int8_t)feature(c, in, f, INT8_MIN, INT8_MAX);
-    for (int32_t u = 0; u < l->units; u++)
-      out[u] = finish(c, u, ert_dot_s8(state + u * each, w + u * each, each));
+    for (int32_t u = 0; u < l->units; u++) out[u] = finish(c, u, ert_dot_s8(state + u * each, w + u * each, each));
   }
 }
 

@@ -2,9 +2,9 @@
 """A quantised LSTM with TFLite Micro's arithmetic. x [T,B,I] (time_major) or [B,T,I], w [4,S,I], r [4,S,S], b [4,S],
 h [B,S], c [B,S]; outputs y [..,S], the new h and the new c.
 
-Gates are input, forget, cell, output. attrs: reverse (last step first), time_major, cell_clip (real, 0 for none). x, h, y int8 or int16; weights
-int8 with one scale, or one per gate; b int32 (int16 activations: int64); c int16 with a power of two as its scale.
-Float LSTMs are `rnn`.
+Gates are input, forget, cell, output. attrs: reverse (last step first), time_major, cell_clip (real, 0 for none).
+x, h, y int8 or int16; weights int8 with one scale, or one per gate; b int32 (int16 activations: int64); c int16 with
+a power of two as its scale. Float LSTMs are `rnn`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def gate_scales(node: Node) -> np.ndarray:
     """Per gate: multiplier and shift of the input's sums, then of the state's."""
     x, w, r, h = (node.input(i) for i in (0, 1, 2, 4))
     pairs = [
-        [_product_scale(v.scale, float(s)) for s in gates.scales_of(weights.quant, 4)] for v, weights in ((x, w), (h, r))
+        [_product_scale(v.scale, float(s)) for s in gates.scales_of(weights.quant, 4)]
+        for v, weights in ((x, w), (h, r))
     ]
     return np.concatenate([np.array(p, np.int64) for p in pairs], axis=1)
 
@@ -149,7 +150,9 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     words: list[int | np.ndarray | None] = [w.data, r.data, bias, state_bias, _scale_words(node), gates.TABLE]
     words += [*(n for pair in state_scales(node) for n in pair), h.zero_point, cell_clip(node), *tanh_scale(node)]
     batch, views, rows, repeats = recurrent_views(node, [y, x], [h, c])
-    return Encoded([int(node.attrs["reverse"]), rows, batch, x.shape[2], w.shape[1], *words], views[0], views[1:], rows, repeats)
+    return Encoded(
+        [int(node.attrs["reverse"]), rows, batch, x.shape[2], w.shape[1], *words], views[0], views[1:], rows, repeats
+    )
 
 
 def _checked(node: Node) -> tuple[np.ndarray, np.ndarray | None]:
@@ -172,9 +175,7 @@ def _scale_words(node: Node) -> np.ndarray:
     return words.astype(np.int32)
 
 
-def recurrent_views(
-    node: Node, sequences: list[Value], held: list[Value]
-) -> tuple[int, list[RowView], int, int]:
+def recurrent_views(node: Node, sequences: list[Value], held: list[Value]) -> tuple[int, list[RowView], int, int]:
     """(items per row, views, rows, repetitions): a row is a time step, of the whole batch or of one sequence of it."""
     first, second = sequences[0].shape[:2]
     rows, batch = (first, second) if node.attrs["time_major"] else (second, first)

@@ -22,7 +22,9 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
         raise ValueError(f"expected x [B,I], weights [F,I] and [F,M], state [B,F*M], found {x.shape}, {feature.shape}")
     filters, memory = time.shape
     if rank < 1 or filters % rank or filters != feature.shape[0] or state.shape != (x.shape[0], filters * memory):
-        raise ValueError(f"expected state {(x.shape[0], filters * memory)}, a rank that divides {filters}, found {rank}")
+        raise ValueError(
+            f"expected state {(x.shape[0], filters * memory)}, a rank that divides {filters}, found {rank}"
+        )
     if state.dtype != time.dtype or feature.dtype != x.dtype or (x.dtype == "float32") != (time.dtype == "float32"):
         raise ValueError(f"expected state and time weights of one type, found {state.dtype} and {time.dtype}")
     return [((x.shape[0], filters // rank), x.dtype), (state.shape, state.dtype)]

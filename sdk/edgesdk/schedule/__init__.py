@@ -140,7 +140,7 @@ def _views(graph: Graph) -> dict[Value, Value]:
 
 
 def overwritten(step: Step, roots: dict[Value, Value]) -> set[Value]:
-    """Roots whose old content is lost when the step runs: states that its kernel changes, the variable that it writes."""
+    """Roots whose content the step replaces: states that its kernel changes, the variable that it writes."""
     changed = [step.node.outputs[o] for o in ops.states(step.node)]
     return {roots[v] for v in (step.node.output, *changed) if v in roots}
 
