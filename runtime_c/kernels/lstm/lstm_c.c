@@ -58,7 +58,7 @@ static uint64_t dot_s16s8(const int16_t *x, const int8_t *w, int32_t n) {
 
 /* One rounding of a sum of 64 bits; what overflows int32 wraps, as in TFLite Micro. */
 static int32_t requantize64(uint64_t x, int32_t multiplier, int32_t shift) {
-  const uint64_t half = (uint64_t)1 << ((shift - 1) & 63);
+  const uint64_t half = (uint64_t)1 << (((uint32_t)shift - 1u) & 63); /* any word of a file may be a shift */
   return ert_saturate16((int32_t)((int64_t)(x * (uint64_t)(int64_t)multiplier + half) >> (shift & 63)));
 }
 
