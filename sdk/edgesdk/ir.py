@@ -162,7 +162,8 @@ class Graph:
     def copy(self) -> Graph:
         """Nodes of its own over the same values, so that passes may change one and not the other."""
         nodes = [Node(n.op, list(n.inputs), list(n.outputs), dict(n.attrs), n.source) for n in self.nodes]
-        return Graph(self.name, list(self.inputs), list(self.outputs), nodes, deepcopy(self.metadata))
+        variables = [Variable(v.value, v.next, v.initial) for v in self.variables]
+        return Graph(self.name, list(self.inputs), list(self.outputs), nodes, deepcopy(self.metadata), variables)
 
     def replace_value(self, old: Value, new: Value) -> None:
         """Every reader of `old`, graph outputs and variables included, reads `new`."""

@@ -13,7 +13,7 @@ pytest.importorskip("onnx")
 from test_onnx_import import Net  # noqa: E402
 from test_onnx_recurrent import layer  # noqa: E402
 
-from edgesdk import converters, memory, ops, passes, program, runtime, schedule  # noqa: E402
+from edgesdk import converters, flow, memory, ops, passes, program, runtime, schedule  # noqa: E402
 from edgesdk.compress.calibrate import calibrate  # noqa: E402
 from edgesdk.compress.quantize import quantize_int8  # noqa: E402
 from edgesdk.errors import Unsupported  # noqa: E402
@@ -84,6 +84,18 @@ def test_a_streaming_model(tmp_path: Path, kind: str) -> None:
     assert {v.value.dtype for v in integer.variables} == ({"int8", "int16"} if kind == "LSTM" else {"int16"})
     got = np.stack(exact(integer, list(frames)))
     assert np.linalg.norm(got - real) < 0.06 * np.linalg.norm(real)
+
+
+def test_a_float_model_that_passes_its_state_becomes_a_streaming_integer_one(tmp_path: Path) -> None:
+    net = Net(seed=5)
+    y, after = layer(net, "GRU", net.input("x", [1, 1, IN_C]), (1, 1, IN_C, UNITS), "forward", states="input")
+    model, frames = net.save(tmp_path / "m.onnx", y, after), sequences(1, (60, 1, 1, IN_C))[0]
+    np.savez(tmp_path / "samples.npz", x=frames)
+    states, samples = {"state0": after}, tmp_path / "samples.npz"
+    converted = flow.convert(model, "mps2_an386", quantize="int8", calibration=samples, states=states, io="int8")
+    assert [s.node.op for s in converted.schedule.steps] == ["rnn"]
+    assert [t.name for t in converted.program.inputs] == ["x"]
+    assert [v.n_bytes for v in converted.program.variables] == [2 * UNITS]
 
 
 def test_a_state_that_is_an_input_is_refused(tmp_path: Path) -> None:
