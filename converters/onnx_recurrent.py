@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,9 @@ def parameters(b: Builder, op: Op, x: list[Operand], d: int, directions: int, in
         raise ValueError(f"bias {list(flat.shape)}, expected {[directions, 2 * n * units]}")
     laid = [w[d].reshape(n, units, in_c)[gates], r[d].reshape(n, units, units)[gates]]
     laid.append(flat[d].reshape(2, n, units)[:, gates])
-    return [b.constant(a, f"{op.name}/{name}{d}") for a, name in zip(laid, ("weights", "recurrent", "bias"), strict=True)]
+    return [
+        b.constant(a, f"{op.name}/{name}{d}") for a, name in zip(laid, ("weights", "recurrent", "bias"), strict=True)
+    ]
 
 
 def initial(b: Builder, x: Operand, s: Sequence, d: int, directions: int, units: int) -> Value:
@@ -108,18 +111,17 @@ def recurrent(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         w, r, bias = parameters(b, op, x, d, n, s.value.shape[2])
         inputs = (INITIAL_H, INITIAL_C) if kind == "lstm" else (INITIAL_H,)
         states = [initial(b, operand(x, i), s, d, n, r.shape[1]) for i in inputs]
-        attrs = {"kind": kind, "reverse": reverse, "time_major": not s.batch_first, "cell_clip": 0.0}
+        attrs: dict[str, Any] = {"kind": kind, "reverse": reverse, "time_major": not s.batch_first, "cell_clip": 0.0}
         results.append(b.emit_all("rnn", [s.value, w, r, bias, *states], **attrs))
     return [whole_output(b, s, [y for y, *_ in results]), *last_states(b, s, results)]
 
 
 def whole_output(b: Builder, s: Sequence, ys: list[Value]) -> Value:
-    """[T,directions,B,S], or [B,T,directions,S]."""
-    if len(ys) == 1 and not s.batch_first:
-        return b.reshape(ys[0], (s.steps, 1, s.batch, ys[0].shape[2]))
-    parts = [b.reshape(y, (*y.shape[:2], 1, y.shape[2])) for y in ys]
-    joined = parts[0] if len(parts) == 1 else b.emit("concat", parts, axis=2)
-    return joined if s.batch_first else b.transpose(joined, (0, 2, 1, 3))
+    """[T,directions,B,S], or [B,T,directions,S]. Joined along the last axis, where most readers want it."""
+    rows = ys[0].shape[:2]
+    joined = ys[0] if len(ys) == 1 else b.emit("concat", ys, axis=2)
+    parted = b.reshape(joined, (*rows, len(ys), ys[0].shape[2]))
+    return parted if s.batch_first else b.transpose(parted, (0, 2, 1, 3))
 
 
 def last_states(b: Builder, s: Sequence, results: list[list[Value]]) -> list[Value]:
