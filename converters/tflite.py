@@ -47,7 +47,7 @@ def parse(data: bytes, name: str, input_shapes: dict[str, tuple[int, ...]], file
         metadata["source_description"] = file.description
     if scope.dequantized:
         metadata["dequantized_weights"] = scope.dequantized
-    return Graph(name, inputs, outputs, scope.nodes, metadata)
+    return Graph(name, inputs, outputs, scope.nodes, metadata, scope.variables)
 
 
 def read_inputs(scope: Scope, input_shapes: dict[str, tuple[int, ...]]) -> list[Value]:

@@ -29,7 +29,7 @@ OPERATOR_BYTES = 256
 
 @dataclass
 class File:
-    """The main subgraph of one file."""
+    """One subgraph of a file, the main one as a rule."""
 
     data: bytes
     description: str
@@ -55,22 +55,34 @@ def read(data: bytes) -> File:
     subgraphs = root.tables(schema.MODEL["subgraphs"])
     if not len(subgraphs):
         raise UsageError("the model at byte offset 0 has no subgraph, expected one; export the model again")
-    main = subgraphs[0]
-    file = File(
-        data,
-        root.text(schema.MODEL["description"]),
-        root.tables(schema.MODEL["operator_codes"]),
-        root.tables(schema.MODEL["buffers"]),
-        main.tables(schema.SUBGRAPH["tensors"]),
-        main.tables(schema.SUBGRAPH["operators"]),
-        main.array(schema.SUBGRAPH["inputs"], "int32").tolist(),
-        main.array(schema.SUBGRAPH["outputs"], "int32").tolist(),
-        ALLOWANCE_BYTES + ALLOWANCE_PER_BYTE * len(data),
-    )
+    file = _of_subgraph(data, root, subgraphs[0], ALLOWANCE_BYTES + ALLOWANCE_PER_BYTE * len(data))
     for kind, count in ("operators", len(file.operators)), ("inputs", len(file.inputs)), ("outputs", len(file.outputs)):
         if not count:
             raise UsageError(f"the main subgraph has no {kind}, expected at least one; export the model again")
     return file
+
+
+def _of_subgraph(data: bytes, root: flatbuffer.Table, subgraph: flatbuffer.Table, allowance: int) -> File:
+    return File(
+        data,
+        root.text(schema.MODEL["description"]),
+        root.tables(schema.MODEL["operator_codes"]),
+        root.tables(schema.MODEL["buffers"]),
+        subgraph.tables(schema.SUBGRAPH["tensors"]),
+        subgraph.tables(schema.SUBGRAPH["operators"]),
+        subgraph.array(schema.SUBGRAPH["inputs"], "int32").tolist(),
+        subgraph.array(schema.SUBGRAPH["outputs"], "int32").tolist(),
+        allowance,
+    )
+
+
+def subgraph(file: File, index: int, where: str) -> File:
+    """Another subgraph of the same file, with what is left of the allowance."""
+    root = flatbuffer.root(file.data, schema.IDENTIFIER)
+    subgraphs = root.tables(schema.MODEL["subgraphs"])
+    if not 0 < index < len(subgraphs):
+        raise UsageError(f"{where}: names subgraph {index}, expected 1 to {len(subgraphs) - 1}; the file is damaged")
+    return _of_subgraph(file.data, root, subgraphs[index], file.allowance)
 
 
 def operator_name(file: File, operator: flatbuffer.Table) -> str:

@@ -31,6 +31,7 @@ from edgesdk.converters.tflite_scope import (
     value,
 )
 from edgesdk.converters.tflite_slices import strided_slice
+from edgesdk.converters.tflite_states import assign_variable, call_once, lstm, read_variable, svdf, var_handle
 from edgesdk.converters.tflite_weights import bias, dequantized, weights
 from edgesdk.errors import Unsupported
 from edgesdk.ir import MAX_RANK, Value
@@ -337,7 +338,9 @@ def shape(op: Operator) -> None:
 
 OPS: dict[str, Callable[[Operator], None]] = {
     "ADD": partial(binary, "add"),
+    "ASSIGN_VARIABLE": assign_variable,
     "AVERAGE_POOL_2D": partial(pool2d, "avg_pool2d"),
+    "CALL_ONCE": call_once,
     "CONCATENATION": concatenation,
     "CONV_2D": conv2d,
     "DEPTHWISE_CONV_2D": depthwise_conv2d,
@@ -357,6 +360,7 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "PAD": pad,
     "PADV2": pad,
     "QUANTIZE": quantize,
+    "READ_VARIABLE": read_variable,
     "REDUCE_MAX": partial(reduce, "reduce_max"),
     "RELU": partial(unary, "relu"),
     "RELU6": partial(unary, "relu6"),
@@ -374,7 +378,10 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "STRIDED_SLICE": strided_slice,
     "SUB": partial(binary, "sub"),
     "SUM": partial(reduce, "sum"),
+    "SVDF": svdf,
     "TANH": partial(unary, "tanh"),
     "TRANSPOSE": transpose,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
     "UNPACK": unpack,
+    "VAR_HANDLE": var_handle,
 }

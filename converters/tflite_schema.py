@@ -38,6 +38,7 @@ DTYPES = {
     "INT8": "int8",
     "INT32": "int32",
     "INT64": "int64",
+    "INT16": "int16",
 }
 
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -127,7 +128,19 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     "RESIZE_NEAREST_NEIGHBOR": (74, {"align_corners": (0, "b", 0), "half_pixel_centers": (1, "b", 0)}),
     "LEAKY_RELU": (75, {"alpha": (0, "f", 0.0)}),
     "DEPTH_TO_SPACE": (94, _BLOCK),
+    "SVDF": (6, {"rank": (0, "i", 0), "activation": (1, "b", 0)}),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        71,
+        {"activation": (0, "b", 0), "cell_clip": (1, "f", 0.0), "time_major": (3, "b", 0)},
+    ),
+    "CALL_ONCE": (103, {"subgraph": (0, "i", 0)}),
+    "VAR_HANDLE": (111, {}),
 }
+
+# operator -> field -> slot, of options that are strings
+TEXT_OPTIONS = {"VAR_HANDLE": {"container": 0, "shared_name": 1}}
+
+WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
 
 # operator -> (its number in the union, slot of the vector of int32 that is its one field)
 VECTOR_OPTIONS = {"RESHAPE": (17, 0), "SQUEEZE": (30, 0)}

@@ -14,7 +14,7 @@ from edgesdk.converters import flatbuffer, tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
 from edgesdk.errors import Unsupported, UsageError
-from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value
+from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value, Variable
 
 ACTIVATION_DTYPES = ("int8", "float32")
 
@@ -25,10 +25,20 @@ SAME_SCALE = frozenset(
 )
 
 
+@dataclass(eq=False)
+class Resource:
+    """A resource variable: what it holds at this point of a run (None: what the last run left), what it began with."""
+
+    content: Value | None = None
+    variable: Variable | None = None
+    initial: np.ndarray | None = None
+
+
 @dataclass
 class Scope:
     """`values` by tensor index. `resized`: the caller changed an input's shape, so the
-    shapes that the file gives for later tensors no longer hold."""
+    shapes that the file gives for later tensors no longer hold. `handles` are resource variables by
+    tensor index; `is_initial`: the subgraph runs once, before the first run."""
 
     file: File
     values: dict[int, Value] = field(default_factory=dict)
@@ -36,6 +46,10 @@ class Scope:
     names: dict[str, int] = field(default_factory=dict)
     resized: bool = False
     dequantized: list[str] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
+    resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    handles: dict[int, Resource] = field(default_factory=dict)
+    is_initial: bool = False
 
     def unique(self, name: str) -> str:
         while True:
@@ -56,6 +70,7 @@ class Operator:
     inputs: list[int]
     outputs: list[int]
     options: dict[str, Any]
+    texts: dict[str, str]
 
     def fail(self, message: str) -> UsageError:
         return UsageError(f"{self.source}: {message}")
@@ -68,10 +83,19 @@ def operator(scope: Scope, index: int) -> Operator:
     outputs = table.array(schema.OPERATOR["outputs"], "int32")
     source = f"#{index} {name}"
     scope.file.charge(tflite_file.OPERATOR_BYTES + 4 * (inputs.size + outputs.size), source)
-    if not outputs.size:
+    if not outputs.size and name not in schema.WITHOUT_OUTPUT:
         raise UsageError(f"{source}: has no output, expected at least one; the file is damaged")
-    source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
-    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), read_options(table, name, source))
+    if outputs.size:
+        source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
+    options, texts = read_options(table, name, source), read_texts(table, name)
+    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), options, texts)
+
+
+def read_texts(table: flatbuffer.Table, name: str) -> dict[str, str]:
+    """Those options of the operator that are strings; empty where the file leaves them out."""
+    fields = schema.TEXT_OPTIONS.get(name, {})
+    options = table.table(schema.OPERATOR["options"]) if fields else None
+    return {key: options.text(slot) if options else "" for key, slot in fields.items()}
 
 
 def read_options(table: flatbuffer.Table, name: str, source: str) -> dict[str, Any]:

@@ -19,5 +19,8 @@
 #include "unary/unary.h"
 #include "copy/copy.h"
 #include "concat/concat.h"
+#include "svdf/svdf.h"
+#include "lstm/lstm.h"
+#include "rnn/rnn.h"
 
 #endif

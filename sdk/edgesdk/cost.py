@@ -323,6 +323,33 @@ def _resize(step: Step) -> Counts:
     return _loop("pixel", pixel, pixels)
 
 
+def _svdf(step: Step) -> Counts:
+    in_c, units, rank, memory = _words(step)[:4]
+    rows, filters = step.encoded.rows, units * rank
+    cells = filters * memory
+    products = _loop("feature", in_c, rows * filters) + _loop("time", rank * memory, rows * units)
+    return products + _copied("shift", cells * step.node.input(4).itemsize, rows, True)
+
+
+def _lstm(step: Step) -> Counts:
+    batch, in_c, units = _words(step)[2:5]
+    return _recurrence(step.encoded.rows * batch, in_c, units, 4)
+
+
+def _rnn(step: Step) -> Counts:
+    kind, _, _, batch, in_c, units = _words(step)[:6]
+    return _recurrence(step.encoded.rows * batch, in_c, units, RNN_GATES[kind])
+
+
+RNN_GATES = (4, 3, 3, 1, 1)  # by kind
+
+
+def _recurrence(items: int, in_c: int, units: int, gates: int) -> Counts:
+    """Products with the input and with the state, and what is done once per gate and unit."""
+    rows = items * gates * units
+    return _loop("input", in_c, rows) + _loop("state", units, rows) + Counter({"gate": rows, "unit": items * units})
+
+
 _RULES: dict[str, Callable[[Step], Counts]] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": _depthwise_conv2d,
@@ -342,4 +369,7 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "softmax": _items,
     "unary": _unary,
     "resize": _resize,
+    "svdf": _svdf,
+    "lstm": _lstm,
+    "rnn": _rnn,
 }

@@ -75,6 +75,7 @@ def convert(
     io: str = "model",
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Converted:
     """Writes a program for `board` (an id or the path of a board.toml).
@@ -83,13 +84,14 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. io "int8" makes quantised inputs and outputs int8.
+    flash), outside the arena. io "int8" makes quantised inputs and outputs int8. `states` names inputs and the outputs
+    that replace them in the next run: the session keeps them (Graph.keep).
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration, stream=stream,
-        bind_input=bind_input, io=io, portable=portable, input_shapes=input_shapes, progress=progress,
+        bind_input=bind_input, io=io, portable=portable, input_shapes=input_shapes, states=states, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -115,6 +117,7 @@ def base_schedule(
     io: str = "model",
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Base:
     """The first half of `convert`: what `choose` and `pareto.points` search from."""
@@ -123,6 +126,8 @@ def base_schedule(
     target = board if isinstance(board, Board) else boards.load(board)
     progress("import")
     source = converters.load(model, input_shapes, example_inputs)
+    for given, left in (states or {}).items():
+        source.keep(given, left)
     progress("simplify")
     graph = passes.simplify(source.copy())
     progress("quantize")

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgesdk.compress import recurrent
 from edgesdk.compress.calibrate import Ranges
 from edgesdk.errors import Unsupported, UsageError
-from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ir import Graph, Node, Quant, Value, Variable
 
 # Output channel axis of the weights.
 WEIGHTED = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
@@ -39,22 +40,27 @@ def quantize_int8(graph: Graph, ranges: Ranges, io: str = "int8") -> Graph:
     inputs and outputs stay float, between quantize and dequantize nodes."""
     if io not in EDGE_TYPES:
         raise UsageError(f"io {io!r}; expected one of {', '.join(EDGE_TYPES)}")
+    graph, ranges = recurrent.with_last_steps(graph, ranges)
     check_graph(graph, ranges)
     return write(graph, choose_quants(graph, ranges), io)
 
 
 def check_graph(graph: Graph, ranges: Ranges) -> None:
-    values = [*graph.inputs, *(v for n in graph.nodes for v in n.outputs)]
+    values = all_values(graph)
     done = next((v for v in values if v.dtype != "float32"), None)
     if done is not None:
         raise UsageError(f"value {done.name!r} is {done.dtype}; expected a float32 graph to quantise")
-    known = {*WEIGHTED, *FIXED, *SHARED, *FREE}
+    known = {*WEIGHTED, *FIXED, *SHARED, *FREE, "rnn"}
     unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
     if unknown:
         raise Unsupported(f"ops without an int8 form: {', '.join(unknown)}; expected them folded or left in float")
     missing = next((v for v in values if v not in ranges), None)
     if missing is not None:
         raise UsageError(f"value {missing.name!r} has no calibrated range; expected ranges of this graph")
+
+
+def all_values(graph: Graph) -> list[Value]:
+    return [*graph.inputs, *(v.value for v in graph.variables), *(v for n in graph.nodes for v in n.outputs)]
 
 
 @dataclass(eq=False)
@@ -87,8 +93,11 @@ def choose_quants(graph: Graph, ranges: Ranges) -> Quants:
             group.include(*ranges[value])
     for node in graph.nodes:
         include_attributes(node, groups)
+    for variable in graph.variables:
+        groups[variable.value].include(float(variable.initial.min()), float(variable.initial.max()))
     fixed = {n.output: Quant.per_tensor(*FIXED[n.op]) for n in graph.nodes if n.op in FIXED}
-    moved = {n.output for n in graph.nodes if n.op in SHARED}
+    fixed |= recurrent.fixed_quants(graph)
+    moved = {n.output for n in graph.nodes if n.op in SHARED} | {v.value for v in graph.variables}
     mixed = {groups[n.output] for n in graph.nodes if n.op in SHARED and constants(n)}
     quants = Quants()
     for value, group in groups.items():
@@ -110,11 +119,13 @@ def chosen(roots: list[Quant | None], group: Group) -> Quant:
 
 def group_values(graph: Graph) -> dict[Value, Group]:
     """Each activation's group: the connected parts of the graph of byte-moving ops."""
-    groups = {v: Group([v]) for v in [*graph.inputs, *(v for n in graph.nodes for v in n.outputs)]}
+    groups = {v: Group([v]) for v in all_values(graph)}
     for node in graph.nodes:
         if node.op in SHARED:
             for value in activations(node):
                 join(groups, groups[node.output], groups[value])
+    for a, b in recurrent.joined(graph):
+        join(groups, groups[a], groups[b])
     return groups
 
 
@@ -207,20 +218,36 @@ class Written:
     nodes: list[Node] = field(default_factory=list)
     stored: dict[Value, Value] = field(default_factory=dict)  # float value -> its int8 value
     copies: dict[Value, Value] = field(default_factory=dict)  # the same, requantised for a group
+    wide: dict[Value, Quant] = field(default_factory=dict)  # states that are int16
 
 
 def write(graph: Graph, quants: Quants, io: str) -> Graph:
-    out = Written(quants)
+    out = Written(quants, wide=recurrent.wide_states(graph))
+    for variable in graph.variables:
+        int8_value(out, variable.value, variable.value.name)
     inputs = [write_input(out, v, io) for v in graph.inputs]
     edges = set(graph.outputs) if io == "float32" else set()
     for node in graph.nodes:
         write_node(out, node, f"{node.output.name}/int8" if node.output in edges else node.output.name)
     outputs = [write_output(out, v, io) for v in graph.outputs]
-    return Graph(graph.name, inputs, outputs, out.nodes, {**graph.metadata, "quantization": "int8"})
+    variables = [write_variable(out, v) for v in graph.variables]
+    return Graph(graph.name, inputs, outputs, out.nodes, {**graph.metadata, "quantization": "int8"}, variables)
+
+
+def write_variable(out: Written, v: Variable) -> Variable:
+    """With its first content in its own type."""
+    value = out.stored[v.value]
+    assert value.quant is not None
+    following = out.stored[v.next] if v.value in out.wide else shared_operand(out, v.next, value.quant)
+    assert following is not None
+    info = np.iinfo(value.dtype)
+    steps = round_away(v.initial.astype(np.float64) / value.scale) + value.zero_point
+    return Variable(value, following, np.clip(steps, info.min, info.max).astype(value.dtype))
 
 
 def int8_value(out: Written, value: Value, name: str) -> Value:
-    out.stored[value] = Value(name, value.shape, "int8", out.quants.own[value])
+    wide = out.wide.get(value)
+    out.stored[value] = Value(name, value.shape, "int16" if wide else "int8", wide or out.quants.own[value])
     return out.stored[value]
 
 
@@ -242,15 +269,30 @@ def write_output(out: Written, value: Value, io: str) -> Value:
 
 def write_node(out: Written, node: Node, name: str) -> None:
     y = out.quants.own[node.output]
+    if node.op == "rnn":
+        write_recurrent(out, node, name)
+        return
     if node.op in WEIGHTED:
         x = out.stored[node.input(0)]
         inputs = [x, *quantized_weights(node, x.quant or y, y)]
+    elif node.output in out.wide:
+        inputs = [out.stored[node.input(0)]]
     elif node.op in SHARED:
         inputs = [shared_operand(out, v, y) for v in node.inputs]
     else:
         inputs = [None if v is None else out.stored.get(v) or quantized_constant(v, None) for v in node.inputs]
     result = int8_value(out, node.output, name)
     out.nodes.append(Node(node.op, inputs, [result], finite_attributes(node, y), node.source))
+
+
+def write_recurrent(out: Written, node: Node, name: str) -> None:
+    """Its constants are weights or the states that it begins with."""
+    results = [int8_value(out, v, name if v is node.output else v.name) for v in node.outputs]
+    held = []
+    for state, following in recurrent.state_pairs(node):
+        stored = out.stored.get(state) or recurrent.constant_state(state, out.stored[following])
+        held.append(stored)
+    out.nodes.append(recurrent.integer_node(node, out.stored[node.input(0)], held, results))
 
 
 def shared_operand(out: Written, value: Value | None, quant: Quant) -> Value | None:

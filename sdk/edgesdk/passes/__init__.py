@@ -34,6 +34,7 @@ LOWER = (
     "split_concat",
     "lower_shuffles",  # transpose, slice, pad, space_to_depth become strided copies
     "remove_dead_nodes",
+    "place_states",  # last: needs the final readers of every state
 )
 
 
