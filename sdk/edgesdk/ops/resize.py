@@ -139,7 +139,7 @@ def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
     if node.op == "resize_nearest":
         row = int(nearest_positions(node, 0)[y])
         return range(row, row + 1)
-    if node.input(0).dtype == "int8":
+    if node.input(0).dtype != "float32":
         row = int(integer_positions(node, 0)[y]) >> Q
     else:
         row = int(float_positions(node, 0)[0][y])
