@@ -21,7 +21,8 @@ def ties(rng: np.random.Generator, shape: tuple[int, ...], scale: float, dtype: 
     most = 600 if dtype == "int8" else 140_000
     halves = rng.integers(-most, most, shape).astype(np.float32) * np.float32(0.5) * np.float32(scale)
     beside = np.nextafter(halves, np.float32(0))
-    return np.choose(rng.integers(0, 3, shape), [halves, beside, halves * np.float32(1e6)]).astype(np.float32)
+    far = halves * np.float32(1e6 if dtype == "int8" else 1e3)
+    return np.choose(rng.integers(0, 3, shape), [halves, beside, far]).astype(np.float32)
 
 
 def quantize_node(x: Value, q: Quant, dtype: str) -> Node:

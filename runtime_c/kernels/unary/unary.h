@@ -33,7 +33,7 @@ typedef struct {
   int32_t kind;
   int32_t multiplier, shift, negative_multiplier, negative_shift, sign;
   int32_t low, high;
-  int32_t table; /* blob: uint16[256], logistic(i / 24) * 2^16; none for CLIP */
+  int32_t table; /* blob: uint16[256], logistic(i / 24) * 2^16 with its lines raised to the curve; none for CLIP */
 } ert_unary_s16_params;
 
 int ert_unary_s16_check(const ert_step *s);

@@ -51,9 +51,13 @@ def lookup(table: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def sigmoid_table() -> np.ndarray:
-    """uint16 logistic(i / 24) in Q16."""
-    real = 65536 / (1 + np.exp(-np.arange(256) / 24))
-    return np.minimum(np.floor(real + 0.5), 65535).astype(np.uint16)
+    """uint16 logistic(i / 24) in Q16, raised by half of what a straight line misses in the middle of its step; the
+    last item is 1."""
+    at = np.arange(256.0)
+    real, after, middle = (65536 / (1 + np.exp(-x / 24)) for x in (at, at + 1, at + 0.5))
+    table = np.floor(real + 0.5 * (middle - (real + after) / 2) + 0.5).astype(np.uint16)
+    table[255] = 65535
+    return table
 
 
 def _power_of_two(scale: float) -> int | None:
