@@ -19,10 +19,12 @@ import numpy as np
 from edgesdk.converters import tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_scope import (
+    QUANTISED_DTYPES,
     Operator,
     activation,
     activations,
     axis,
+    declare,
     emit,
     given,
     integers,
@@ -109,7 +111,7 @@ def fully_connected(op: Operator) -> None:
         emit(op, "fully_connected", operands, activation=activation(op))
         return
     # TFLite Micro takes the file's word for the shape, whatever keep_num_dims says.
-    quant = tflite_file.quant(op.scope.file, op.outputs[0]) if x.dtype == "int8" else None
+    quant = tflite_file.quant(op.scope.file, op.outputs[0]) if x.dtype in QUANTISED_DTYPES else None
     y = step(op, "fully_connected", operands, quant=quant, activation=activation(op))
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
@@ -319,7 +321,22 @@ def dequantize(op: Operator) -> None:
     if index in op.scope.values and op.scope.values[index].data is None:
         emit(op, "dequantize", [activations(op, 0)])
         return
-    known(op, dequantized(op, value(op, 0), tflite_file.quant(op.scope.file, index)))
+    stored = value(op, 0)
+    out = known(op, dequantized(op, stored, tflite_file.quant(op.scope.file, index)))
+    if stored.dtype in ("int8", "float16"):
+        op.scope.stored[out] = stored
+
+
+def densify(op: Operator) -> None:
+    """A constant that was stored sparse: `value` has it dense already."""
+    x, index = value(op, 0), op.outputs[0]
+    if x.data is None:
+        raise Unsupported(f"input {x.name!r} computed while the model runs")
+    quant = tflite_file.quant(op.scope.file, index) if x.dtype in QUANTISED_DTYPES else None
+    out = Value(op.scope.unique(tflite_file.name(op.scope.file, index)), x.shape, x.dtype, quant, x.data)
+    if tflite_file.dtype(op.scope.file, index) != x.dtype or index in op.scope.values:
+        raise op.fail(f"gives {x.dtype} to another type or a second time, expected one output of its input's type")
+    declare(op, 0, out, x.shape, x.dtype)
 
 
 def rearrange_blocks(kind: str, op: Operator) -> None:
@@ -340,6 +357,7 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "AVERAGE_POOL_2D": partial(pool2d, "avg_pool2d"),
     "CONCATENATION": concatenation,
     "CONV_2D": conv2d,
+    "DENSIFY": densify,
     "DEPTHWISE_CONV_2D": depthwise_conv2d,
     "DEPTH_TO_SPACE": partial(rearrange_blocks, "depth_to_space"),
     "DEQUANTIZE": dequantize,
