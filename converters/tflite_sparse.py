@@ -113,7 +113,7 @@ def walk(where: str, layout: Layout, limit: int) -> tuple[dict[int, np.ndarray],
             inner = np.tile(np.arange(level.size), count) if count * level.size <= limit else None
             place = None if inner is None else np.repeat(at, level.size) * level.size + inner
         else:
-            if level.segments.size <= at.max(initial=0) + 1:
+            if level.segments.size <= at.max(initial=-1) + 1:
                 raise damaged(where, f"{level.segments.size} segments of dimension {level.dim}")
             first, repeats = level.segments[at], level.segments[at + 1] - level.segments[at]
             place = np.repeat(first - np.cumsum(repeats) + repeats, repeats) + np.arange(repeats.sum())
