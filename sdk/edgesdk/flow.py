@@ -11,7 +11,8 @@ from typing import Any
 from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, samples, schedule
 from edgesdk.boards import Board, Memory
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import quantize_int8
+from edgesdk.compress.quantize import SCHEMES, quantized
+from edgesdk.compress.stored_weights import expand_weights
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -232,16 +233,17 @@ def compress(graph: Graph, method: str, calibration: str | Path | None) -> Graph
     """Post-training quantisation where asked for."""
     if method == "none":
         return graph
-    if method != "int8":
-        raise Unsupported(f"--quantize {method} is not available in this version; use int8 or none")
+    if method not in SCHEMES:
+        raise Unsupported(f"--quantize {method} is not available in this version; use {', '.join(SCHEMES)} or none")
     if not any(v.dtype == "float32" for v in graph.inputs):
-        raise UsageError("--quantize int8: the model is quantised already; leave the option out")
+        raise UsageError(f"--quantize {method}: the model is quantised already; leave the option out")
     if calibration is None:
-        raise UsageError("--quantize int8 needs --calibration DATA.npz: one array per input, first axis = samples")
+        raise UsageError(f"--quantize {method} needs --calibration DATA.npz: one array per input, first axis = samples")
     specs = input_specs(graph)
     sets = samples.load(Path(calibration), specs)
     arrays = {s.name: [item[i] for item in sets] for i, s in enumerate(specs)}
-    return quantize_int8(graph, calibrate(graph, arrays))
+    graph = expand_weights(graph)
+    return quantized(graph, calibrate(graph, arrays), SCHEMES[method])
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:
