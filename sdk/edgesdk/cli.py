@@ -189,7 +189,7 @@ def _check_gate(quantize: str, calibration: Path | None, max_drop: float | None,
     if max_drop is not None and calibration is None:
         raise UsageError("--max-drop needs --calibration: the samples that --labels belong to")
     if calibration is not None and quantize == "none" and max_drop is None:
-        raise UsageError("--calibration is of use with --quantize int8 or --max-drop only; add one or leave it out")
+        raise UsageError("--calibration is of use with --quantize or --max-drop only; add one or leave it out")
 
 
 def _gate(converted: Any, calibration: Path, labels: Path, max_drop: float) -> dict[str, float]:
