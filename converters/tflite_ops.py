@@ -105,14 +105,17 @@ def fully_connected(op: Operator) -> None:
             raise op.fail(f"has input {x.shape} for weights {w.shape}, expected a multiple of {depth} elements")
         x = step(op, "reshape", [x], shape=(x.elements // depth, depth))
     operands = [x, w, bias(op, 2, x, w, w.shape[0])]
+    attrs: dict[str, Any] = {"activation": activation(op)}
+    if x.dtype == "float32" and op.options["asymmetric_inputs"]:
+        attrs["asymmetric_inputs"] = True  # of hybrid execution, see passes/quantize_activations.py
     claimed = tflite_file.signature(op.scope.file, op.outputs[0])
     inferred = (*x.shape[:-1], w.shape[0])
     if op.scope.resized or len(claimed) == len(inferred):
-        emit(op, "fully_connected", operands, activation=activation(op))
+        emit(op, "fully_connected", operands, **attrs)
         return
     # TFLite Micro takes the file's word for the shape, whatever keep_num_dims says.
     quant = tflite_file.quant(op.scope.file, op.outputs[0]) if x.dtype in QUANTISED_DTYPES else None
-    y = step(op, "fully_connected", operands, quant=quant, activation=activation(op))
+    y = step(op, "fully_connected", operands, quant=quant, **attrs)
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
 

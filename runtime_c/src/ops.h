@@ -19,5 +19,6 @@
 #include "unary/unary.h"
 #include "copy/copy.h"
 #include "concat/concat.h"
+#include "dynamic_quantize/dynamic_quantize.h"
 
 #endif

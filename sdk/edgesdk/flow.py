@@ -74,6 +74,7 @@ def convert(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = lambda stage: None,
@@ -85,12 +86,14 @@ def convert(
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
     flash), outside the arena. io "int8" makes quantised inputs and outputs int8.
+    `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration, stream=stream,
-        bind_input=bind_input, io=io, portable=portable, input_shapes=input_shapes, progress=progress,
+        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes,
+        progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -114,6 +117,7 @@ def base_schedule(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = lambda stage: None,
@@ -128,6 +132,8 @@ def base_schedule(
     graph = passes.simplify(source.copy())
     progress("quantize")
     graph = compress(graph, quantize, calibration)
+    if hybrid:
+        graph = passes.hybrid(graph)
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")
