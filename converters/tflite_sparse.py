@@ -126,4 +126,6 @@ def walk(where: str, layout: Layout, limit: int) -> tuple[dict[int, np.ndarray],
 
 
 def damaged(where: str, what: str) -> UsageError:
-    return UsageError(f"{where}: is sparse with {what}, expected a sparsity that matches its shape; the file is damaged")
+    return UsageError(
+        f"{where}: is sparse with {what}, expected a sparsity that matches its shape; the file is damaged"
+    )

@@ -142,7 +142,9 @@ def test_bytes_of_tflite_micro(op: str, dtype: str, data) -> None:
     node, arrays = data.draw(binaries(op, dtype).filter(lambda case: case[0].output.shape != ()))
     values = dict.fromkeys([*node.inputs, node.output])
     tensors = [
-        tm.Tensor(v.name, v.shape, v.dtype, scale=v.scale, zero_point=v.zero_point, data=v.data) for v in values if v is not None
+        tm.Tensor(v.name, v.shape, v.dtype, scale=v.scale, zero_point=v.zero_point, data=v.data)
+        for v in values
+        if v is not None
     ]
     fused = {"none": tm.NONE, "relu": tm.RELU, "relu6": tm.RELU6, "relu_n1_to_1": tm.RELU_N1_TO_1}
     options = {"fusedActivationFunction": fused[node.attrs["activation"]]} if "activation" in node.attrs else {}

@@ -88,7 +88,11 @@ def test_convolution_equals_reference(op: str, types: str, data) -> None:
 def fully_connected(draw, types: str) -> tuple[Node, list]:
     x_type, w_type = split(types)
     rng = np.random.default_rng(draw(seeds))
-    lead, in_c, out_c = draw(st.lists(st.integers(1, 4), max_size=2)), draw(st.integers(1, 600)), draw(st.integers(1, 9))
+    lead, in_c, out_c = (
+        draw(st.lists(st.integers(1, 4), max_size=2)),
+        draw(st.integers(1, 600)),
+        draw(st.integers(1, 9)),
+    )
     weights = random_array(rng, (out_c, in_c), w_type)
     x = value("x", (*lead, in_c), x_type, None if x_type == "float32" else quant(draw, x_type))
     w = value("w", (out_c, in_c), w_type, weights_quant(draw, out_c, 0) if w_type == "int8" else None, weights)
@@ -173,7 +177,9 @@ def test_int16_convolution_equals_tflite_micro(kind: str, data) -> None:
     if kind == "depthwise_conv2d":
         options["depthMultiplier"] = w.shape[3] // x.shape[3]
     names = ["x", "w", *(["b"] if b is not None else [])]
-    got = tm.run_micro(tm.build(tensors, [tm.Op(kind.upper().replace("CONV2D", "CONV_2D"), names, ["y"], options)]), [arrays[0]])[0]
+    got = tm.run_micro(
+        tm.build(tensors, [tm.Op(kind.upper().replace("CONV2D", "CONV_2D"), names, ["y"], options)]), [arrays[0]]
+    )[0]
     assert np.array_equal(got, ops.module(kind).reference(node, arrays)[0])
 
 

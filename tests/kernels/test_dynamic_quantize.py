@@ -22,12 +22,16 @@ def check_exactly(node: Node, x: np.ndarray) -> np.ndarray:
     return expected
 
 
-@given(seed=seeds, shape=st.lists(st.integers(1, 5), min_size=1, max_size=5), flags=st.tuples(st.booleans(), st.booleans()))
+@given(
+    seed=seeds, shape=st.lists(st.integers(1, 5), min_size=1, max_size=5), flags=st.tuples(st.booleans(), st.booleans())
+)
 def test_equals_reference(seed: int, shape: list[int], flags: tuple[bool, bool]) -> None:
     rng = np.random.default_rng(seed)
     x = random_array(rng, tuple(shape), "float32") * np.float32(np.exp(rng.uniform(-20, 20)))
     one_sided = rng.random()
-    check_exactly(grid_node(tuple(shape), *flags), np.abs(x) if one_sided < 0.3 else -np.abs(x) if one_sided < 0.5 else x)
+    check_exactly(
+        grid_node(tuple(shape), *flags), np.abs(x) if one_sided < 0.3 else -np.abs(x) if one_sided < 0.5 else x
+    )
 
 
 @pytest.mark.parametrize("per_row", [False, True])

@@ -97,7 +97,7 @@ def test_requantize_to_the_same_scale_is_a_view() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
-@pytest.mark.parametrize("op", ["max_pool2d", "avg_pool2d", "resize_nearest", "reduce_max"])
+@pytest.mark.parametrize("op", ["max_pool2d", "avg_pool2d", "resize_nearest", "resize_bilinear", "reduce_max"])
 def test_a_changed_scale_is_split_off(op: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     attrs = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "activation": "relu"}

@@ -10,7 +10,7 @@ from edgesdk import ops
 from edgesdk.ir import Node
 
 TFLITE = {"resize_nearest": "RESIZE_NEAREST_NEIGHBOR", "resize_bilinear": "RESIZE_BILINEAR"}
-CASES = [(op, dtype) for op in TFLITE for dtype in ("int8", "float32")] + [("resize_nearest", "int16")]
+CASES = [(op, dtype) for op in TFLITE for dtype in ("int8", "int16", "float32")]
 WAYS = [(False, False), (True, False), (False, True)]  # align_corners, half_pixel_centers
 
 
@@ -38,6 +38,8 @@ def test_resize_equals_tflite_micro(op: str, dtype: str, data) -> None:
     pytest.importorskip("tflite_micro")
     import tflite_models as tflite
 
+    if (op, dtype) == ("resize_bilinear", "int16"):
+        pytest.skip("TFLite Micro has no bilinear resizing of int16")
     node, (x,) = data.draw(resizes(op, dtype, batches=1))
 
     def tensor(v):

@@ -50,7 +50,9 @@ def test_any_table(seed: int, shape: list[int]) -> None:
     rng = np.random.default_rng(seed)
     table = value("table", (513,), "int16", None, random_array(rng, (513,), "int16"))
     x = value("x", tuple(shape), "int16", Quant.per_tensor(1, 0))
-    harness.check(inferred("lut", [x, table], Quant.per_tensor(1, 0)), [random_array(rng, x.shape, "int16"), table.data])
+    harness.check(
+        inferred("lut", [x, table], Quant.per_tensor(1, 0)), [random_array(rng, x.shape, "int16"), table.data]
+    )
 
 
 @pytest.mark.parametrize("op", NAMES)

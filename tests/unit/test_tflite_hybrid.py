@@ -68,7 +68,9 @@ def sample(c: flow.Converted, seed: int) -> np.ndarray:
 
 
 # LiteRT wants a scale per channel for a depthwise convolution.
-@pytest.mark.parametrize("code, per_channel", [*((code, True) for code in LAYERS), (LAYERS[0], False), (LAYERS[2], False)])
+@pytest.mark.parametrize(
+    "code, per_channel", [*((code, True) for code in LAYERS), (LAYERS[0], False), (LAYERS[2], False)]
+)
 def test_hybrid_layers_give_the_numbers_of_litert(tmp_path: Any, code: str, per_channel: bool) -> None:
     data = layer(code, per_channel, batch=2)
     c = converted(tmp_path, data, hybrid=True)

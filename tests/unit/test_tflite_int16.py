@@ -30,7 +30,12 @@ def weights(rng: np.random.Generator, name: str, shape: tuple[int, ...], axis: i
 def net(seed: int = 0, bias: str = "int64") -> bytes:
     """Convolutions, a shortcut, both pools, a mean, and what a classifier or a gate ends with."""
     rng = np.random.default_rng(seed)
-    tensors = [act("image", 1, 8, 8, 3), act("c", 1, 4, 4, 8), act("d", 1, 4, 4, 8), act("sum", 1, 4, 4, 8, scale=0.002)]
+    tensors = [
+        act("image", 1, 8, 8, 3),
+        act("c", 1, 4, 4, 8),
+        act("d", 1, 4, 4, 8),
+        act("sum", 1, 4, 4, 8, scale=0.002),
+    ]
     tensors += [act("gate", 1, 4, 4, 8, scale=2**-15), act("product", 1, 4, 4, 8, scale=0.0015)]
     tensors += [act("max", 1, 2, 2, 8, scale=0.0015), act("avg", 1, 2, 2, 8, scale=0.0015)]
     tensors += [act("both", 1, 2, 2, 16, scale=0.0015), act("mean", 1, 16, scale=0.0009)]

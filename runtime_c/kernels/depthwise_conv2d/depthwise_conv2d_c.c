@@ -228,8 +228,7 @@ void ert_depthwise_conv2d_f32s8_x1__c(const ert_call *c, int32_t y0, int32_t y1)
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
       ERT_MEMSET(out, 0, 4 * p->g.out_c);
       add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, 1, add_f32s8, out);
-      for (int32_t o = 0; o < p->g.out_c; o++)
-        out[o] = clamped(bias[o] + scale[o * p->step] * out[o], p->min, p->max);
+      for (int32_t o = 0; o < p->g.out_c; o++) out[o] = clamped(bias[o] + scale[o * p->step] * out[o], p->min, p->max);
     }
   }
 }

@@ -58,8 +58,8 @@ int ert_unary_s16_check(const ert_step *s) {
   const int clips = p->kind == ERT_CLIP;
   if (!clips && p->kind != ERT_LOGISTIC && p->kind != ERT_TANH) return 0;
   /* |x| * multiplier + 2^(shift - 1) stays within int32. */
-  const int table_ok = ert_within(p->multiplier, 0, 32767) && ert_within(p->shift, 0, 31) &&
-                       ert_blob_ok(s, p->table, 256, 2);
+  const int table_ok =
+      ert_within(p->multiplier, 0, 32767) && ert_within(p->shift, 0, 31) && ert_blob_ok(s, p->table, 256, 2);
   return s->n_in == 1 && (clips ? ert_within(p->sign, -1, 1) : table_ok) && ert_view_ok(s->in, p->n, 2) &&
          ert_view_ok(s->out, p->n, 2);
 }

@@ -95,7 +95,9 @@ def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
     known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE}
     unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
     if unknown:
-        raise Unsupported(f"ops without an {scheme.dtype} form: {', '.join(unknown)}; expected them folded or left in float")
+        raise Unsupported(
+            f"ops without an {scheme.dtype} form: {', '.join(unknown)}; expected them folded or left in float"
+        )
     missing = next((v for v in values if v not in ranges), None)
     if missing is not None:
         raise UsageError(f"value {missing.name!r} has no calibrated range; expected ranges of this graph")
@@ -260,7 +262,9 @@ def quantized_bias(b: Value, bias: np.ndarray, x_scale: float, w_scale: np.ndarr
     scale = x_scale * w_scale.astype(np.float64)
     limit = 2 * scheme.largest_bias - 1
     steps = np.clip(round_away(bias / scale), -limit, limit).astype(scheme.bias)
-    return Value(b.name, b.shape, scheme.bias, Quant(scale.astype(np.float32), np.zeros(scale.shape, np.int32), 0), steps)
+    return Value(
+        b.name, b.shape, scheme.bias, Quant(scale.astype(np.float32), np.zeros(scale.shape, np.int32), 0), steps
+    )
 
 
 @dataclass

@@ -80,9 +80,10 @@ def sum_scales(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int,
     unit = real(1 << LEFT_SHIFT[node.output.dtype])
     ratios = (a / twice_max, b / twice_max, twice_max / (unit * y))
     a_scale, b_scale, scale = (fixedpoint.quantize_multiplier(float(r)) for r in ratios)
-    if scale[0] != 0 and scale[1] > -1:
+    most = 0 if node.output.dtype == "int16" else -1  # TFLite's multipliers are below 1; the int8 kernel always shifts
+    if scale[0] != 0 and scale[1] > most:
         raise Unsupported(
-            f"{node.source}: the output scale {y:g} of {node.op} is below {2 * twice_max / unit:g}; "
+            f"{node.source}: the output scale {y:g} of {node.op} is below {2.0**-most * twice_max / unit:g}; "
             "expected a scale that fits the sum's range, quantise the output again"
         )
     return a_scale, b_scale, scale

@@ -18,7 +18,9 @@ TABLE_UNIT = 4096 * 3  # logistic and tanh read their table in steps of 1 / 1228
 Slopes = tuple[int, int, int, int, int]
 
 
-def lookup_table(function: Callable[[np.ndarray], np.ndarray], source: np.float32, zero: int, y: np.float32) -> np.ndarray:
+def lookup_table(
+    function: Callable[[np.ndarray], np.ndarray], source: np.float32, zero: int, y: np.float32
+) -> np.ndarray:
     """int16[513] for `lookup`: samples of the function of source * (x - zero), less half of what a straight line
     misses in the middle of its step; in float32, as TFLite fills such tables."""
     low, high = source * np.float32(-32768 - zero), source * np.float32(32767 - zero)
