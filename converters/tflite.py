@@ -109,8 +109,8 @@ def refuse_types(scope: Scope) -> None:
 
 def refused_type(file: File, index: int, kind: str) -> str:
     return (
-        f"{tflite_file.label(file, index)} is {kind}, expected activations, inputs and outputs to be INT8, INT16 or FLOAT32; "
-        f"convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
+        f"{tflite_file.label(file, index)} is {kind}, expected activations, inputs and outputs to be INT8, INT16 or "
+        f"FLOAT32; convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
     )
 
 

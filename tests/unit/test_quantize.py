@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgesdk import converters, memory, ops, passes, program, runtime, schedule
-from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress import quantize
+from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import INT16X8, asymmetric, quantize_int8
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value

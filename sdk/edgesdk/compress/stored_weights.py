@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
+from edgesdk.ops import rescale
 
 CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 
@@ -22,5 +22,5 @@ def expand_weights(graph: Graph) -> Graph:
 def _expanded(node: Node) -> Value:
     w = node.input(1)
     assert w.data is not None
-    data = ops.rescale.real_weights(node, w.data, CHANNEL_AXIS[node.op]).astype(np.float32)
+    data = rescale.real_weights(node, w.data, CHANNEL_AXIS[node.op]).astype(np.float32)
     return Value(w.name, w.shape, "float32", None, data)

@@ -104,7 +104,8 @@ def reduced(node: Node, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray
 def float_words(node: Node) -> list[int | np.ndarray | None]:
     """bias, min, max words of a float node; between them the scales of int8 weights and their step."""
     low, high = fixedpoint.float_range(node.attrs["activation"])
-    w, scales = node.input(1), []
+    w = node.input(1)
+    scales: list[int | np.ndarray | None] = []
     if w.dtype == "int8":
         assert w.quant is not None
         scales = [w.quant.scale, int(w.quant.scale.size > 1)]

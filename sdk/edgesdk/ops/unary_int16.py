@@ -35,7 +35,7 @@ def lookup_table(
     sample = _round(stored(at))
     after = stored(low + np.arange(1, STEPS + 1, dtype=np.float32) * step)
     missed = _round((after + sample) / np.float32(2)) - _round(stored(at + step / np.float32(2)))
-    table = np.append(sample - _round(missed / np.float32(2)), _round(stored(high)))
+    table = np.append(sample - _round(missed / np.float32(2)), _round(stored(np.array([high]))))
     return np.clip(table, -32768, 32767).astype(np.int16)
 
 
