@@ -17,6 +17,7 @@
 #include "binary/binary.h"
 #include "lut/lut.h"
 #include "unary/unary.h"
+#include "unary/elementary.h"
 #include "copy/copy.h"
 #include "concat/concat.h"
 #include "svdf/svdf.h"
