@@ -15,6 +15,7 @@
 #include "resize/resize.h"
 #include "fully_connected_rows/fully_connected_rows.h"
 #include "binary/binary.h"
+#include "binary/arith.h"
 #include "lut/lut.h"
 #include "unary/unary.h"
 #include "unary/elementary.h"

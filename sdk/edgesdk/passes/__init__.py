@@ -26,6 +26,7 @@ SIMPLIFY = (
 LOWER = (
     "lower_depthwise",
     "lower_flatten",
+    "lower_minmax",  # before requantize: may write quantizations
     "lower_requantize",  # int8 -> int8 quantize becomes a table
     "lower_unary",  # int8 activations become tables
     "lower_image_mean",  # after the split of pools that change the scale
