@@ -10,6 +10,7 @@
 #include "max_pool2d/max_pool2d.h"
 #include "reduce/reduce.h"
 #include "softmax/softmax.h"
+#include "softmax/log_softmax.h"
 #include "quantize/quantize.h"
 #include "dequantize/dequantize.h"
 #include "resize/resize.h"
@@ -24,5 +25,8 @@
 #include "svdf/svdf.h"
 #include "lstm/lstm.h"
 #include "rnn/rnn.h"
+#include "l2_norm/l2_norm.h"
+#include "hardmax/hardmax.h"
+#include "lrn/lrn.h"
 
 #endif
