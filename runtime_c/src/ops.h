@@ -15,6 +15,7 @@
 #include "dequantize/dequantize.h"
 #include "resize/resize.h"
 #include "fully_connected_rows/fully_connected_rows.h"
+#include "resize/resize_filter.h"
 #include "binary/binary.h"
 #include "binary/arith.h"
 #include "lut/lut.h"
