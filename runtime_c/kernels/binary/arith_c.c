@@ -74,8 +74,8 @@ static float fmod_of(float a, float b) {
   }
   if (p.mantissa >= q.mantissa) p.mantissa -= q.mantissa;
   const int32_t n = q.exponent - 150;
-  const float whole = n < -126 ? (float)p.mantissa * power_of_two(-64) * power_of_two(n + 64)
-                               : (float)p.mantissa * power_of_two(n);
+  const float whole =
+      n < -126 ? (float)p.mantissa * power_of_two(-64) * power_of_two(n + 64) : (float)p.mantissa * power_of_two(n);
   return a < 0 ? -whole : whole;
 }
 

@@ -19,8 +19,8 @@ int ert_log_softmax_f32_check(const ert_step *s) {
   return s->n_in == 1 && ert_view_ok(s->in, p->n, 4) && ert_view_ok(s->out, p->n, 4);
 }
 
-#define LOG_2 1488522236         /* Q0.31 */
-#define ROOT_HALF 1518500250     /* 2^(-1/2) */
+#define LOG_2 1488522236          /* Q0.31 */
+#define ROOT_HALF 1518500250      /* 2^(-1/2) */
 #define ROOT_ROOT_HALF 1805811301 /* 2^(-1/4) */
 
 static int32_t wrapped(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }

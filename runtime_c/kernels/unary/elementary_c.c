@@ -45,7 +45,7 @@ static float round_of(float x) {
 }
 
 /* The bits of 2 / pi after the binary point, behind 32 zeros. */
-static const uint32_t two_over_pi[8] = {0,          0xa2f9836eu, 0x4e441529u, 0xfc2757d1u,
+static const uint32_t two_over_pi[8] = {0,           0xa2f9836eu, 0x4e441529u, 0xfc2757d1u,
                                         0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu};
 
 static uint32_t bits_at(int32_t word, int32_t shift) {
@@ -198,10 +198,11 @@ static float celu(const ert_elementary_f32_params *p, float x) { return x > 0 ? 
 
 typedef float function(float x);
 
-static function *const functions[] = {absolute, negated,  square,   ert_sqrt, inverse_root, reciprocal, ert_exp, ert_log,
-                                      sin_of,   cos_of,   tan_of,   asin_of,  acos_of,      atan_of,    sinh_of, cosh_of,
-                                      asinh_of, acosh_of, atanh_of, floor_of, ceil_of,      round_of,   sign,    softsign,
-                                      0,        0,        0,        log1p_of, expm1_of};
+static function *const functions[] = {absolute, negated,  square,  ert_sqrt, inverse_root, reciprocal,
+                                      ert_exp,  ert_log,  sin_of,  cos_of,   tan_of,       asin_of,
+                                      acos_of,  atan_of,  sinh_of, cosh_of,  asinh_of,     acosh_of,
+                                      atanh_of, floor_of, ceil_of, round_of, sign,         softsign,
+                                      0,        0,        0,       log1p_of, expm1_of};
 
 static float apply(const ert_elementary_f32_params *p, float x) {
   switch (p->kind) {

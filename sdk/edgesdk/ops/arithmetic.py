@@ -99,7 +99,7 @@ def _bits(x: np.ndarray) -> np.ndarray:
 
 
 def div_shifts(node: Node, top: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bits of headroom that `top` has, and the right shift of the quotient; above 31 TFLite Micro does not define it."""
+    """Bits of headroom that `top` has, and the right shift of the quotient: TFLite Micro defines up to 31."""
     headroom = 31 - _bits(np.where(top < 0, ~top, top))
     return headroom, headroom + _bits(below) - 1 - div_scale(node)[1]
 

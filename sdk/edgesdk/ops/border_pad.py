@@ -30,9 +30,8 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 def positions(node: Node, axis: int) -> tuple[int, ...]:
     """The input index of each output index along an axis."""
     n, mode = node.input(0).shape[axis], node.attrs["mode"]
-    mode = "edge" if n == 1 else mode  # one item mirrors to itself
-    padding: Any = (node.attrs["pads"][axis],)
-    return tuple(np.pad(np.arange(n), padding, mode=mode).tolist())
+    how: Any = "edge" if n == 1 else mode  # one item mirrors to itself
+    return tuple(np.pad(np.arange(n), node.attrs["pads"][axis], mode=how).tolist())
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:

@@ -76,9 +76,7 @@ def _log_near_one(r: np.ndarray) -> np.ndarray:
     p, half = (r + ROOT_ROOT_HALF + 1) // 2, r - ROOT_ROOT_HALF
     q = wrap32(2 * half)
     q2 = doubling_high_mul(q, q)
-    num = wrap32(
-        doubling_high_mul(q, r) + doubling_high_mul(doubling_high_mul(q, q2), np.int64(117049297))
-    )
+    num = wrap32(doubling_high_mul(q, r) + doubling_high_mul(doubling_high_mul(q, q2), np.int64(117049297)))
     factor = wrap32(1057819769 + q + doubling_high_mul(q2, np.int64(127690142)))
     denominator = wrap32(doubling_high_mul(p, factor) + doubling_high_mul(q, np.int64(638450708)))
     return doubling_high_mul(rounding_shift_right(num, 6), one_over_one_plus_x(denominator))
@@ -90,8 +88,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
         return last_axis(node, [n])
     _check_integer(node)
     exps, differences, multiplier, shift = tables(node)
-    words = [n, exps.astype(np.int32), differences.astype(np.int32), exps.size, multiplier, shift]
-    return last_axis(node, words)
+    blobs = exps.astype(np.int32), differences.astype(np.int32)
+    return last_axis(node, [n, *blobs, exps.size, multiplier, shift])
 
 
 def _check_integer(node: Node) -> None:

@@ -123,8 +123,8 @@ def _check_gain(node: Node) -> None:
     gains = [float(np.abs(np.array(node.attrs[k].weights)).sum(1).max()) for k in ("rows", "columns")]
     if max(gains) > MAX_GAIN:
         raise Unsupported(
-            f"{node.source}: the weights of int8 resize_filter add up to {max(gains):.2f}; expected at most {MAX_GAIN}, "
-            "keep it float32"
+            f"{node.source}: the weights of int8 resize_filter add up to {max(gains):.2f}; expected at most "
+            f"{MAX_GAIN}, keep it float32"
         )
 
 

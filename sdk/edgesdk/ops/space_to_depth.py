@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """space_to_depth: blocks of pixels become channels; depth_to_space: the way back.
 
-x [N,H,W,C]; attrs: block; depth_to_space: channels_first (default False). Channel (by * block + bx) * C + c of the deep
-form is pixel (by, bx) of a block; with channels_first (ONNX's CRD, torch's pixel_shuffle) it is c * block^2 + by * block
-+ bx.
+x [N,H,W,C]; attrs: block; depth_to_space: channels_first (default False). Channel (by * block + bx) * C + c of the
+deep form is pixel (by, bx) of a block; with channels_first (ONNX's CRD, torch's pixel_shuffle) it is
+c * block^2 + by * block + bx.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 
 def _blocks(node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The input with its blocks as axes of their own, [N,H,b,W,b,C] or [N,H,W,b,b,C], and those axes in output order."""
+    """The input with blocks as axes of their own, [N,H,b,W,b,C] or [N,H,W,b,b,C], and those axes in output order."""
     (n, h, w, c), b = node.input(0).shape, node.attrs["block"]
     if node.op == "space_to_depth":
         return (n, h // b, b, w // b, b, c), ORDER
