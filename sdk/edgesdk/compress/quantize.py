@@ -15,17 +15,23 @@ from edgesdk.compress import recurrent
 from edgesdk.compress.calibrate import Ranges
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value, Variable
+from edgesdk.ops import elementary
 
 # Output channel axis of the weights.
 WEIGHTED = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 # Outputs whose quantisation the specification fixes: (scale, zero point).
-FIXED = {"softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0)}
+FIXED = {
+    "softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0), "log_softmax": (1 / 16, 127),
+    "l2_norm": (1 / 128, 0),
+}  # fmt: skip
 # Kernels that move or compare stored bytes: inputs and output have one quantisation.
 SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
-    "minimum maximum reduce_max space_to_depth depth_to_space".split()
+    "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+FREE = frozenset(
+    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip div squared_difference prelu hardmax".split()
+) | frozenset(elementary.NAMES)
 # Kernels refuse an output scale far below their inputs': least ratio of the ranges.
 LEAST_RATIO = {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18}
 LEAST_SCALE = 2.0**-60
