@@ -30,7 +30,8 @@ SHARED = frozenset(
     "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
 FREE = frozenset(
-    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip div squared_difference prelu hardmax".split()
+    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip "
+    "div squared_difference prelu hardmax".split()
 ) | frozenset(elementary.NAMES)
 # Kernels refuse an output scale far below their inputs': least ratio of the ranges.
 LEAST_RATIO = {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18}
