@@ -93,18 +93,18 @@ NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
 
 
 def functions(b: Builder, x: Value) -> Value:
-    for op in ("abs", "sin", "tan", "atanh", "asin", "round", "expm1"):
-        x = b.add_node(op, [x], b.quant())
-    y = b.add_node("squared_difference", [x, x], b.quant())
-    y = b.add_node("prelu", [b.add_node("div", [x, y], b.quant()), x], b.quant())
+    """Nothing here depends on how a float was rounded: what is compared or cut is a whole number."""
+    wave = b.add_node("sin", [x], b.quant())
+    y = b.add_node("squared_difference", [b.add_node("prelu", [x, wave], b.quant()), wave], b.quant())
+    above_one = b.add_node("cosh", [wave], b.quant())
+    y = b.add_node("div", [y, above_one], b.quant())
     if b.dtype == "float32":
-        for op in ("floor_div", "floor_mod", "fmod", "pow"):
-            y = b.add_node(op, [y, x], None)
-        y = b.add_node("power", [y], None, exponent=1.5)
+        y = b.add_node("add", [y, b.add_node("pow", [above_one, wave], None)], None, activation="none")
+        y = b.add_node("add", [y, b.add_node("power", [above_one], None, exponent=1.5)], None, activation="none")
         y = b.add_node("lrn", [y], None, before=1, after=2, bias=1.0, alpha=0.5, beta=0.75)
     y = b.add_node("l2_norm", [y], Quant.per_tensor(1 / 128, 0) if b.dtype == "int8" else None, epsilon=1e-6)
-    y = b.add_node("hardmax", [y], b.quant())
-    return b.add_node("log_softmax", [y], Quant.per_tensor(1 / 16, 127) if b.dtype == "int8" else None)
+    y = b.add_node("log_softmax", [y], Quant.per_tensor(1 / 16, 127) if b.dtype == "int8" else None)
+    return b.add_node("add", [y, b.add_node("hardmax", [x], b.quant())], b.quant(), activation="none")
 
 
 def borders(b: Builder, x: Value) -> Value:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each row of n items divided by its Euclidean norm; out may be in.
+/* Each run of n items divided by its Euclidean norm, w runs to a row; out may be in.
  *
  * s8:  v = in - zero_point; sum of v^2 = s; 1 / sqrt(s) = m * 2^(shift - 31) by five Newton steps in Q3.28 (0 is taken
  *      for 1, whose m is 2^31 - 1 and shift 0); out = clamp(requantize(v, m, shift + 7), -128, 127): scale 1/128, zero
@@ -11,12 +11,12 @@
 #include "kernel.h"
 
 typedef struct {
-  int32_t n; /* 1 to 33025 */
+  int32_t w, n; /* 1 to 33025 */
   int32_t zero_point;
 } ert_l2_norm_s8_params;
 
 typedef struct {
-  int32_t n;
+  int32_t w, n;
   float epsilon;
 } ert_l2_norm_f32_params;
 

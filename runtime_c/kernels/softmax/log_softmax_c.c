@@ -7,16 +7,21 @@
 
 enum { MOST_ITEMS = 4095 }; /* as many exps as sum up below 2^12 */
 
+static int runs_ok(const ert_step *s, int32_t w, int32_t n, int32_t size) {
+  if (w < 1 || n < 1) return 0;
+  return ert_view_ok(s->in, ert_product(w, n), size) && ert_view_ok(s->out, ert_product(w, n), size);
+}
+
 int ert_log_softmax_s8_check(const ert_step *s) {
   const ert_log_softmax_s8_params *p = (const void *)s->params;
   return s->n_in == 1 && ert_within(p->n, 1, MOST_ITEMS) && ert_within(p->n_steps, 1, 256) &&
-         ert_within(p->shift, -31, 31) && ert_view_ok(s->in, p->n, 1) && ert_view_ok(s->out, p->n, 1) &&
-         ert_blob_ok(s, p->exp, p->n_steps, 4) && ert_blob_ok(s, p->difference, p->n_steps, 4);
+         ert_within(p->shift, -31, 31) && runs_ok(s, p->w, p->n, 1) && ert_blob_ok(s, p->exp, p->n_steps, 4) &&
+         ert_blob_ok(s, p->difference, p->n_steps, 4);
 }
 
 int ert_log_softmax_f32_check(const ert_step *s) {
   const ert_log_softmax_f32_params *p = (const void *)s->params;
-  return s->n_in == 1 && ert_view_ok(s->in, p->n, 4) && ert_view_ok(s->out, p->n, 4);
+  return s->n_in == 1 && runs_ok(s, p->w, p->n, 4);
 }
 
 #define LOG_2 1488522236          /* Q0.31 */
@@ -58,7 +63,7 @@ static int32_t sum_of_exps(const ert_log_softmax_s8_params *p, const int32_t *ex
   return sum < 1u << 19 ? 1 << 19 : sum > INT32_MAX ? INT32_MAX : (int32_t)sum;
 }
 
-static void row_s8(const ert_call *c, const int8_t *x, int8_t *out) {
+static void run_s8(const ert_call *c, const int8_t *x, int8_t *out) {
   const ert_log_softmax_s8_params *p = (const void *)c->params;
   const int32_t *exp = ert_blob(c, p->exp), *difference = ert_blob(c, p->difference);
   int32_t max = -128;
@@ -73,19 +78,28 @@ static void row_s8(const ert_call *c, const int8_t *x, int8_t *out) {
   }
 }
 
+static void run_f32(int32_t n, const float *x, float *out) {
+  float max = x[0], sum = 0.0f;
+  for (int32_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
+  for (int32_t i = 0; i < n; i++) sum += ert_exp(x[i] - max);
+  const float log = ert_log(sum);
+  for (int32_t i = 0; i < n; i++) out[i] = (x[i] - max) - log;
+}
+
 void ert_log_softmax_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
-  for (int32_t y = y0; y < y1; y++) row_s8(c, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
+  const ert_log_softmax_s8_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    const int8_t *in = ert_row(&c->in[0], y);
+    int8_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->w; x++) run_s8(c, in + x * p->n, out + x * p->n);
+  }
 }
 
 void ert_log_softmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_log_softmax_f32_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) {
-    const float *x = ert_row(&c->in[0], y);
+    const float *in = ert_row(&c->in[0], y);
     float *out = ert_out_row(&c->out, y);
-    float max = x[0], sum = 0.0f;
-    for (int32_t i = 1; i < p->n; i++) max = x[i] > max ? x[i] : max;
-    for (int32_t i = 0; i < p->n; i++) sum += ert_exp(x[i] - max);
-    const float log = ert_log(sum);
-    for (int32_t i = 0; i < p->n; i++) out[i] = (x[i] - max) - log;
+    for (int32_t x = 0; x < p->w; x++) run_f32(p->n, in + x * p->n, out + x * p->n);
   }
 }

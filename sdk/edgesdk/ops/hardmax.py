@@ -38,11 +38,10 @@ def _first_largest(x: np.ndarray, comparable: np.ndarray) -> np.ndarray:
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    n = node.output.shape[-1]
     if node.output.dtype == "float32":
-        return last_axis(node, [n])
+        return last_axis(node, [])
     one, zero = _stored(node)
-    return last_axis(node, [n, int(one), int(zero)])
+    return last_axis(node, [int(one), int(zero)])
 
 
 def in_place(node: Node) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
 def encode(node: Node, kernel: Kernel) -> Encoded:
     n, y = node.output.shape[-1], node.output
     if y.dtype == "float32":
-        return last_axis(node, [n, f32_word(node.attrs["epsilon"])])
+        return last_axis(node, [f32_word(node.attrs["epsilon"])])
     if (y.scale, y.zero_point) != (1 / 128, 0):
         raise Unsupported(
             f"{node.source}: int8 l2_norm expects output scale 1/128 and zero point 0, found {y.scale} and "
@@ -44,7 +44,7 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
         )
     if n > MAX_ITEMS:
         raise Unsupported(f"{node.source}: int8 l2_norm takes at most {MAX_ITEMS} items, found {n}; keep it float32")
-    return last_axis(node, [n, node.input(0).zero_point])
+    return last_axis(node, [node.input(0).zero_point])
 
 
 def in_place(node: Node) -> tuple[int, ...]:

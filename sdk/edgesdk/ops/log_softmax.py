@@ -83,13 +83,12 @@ def _log_near_one(r: np.ndarray) -> np.ndarray:
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    n = node.output.shape[-1]
     if node.output.dtype == "float32":
-        return last_axis(node, [n])
+        return last_axis(node, [])
     _check_integer(node)
     exps, differences, multiplier, shift = tables(node)
     blobs = exps.astype(np.int32), differences.astype(np.int32)
-    return last_axis(node, [n, *blobs, exps.size, multiplier, shift])
+    return last_axis(node, [*blobs, exps.size, multiplier, shift])
 
 
 def _check_integer(node: Node) -> None:

@@ -22,8 +22,8 @@ def row_view(value: Value) -> RowView:
 
 
 def last_axis(node: Node, params: list[int | np.ndarray | None]) -> Encoded:
-    """A step that treats each run along the last axis as one row."""
+    """A step that treats each run along the last axis by itself; the words w, n (runs in a row, items) come first."""
     x, y = node.input(0), node.output
+    batch, rows, items = rows_of(y.shape)
     n = y.shape[-1]
-    rows = y.elements // n
-    return Encoded(params, RowView(y, rows, n * y.itemsize), [RowView(x, rows, n * x.itemsize)], rows)
+    return Encoded([items // n, n, *params], row_view(y), [row_view(x)], rows, batch)
