@@ -87,7 +87,7 @@ static float floor_mod_of(float a, float b) {
 /* a less its remainder is a multiple of b: the quotient is a whole number but for its rounding. */
 static float floor_div_of(float a, float b) {
   const float ratio = a / b, rest = floor_mod_of(a, b);
-  if (!(ratio < 4194304.0f && ratio > -4194304.0f) || rest != rest) return ratio;
+  if (!(ratio < 4194304.0f && ratio > -4194304.0f) || rest - rest != 0.0f) return ratio;
   const float whole = (a - rest) / b;
   return (float)(int32_t)(whole + (whole < 0 ? -0.5f : 0.5f));
 }
