@@ -10,6 +10,7 @@ from typing import Any
 
 from edgesdk.converters import tflite_file
 from edgesdk.converters.tflite_scope import (
+    ACTIVATION_DTYPES,
     INTEGER_DTYPES,
     Operator,
     activation,
@@ -25,12 +26,14 @@ from edgesdk.ir import MAX_RANK, Node, Value
 
 MODES = ("reflect", "symmetric")
 L2_EPSILON = 1e-6  # TFLite Micro's least norm
+NARROW_DTYPES = ("int8", "float32")  # of ops without a 16-bit kernel
+WIDE = ("add", "sub", "mul", "minimum", "maximum")  # have a 16-bit kernel
 
 Options = dict[str, Any]
 
 
 def unary(kind: str, op: Operator) -> None:
-    emit(op, kind, [activations(op, 0)])
+    emit(op, kind, [activations(op, 0, dtypes=NARROW_DTYPES)])
 
 
 def relu6(op: Operator) -> None:
@@ -49,8 +52,7 @@ def relu6(op: Operator) -> None:
     op.scope.nodes.append(Node("reshape", [clamped], [y], {"shape": y.shape}, op.source))
 
 
-def pair(op: Operator, integer: bool) -> tuple[Value, Value]:
-    dtypes = ("int8", "float32", *(INTEGER_DTYPES if integer else ()))
+def pair(op: Operator, dtypes: tuple[str, ...]) -> tuple[Value, Value]:
     a, b = activations(op, 0, dtypes=dtypes), activations(op, 1, dtypes=dtypes)
     if a.dtype != b.dtype:
         raise op.fail(f"has {a.dtype} and {b.dtype} inputs, expected one type")
@@ -59,13 +61,14 @@ def pair(op: Operator, integer: bool) -> tuple[Value, Value]:
 
 def binary(kind: str, op: Operator, integer: bool = True) -> None:
     attrs: Options = {"activation": activation(op)} if "activation" in op.options else {}
-    emit(op, kind, [*pair(op, integer)], **attrs)
+    dtypes = (*(ACTIVATION_DTYPES if kind in WIDE else NARROW_DTYPES), *(INTEGER_DTYPES if integer else ()))
+    emit(op, kind, [*pair(op, dtypes)], **attrs)
 
 
 def l2_normalization(op: Operator) -> None:
     if activation(op) != "none":
         raise Unsupported("L2_NORMALIZATION with a fused activation")
-    emit(op, "l2_norm", [activations(op, 0)], epsilon=L2_EPSILON)
+    emit(op, "l2_norm", [activations(op, 0, dtypes=NARROW_DTYPES)], epsilon=L2_EPSILON)
 
 
 def local_response_normalization(op: Operator) -> None:

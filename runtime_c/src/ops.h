@@ -29,5 +29,6 @@
 #include "l2_norm/l2_norm.h"
 #include "hardmax/hardmax.h"
 #include "lrn/lrn.h"
+#include "dynamic_quantize/dynamic_quantize.h"
 
 #endif

@@ -11,7 +11,8 @@ from typing import Any
 from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, samples, schedule
 from edgesdk.boards import Board, Memory
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import quantize_int8
+from edgesdk.compress.quantize import SCHEMES, quantized
+from edgesdk.compress.stored_weights import expand_weights
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -73,6 +74,7 @@ def convert(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
@@ -86,12 +88,14 @@ def convert(
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
     flash), outside the arena. io "int8" makes quantised inputs and outputs int8. `states` names inputs and the outputs
     that replace them in the next run: the session keeps them (Graph.keep).
+    `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration, stream=stream,
-        bind_input=bind_input, io=io, portable=portable, input_shapes=input_shapes, states=states, progress=progress,
+        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
+        progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -115,6 +119,7 @@ def base_schedule(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
@@ -132,6 +137,8 @@ def base_schedule(
     graph = passes.simplify(source.copy())
     progress("quantize")
     graph = compress(graph, quantize, calibration)
+    if hybrid:
+        graph = passes.hybrid(graph)
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")
@@ -237,16 +244,17 @@ def compress(graph: Graph, method: str, calibration: str | Path | None) -> Graph
     """Post-training quantisation where asked for."""
     if method == "none":
         return graph
-    if method != "int8":
-        raise Unsupported(f"--quantize {method} is not available in this version; use int8 or none")
+    if method not in SCHEMES:
+        raise Unsupported(f"--quantize {method} is not available in this version; use {', '.join(SCHEMES)} or none")
     if not any(v.dtype == "float32" for v in graph.inputs):
-        raise UsageError("--quantize int8: the model is quantised already; leave the option out")
+        raise UsageError(f"--quantize {method}: the model is quantised already; leave the option out")
     if calibration is None:
-        raise UsageError("--quantize int8 needs --calibration DATA.npz: one array per input, first axis = samples")
+        raise UsageError(f"--quantize {method} needs --calibration DATA.npz: one array per input, first axis = samples")
     specs = input_specs(graph)
     sets = samples.load(Path(calibration), specs)
     arrays = {s.name: [item[i] for item in sets] for i, s in enumerate(specs)}
-    return quantize_int8(graph, calibrate(graph, arrays))
+    graph = expand_weights(graph)
+    return quantized(graph, calibrate(graph, arrays), SCHEMES[method])
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """add, sub, mul, minimum, maximum of a and b with numpy broadcasting; either may be constant.
 
-attrs: activation (add, sub, mul). The kernel of int8 minimum and maximum compares stored bytes:
+attrs: activation (add, sub, mul). The integer kernels of minimum and maximum compare stored values:
 passes/lower_minmax.py brings operands into the output's quantisation first. int32 and int64 wrap (integers.py).
 """
 
@@ -17,7 +17,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, broadcast, f32_word, fixedpoint, integers, quantize, rescale, same_row
 
 NAMES = ("add", "sub", "mul", "minimum", "maximum")
-LEFT_SHIFT = 20  # bits that TFLite adds below the int8 inputs of add and sub
+LEFT_SHIFT = {"int8": 20, "int16": 15}  # bits that TFLite adds below the inputs of add and sub
 
 layout = broadcast.layout
 in_place = broadcast.in_place
@@ -45,18 +45,18 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     if a.dtype.name in integers.TYPES:
         return [integers.compute(node, a, b)]
     if kernel_op(node) == "minmax":
-        if a.dtype == np.int8:
+        if a.dtype != np.float32:
             a, b = (on_output_grid(node, i, v) for i, v in enumerate((a, b)))
         return [np.minimum(a, b) if node.op == "minimum" else np.maximum(a, b)]
     if a.dtype == np.float32:
         return [np.clip(_FLOAT[node.op](a, b), *fixedpoint.float_range(node.attrs["activation"])).astype(np.float32)]
     wide_a, wide_b = (v.astype(np.int64) - node.input(i).zero_point for i, v in enumerate((a, b)))
     scaled = _scaled_product(node, wide_a, wide_b) if node.op == "mul" else _scaled_sum(node, wide_a, wide_b)
-    return [np.clip(scaled + node.output.zero_point, *_range(node)).astype(np.int8)]
+    return [np.clip(scaled + node.output.zero_point, *_range(node)).astype(a.dtype)]
 
 
 def on_output_grid(node: Node, i: int, q: np.ndarray) -> np.ndarray:
-    """Operand i of an int8 minimum or maximum in the output's quantisation."""
+    """Operand i of an int8 or int16 minimum or maximum in the output's quantisation."""
     x, y = node.input(i), node.output
     return q if y.quant is None or y.quant.same_as(x.quant) else quantize.requantize(q, x, y)
 
@@ -66,12 +66,12 @@ _FLOAT = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
 
 def _range(node: Node) -> tuple[int, int]:
     y = node.output
-    return fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point)
+    return fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point, y.dtype)
 
 
 def _scaled_sum(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a_scale, b_scale, scale = sum_scales(node)
-    a, b = (fixedpoint.requantize(v << LEFT_SHIFT, *s) for v, s in ((a, a_scale), (b, b_scale)))
+    a, b = (fixedpoint.requantize(v << LEFT_SHIFT[node.output.dtype], *s) for v, s in ((a, a_scale), (b, b_scale)))
     return fixedpoint.requantize(a - b if node.op == "sub" else a + b, *scale)
 
 
@@ -83,11 +83,13 @@ def sum_scales(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int,
     real = np.float32 if node.op == "sub" else np.float64
     a, b, y = (real(v.scale) for v in (node.input(0), node.input(1), node.output))
     twice_max = real(2) * max(a, b)
-    ratios = (a / twice_max, b / twice_max, twice_max / (real(1 << LEFT_SHIFT) * y))
+    unit = real(1 << LEFT_SHIFT[node.output.dtype])
+    ratios = (a / twice_max, b / twice_max, twice_max / (unit * y))
     a_scale, b_scale, scale = (fixedpoint.quantize_multiplier(float(r)) for r in ratios)
-    if scale[0] != 0 and scale[1] > -1:
+    most = 0 if node.output.dtype == "int16" else -1  # TFLite's multipliers are below 1; the int8 kernel always shifts
+    if scale[0] != 0 and scale[1] > most:
         raise Unsupported(
-            f"{node.source}: the output scale {y:g} of {node.op} is below {2 * twice_max / (1 << LEFT_SHIFT):g}; "
+            f"{node.source}: the output scale {y:g} of {node.op} is below {2.0**-most * twice_max / unit:g}; "
             "expected a scale that fits the sum's range, quantise the output again"
         )
     return a_scale, b_scale, scale
@@ -112,7 +114,10 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     if sum_swaps:
         values, operands = values[::-1], operands[::-1]
         found = replace(found, operands=(operands[0], operands[1]))
-    words = _float_words(node, kernel) if values[0].dtype == "float32" else _int8_words(node, kernel, sum_swaps)
+    if values[0].dtype == "int8":
+        words = _int8_words(node, kernel, sum_swaps)
+    else:
+        words = _int16_words(node, kernel) if values[0].dtype == "int16" else _float_words(node, kernel)
     return broadcast.encode(node, words, values, found)
 
 
@@ -140,6 +145,15 @@ def _int8_words(node: Node, kernel: Kernel, swapped: bool) -> list[int]:
     terms = [large.zero_point, large_sign << 20, small.zero_point, small_sign * 2, gain]
     # A multiplier of 0 has a shift of 0, too; any shift of 0 is 0.
     return [*terms, small_scale[0], small_shift, multiplier, max(-shift, 1), y.zero_point, *_range(node)]
+
+
+def _int16_words(node: Node, kernel: Kernel) -> list[int]:
+    if kernel.op == "minmax":
+        _require_one_quant(node)
+        return [1 if node.op == "minimum" else -1]
+    if kernel.op == "mul":
+        return [*product_scale(node), *_range(node)]
+    return [-1 if node.op == "sub" else 1, *(w for scale in sum_scales(node) for w in scale), *_range(node)]
 
 
 def _float_words(node: Node, kernel: Kernel) -> list[int]:

@@ -20,6 +20,7 @@ from edgesdk.ops.rowwise import last_axis
 
 types = pool.types
 infer = softmax.infer
+MAX_ITEMS = softmax.MAX_ITEMS["int8"]  # the sum of exps is the same
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -98,10 +99,9 @@ def _check_integer(node: Node) -> None:
             f"{node.source}: int8 log_softmax expects output scale 1/16 and zero point 127, found {y.scale} and "
             f"{y.zero_point}; requantise after it"
         )
-    if y.shape[-1] > softmax.MAX_ITEMS:
+    if y.shape[-1] > MAX_ITEMS:
         raise Unsupported(
-            f"{node.source}: int8 log_softmax takes at most {softmax.MAX_ITEMS} items, found {y.shape[-1]}; "
-            "keep it float32"
+            f"{node.source}: int8 log_softmax takes at most {MAX_ITEMS} items, found {y.shape[-1]}; keep it float32"
         )
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.ops import conv2d, fixedpoint, quantize
 
@@ -42,7 +44,7 @@ def _padded(node: Node, steps: list[Node]) -> Value:
     if not any(node.attrs["padding"]):
         return x
     n, h, w, c = x.shape
-    least = -math.inf if x.dtype == "float32" else (-128 - x.zero_point) * x.scale
+    least = -math.inf if x.dtype == "float32" else (np.iinfo(x.dtype).min - x.zero_point) * x.scale
     pads = ((0, 0), (top, bottom), (left, right), (0, 0))
     return _add(node, steps, "pad", [x], (n, h + top + bottom, w + left + right, c), pads=pads, value=least)
 

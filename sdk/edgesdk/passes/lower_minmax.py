@@ -4,10 +4,10 @@ from edgesdk.ops import binary
 
 
 def lower_minmax(graph: Graph) -> Graph:
-    """int8 minimum and maximum compare stored bytes: an operand of another quantisation is brought to the output's."""
+    """Quantised minimum and maximum compare stored values: operands are brought to the quantisation of the output."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.op in ("minimum", "maximum") and node.output.dtype == "int8":
+        if node.op in ("minimum", "maximum") and node.output.quant is not None:
             nodes += _requantized(node)
         nodes.append(node)
     graph.nodes = nodes
@@ -23,7 +23,7 @@ def _requantized(node: Node) -> list[Node]:
         if y.quant is None or y.quant.same_as(x.quant):
             continue
         data = None if x.data is None else binary.on_output_grid(node, i, x.data)
-        node.inputs[i] = Value(f"{y.name}/{x.name}", x.shape, "int8", y.quant, data)
+        node.inputs[i] = Value(f"{y.name}/{x.name}", x.shape, y.dtype, y.quant, data)
         if data is None:
             added.append(Node("quantize", [x], [node.input(i)], {}, node.source))
     return added
