@@ -162,16 +162,17 @@ def test_division_where_tflite_leaves_it_undefined() -> None:
     harness.check(node, [a, b])
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("op", ["minimum", "maximum"])
 @settings(max_examples=30)
 @given(data=st.data(), seed=seeds)
-def test_minmax_of_differing_quantisations(op: str, data, seed: int) -> None:
+def test_minmax_of_differing_quantisations(op: str, dtype: str, data, seed: int) -> None:
     """Operands go to the output's quantisation first, constants at convert time."""
     rng = np.random.default_rng(seed)
-    quants = [quant(data.draw) for _ in range(3)]
-    arrays = [random_array(rng, (2, 6), "int8") for _ in range(2)]
+    quants = [quant(data.draw, dtype) for _ in range(3)]
+    arrays = [random_array(rng, (2, 6), dtype) for _ in range(2)]
     constant = data.draw(st.sampled_from([None, 0, 1]))
-    inputs = [value("ab"[i], (2, 6), "int8", quants[i], arrays[i] if i == constant else None) for i in (0, 1)]
+    inputs = [value("ab"[i], (2, 6), dtype, quants[i], arrays[i] if i == constant else None) for i in (0, 1)]
     node = inferred(op, inputs, quants[2])
     expected = ops.module(op).reference(node, arrays)[0]
     known: dict[Value, np.ndarray] = {v: a for v, a in zip(inputs, arrays, strict=True) if v.data is None}
@@ -183,7 +184,8 @@ def test_minmax_of_differing_quantisations(op: str, data, seed: int) -> None:
         known[n.output] = ops.module(n.op).reference(n, given_arrays)[0]
     assert np.array_equal(known[node.output], expected)
     real = [(a.astype(float) - q.zero_point[0]) * q.scale[0] for a, q in zip(arrays, quants, strict=False)]
-    exact = np.clip(getattr(np, op)(*real) / quants[2].scale[0] + quants[2].zero_point[0], -128, 127)
+    info = np.iinfo(dtype)
+    exact = np.clip(getattr(np, op)(*real) / quants[2].scale[0] + quants[2].zero_point[0], info.min, info.max)
     assert np.abs(expected - exact).max() <= 1.01
 
 

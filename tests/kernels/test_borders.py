@@ -29,14 +29,14 @@ def check_lowered(node: Node, x: np.ndarray) -> list[str]:
     return [n.op for n in graph.nodes]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("mode", border_pad.MODES)
 @settings(max_examples=20)
 @given(seed=seeds, data=st.data())
 def test_borders(mode: str, dtype: str, seed: int, data) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=5)))
     pads = tuple((data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))) for _ in shape)
-    q = quant(data.draw) if dtype == "int8" else None
+    q = None if dtype == "float32" else quant(data.draw, dtype)
     node = inferred("border_pad", [value("x", shape, dtype, q)], q, pads=pads, mode=mode)
     x = random_array(np.random.default_rng(seed), shape, dtype)
     check_lowered(node, x)
@@ -58,14 +58,14 @@ def test_take_pixels(seed: int, data) -> None:
     harness.check(node, [random_array(np.random.default_rng(seed), (n, h, w, c), "float32")])
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @given(seed=seeds, data=st.data())
 def test_dilated_maxima(dtype: str, seed: int, data) -> None:
     draw = data.draw
     kernel, stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(2)) for _ in range(3))
     padding = tuple(draw(st.integers(0, k - 1)) for k in kernel * 2)
     shape = (draw(st.integers(1, 2)), draw(st.integers(7, 9)), draw(st.integers(7, 9)), draw(st.integers(1, 3)))
-    quants = [quant(draw) if dtype == "int8" else None for _ in range(2)]
+    quants = [None if dtype == "float32" else quant(draw, dtype) for _ in range(2)]
     attrs = {"kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding}
     x = value("x", shape, dtype, quants[0])
     node = inferred("max_pool2d", [x], quants[draw(st.integers(0, 1))], **attrs, activation=draw(activations))
