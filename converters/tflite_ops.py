@@ -68,11 +68,26 @@ def window(op: Operator, x: Value, kernel: tuple[int, int], dilation: tuple[int,
 def conv2d(op: Operator) -> None:
     x = activations(op, 0, rank=4)
     w = weights(op, 1, x, rank=4, channel_axis=0)
-    if w.shape[3] != x.shape[3] and x.shape[3] % w.shape[3] == 0:
-        raise Unsupported(f"grouped convolution, {x.shape[3] // w.shape[3]} groups")
+    groups = x.shape[3] // w.shape[3]
     dilation = extent(op, "dilation_h"), extent(op, "dilation_w")
     attrs = window(op, x, (w.shape[1], w.shape[2]), dilation)
+    attrs |= {"groups": groups} if groups > 1 else {}
     emit(op, "conv2d", [x, w, bias(op, 2, x, w, w.shape[0])], dilation=dilation, **attrs)
+
+
+def transpose_conv(op: Operator) -> None:
+    x, size = activations(op, 2, rank=4), integers(op, 0, limit=4)
+    w = weights(op, 1, x, rank=4, channel_axis=0)
+    if len(size) != 4 or size[0] != x.shape[0] or size[3] != w.shape[0] or not all(1 <= d <= MAX_EXTENT for d in size):
+        raise op.fail(f"asks for an output {size} from {x.shape} and weights {w.shape}, expected [N, height, width, O]")
+    # TFLite takes the padding from the output's size, as if a convolution led from there to the input.
+    attrs = window(op, replace(x, shape=size), (w.shape[1], w.shape[2]))
+    top, left, _, _ = attrs.pop("padding")
+    full = [(x.shape[a] - 1) * attrs["stride"][a - 1] + w.shape[a] for a in (1, 2)]
+    after = [f - before - d for f, before, d in zip(full, (top, left), size[1:3], strict=True)]
+    padding, extra = (top, left, max(after[0], 0), max(after[1], 0)), (max(-after[0], 0), max(-after[1], 0))
+    operands = [x, w, bias(op, 3, x, w, w.shape[0])]
+    emit(op, "transpose_conv2d", operands, dilation=(1, 1), padding=padding, output_padding=extra, **attrs)
 
 
 def depthwise_conv2d(op: Operator) -> None:
@@ -376,5 +391,6 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "SUM": partial(reduce, "sum"),
     "TANH": partial(unary, "tanh"),
     "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
     "UNPACK": unpack,
 }

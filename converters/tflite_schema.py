@@ -122,11 +122,14 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
             "offset": (5, "b", 0),
         },
     ),
+    "TRANSPOSE_CONV": (49, {**_WINDOW, "activation": (3, "b", 0)}),
     "PACK": (59, {"count": (0, "i", 0), "axis": (1, "i", 0)}),
     "UNPACK": (64, {"count": (0, "i", 0), "axis": (1, "i", 0)}),
     "RESIZE_NEAREST_NEIGHBOR": (74, {"align_corners": (0, "b", 0), "half_pixel_centers": (1, "b", 0)}),
     "LEAKY_RELU": (75, {"alpha": (0, "f", 0.0)}),
     "DEPTH_TO_SPACE": (94, _BLOCK),
+    "BATCH_MATMUL": (101, {"adj_x": (0, "b", 0), "adj_y": (1, "b", 0)}),
+    "GELU": (116, {"approximate": (0, "b", 0)}),
 }
 
 # operator -> (its number in the union, slot of the vector of int32 that is its one field)

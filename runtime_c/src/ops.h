@@ -19,5 +19,7 @@
 #include "unary/unary.h"
 #include "copy/copy.h"
 #include "concat/concat.h"
+#include "transpose_conv2d/transpose_conv2d.h"
+#include "grouped_conv2d/grouped_conv2d.h"
 
 #endif

@@ -228,6 +228,27 @@ def _gathered(g: _Window, pixels: int, pixel_bytes: int) -> Counts:
     )
 
 
+def _grouped_conv2d(step: Step) -> Counts:
+    """Each group's window is gathered apart; then its channels are dots of its own part."""
+    g, groups = _window(step), _words(step)[13]
+    pixels, taps = step.encoded.rows * g.out_w, g.kernel_h * g.kernel_w
+    part = g.in_c // groups
+    dots = _dots(pixels * groups, taps * part, g.out_c // groups)
+    return dots + _copied("copy", part * _itemsize(step), pixels * taps * groups, part % QUARTER == 0)
+
+
+def _transpose_conv2d(step: Step) -> Counts:
+    """A convolution per phase: all of them together gather and multiply each tap once per input pixel."""
+    h, w, c, out_w, out_c, kh, kw, sh, sw = _words(step)[:9]
+    pixels, taps = step.encoded.rows * out_w, max(1, round(kh * kw / (sh * sw)))
+    copied = _copied("copy", c * _itemsize(step), pixels * taps, c % QUARTER == 0)
+    return (
+        Counter({"gather": pixels, "phase": step.encoded.rows * min(sw, out_w)})
+        + _dots(pixels, taps * c, out_c)
+        + copied
+    )
+
+
 def _depthwise_conv2d(step: Step) -> Counts:
     g = _window(step)
     pixels = step.encoded.rows * g.out_w
@@ -342,4 +363,6 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "softmax": _items,
     "unary": _unary,
     "resize": _resize,
+    "grouped_conv2d": _grouped_conv2d,
+    "transpose_conv2d": _transpose_conv2d,
 }

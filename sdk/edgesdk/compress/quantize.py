@@ -16,7 +16,7 @@ from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value
 
 # Output channel axis of the weights.
-WEIGHTED = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
+WEIGHTED = {"conv2d": 0, "transpose_conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 # Outputs whose quantisation the specification fixes: (scale, zero point).
 FIXED = {"softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0)}
 # Kernels that move or compare stored bytes: inputs and output have one quantisation.

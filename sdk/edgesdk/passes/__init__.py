@@ -22,6 +22,7 @@ SIMPLIFY = (
 )
 
 LOWER = (
+    "lower_groups",  # before concats are split and slices become copies
     "lower_depthwise",
     "lower_flatten",
     "lower_requantize",  # int8 -> int8 quantize becomes a table

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imported compute operators give the results of TFLite Micro: bytes for int8, 1e-5 relative L2 for floats."""
+
+from __future__ import annotations
+
+import harness
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from nodes import random_array, scales, seeds
+from test_groups import grouped, operands
+
+pytest.importorskip("tflite_micro")
+tflite = pytest.importorskip("tflite_models")
+
+from edgesdk import ops  # noqa: E402
+from edgesdk.converters import tflite as importer  # noqa: E402
+from edgesdk.ir import Value  # noqa: E402
+
+RELUS = {"none": tflite.NONE, "relu": tflite.RELU, "relu6": tflite.RELU6, "relu_n1_to_1": tflite.RELU_N1_TO_1}
+SETTINGS = settings(max_examples=25)
+
+
+def tensor(v: Value) -> tflite.Tensor:
+    quant = {} if v.quant is None else {"scale": v.quant.scale, "zero_point": v.quant.zero_point}
+    return tflite.Tensor(v.name, v.shape, v.dtype, data=v.data, axis=(v.quant and v.quant.axis) or 0, **quant)
+
+
+def with_bias_scale(x: Value, w: Value, b: Value | None) -> list:
+    """[bias] as TFLite wants it: with the scale of the products."""
+    if b is None:
+        return []
+    made = tensor(b)
+    if w.quant is not None:
+        made.scale = np.float32(x.scale) * w.quant.scale
+    return [made]
+
+
+def compare(model: bytes, inputs: list[np.ndarray]) -> None:
+    graph = importer.parse(model, "model", {})
+    got = ops.evaluate(graph, inputs)[graph.outputs[0]]
+    harness.compare("tflite micro", got, tflite.run_micro(model, inputs)[0])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@SETTINGS
+@given(data=st.data())
+def test_grouped_convolution(dtype: str, data) -> None:
+    node, (x, _, _) = data.draw(grouped(dtype))
+    node.attrs.update(padding=(0, 0, 0, 0))
+    spans = [(k - 1) * d + 1 for k, d in zip(node.input(1).shape[1:3], node.attrs["dilation"], strict=True)]
+    assume(all(s <= d for s, d in zip(spans, x.shape[1:3], strict=True)))
+    (shape, _), *_ = ops.module("conv2d").infer(node)
+    y, (a, w, b) = Value("y", shape, dtype, node.output.quant), node.inputs
+    (sh, sw), (dh, dw) = node.attrs["stride"], node.attrs["dilation"]
+    options = {"strideH": sh, "strideW": sw, "dilationHFactor": dh, "dilationWFactor": dw, "padding": tflite.VALID}
+    options["fusedActivationFunction"] = RELUS[node.attrs["activation"]]
+    biases = with_bias_scale(a, w, b)
+    names = ["x", "w", *(t.name for t in biases)]
+    op = tflite.Op("CONV_2D", names, ["y"], options)
+    compare(tflite.build([tensor(a), tensor(w), tensor(y), *biases], [op]), [x])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("padding", [tflite.SAME, tflite.VALID])
+@SETTINGS
+@given(data=st.data())
+def test_transposed_convolution(padding: int, dtype: str, data) -> None:
+    draw = data.draw
+    kernel, stride = draw(st.tuples(*[st.integers(1, 5)] * 2)), draw(st.tuples(*[st.integers(1, 3)] * 2))
+    shape = (draw(st.integers(1, 2)), *(draw(st.integers(1, 5)) for _ in range(2)), draw(st.integers(1, 4)))
+    # What a converter writes, or some rows and columns more or less.
+    size = [d * s if padding == tflite.SAME else (d - 1) * s + k for d, s, k in zip(shape[1:3], stride, kernel)]
+    size = [max(1, d + draw(st.integers(-1, 1))) for d in size]
+    (a, w, b), (x, _, _), q = operands(draw, shape, (draw(st.integers(1, 6)), *kernel, shape[3]), dtype)
+    y = Value("y", (shape[0], *size, w.shape[0]), dtype, q)
+    options = {"strideH": stride[0], "strideW": stride[1], "padding": padding}
+    options["fusedActivationFunction"] = RELUS[draw(st.sampled_from(sorted(RELUS)))] if dtype == "int8" else 0
+    biases = with_bias_scale(a, w, b)
+    names = ["size", "w", "x", *(t.name for t in biases)]
+    op = tflite.Op("TRANSPOSE_CONV", names, ["y"], options)
+    compare(tflite.build([tensor(a), tensor(w), tensor(y), tflite.constant("size", y.shape), *biases], [op]), [x])
