@@ -129,6 +129,11 @@ def fully_connected(op: Operator) -> None:
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
 
+def batch_matmul(op: Operator) -> None:
+    a, b = activations(op, 0), activations(op, 1)
+    emit(op, "batch_matmul", [a, b], adj_x=bool(op.options["adj_x"]), adj_y=bool(op.options["adj_y"]))
+
+
 def pool2d(kind: str, op: Operator) -> None:
     x = activations(op, 0, rank=4)
     kernel = extent(op, "filter_h"), extent(op, "filter_w")
@@ -353,6 +358,7 @@ def shape(op: Operator) -> None:
 OPS: dict[str, Callable[[Operator], None]] = {
     "ADD": partial(binary, "add"),
     "AVERAGE_POOL_2D": partial(pool2d, "avg_pool2d"),
+    "BATCH_MATMUL": batch_matmul,
     "CONCATENATION": concatenation,
     "CONV_2D": conv2d,
     "DEPTHWISE_CONV_2D": depthwise_conv2d,

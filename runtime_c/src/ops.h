@@ -21,5 +21,6 @@
 #include "concat/concat.h"
 #include "transpose_conv2d/transpose_conv2d.h"
 #include "grouped_conv2d/grouped_conv2d.h"
+#include "batch_matmul/batch_matmul.h"
 
 #endif

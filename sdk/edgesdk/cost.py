@@ -277,6 +277,15 @@ def _fully_connected_rows(step: Step) -> Counts:
     return _dots(rows, in_c, out_c)
 
 
+def _batch_matmul(step: Step) -> Counts:
+    """Dots of four columns at a time where b is stored transposed, else rows of b are added up."""
+    _, k, n, transposed = _words(step)[:4]
+    rows = step.encoded.rows
+    if transposed:
+        return _dots(rows, k, n) + Counter({"centre": rows * k})
+    return _loop("sum", n, rows * k) + _loop("item", n, rows)
+
+
 def _pool(step: Step) -> Counts:
     h, w, c, out_w, kh, kw, sh, sw, top, left = _words(step)[:10]
     pixels = step.encoded.rows * out_w
@@ -365,4 +374,5 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "resize": _resize,
     "grouped_conv2d": _grouped_conv2d,
     "transpose_conv2d": _transpose_conv2d,
+    "batch_matmul": _batch_matmul,
 }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nodes import random_array, scales, seeds
+from test_batch_matmul import BATCHES, products
 from test_groups import grouped, operands
 
 pytest.importorskip("tflite_micro")
@@ -81,3 +82,15 @@ def test_transposed_convolution(padding: int, dtype: str, data) -> None:
     names = ["size", "w", "x", *(t.name for t in biases)]
     op = tflite.Op("TRANSPOSE_CONV", names, ["y"], options)
     compare(tflite.build([tensor(a), tensor(w), tensor(y), tflite.constant("size", y.shape), *biases], [op]), [x])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@SETTINGS
+@given(data=st.data())
+def test_batch_matmul(dtype: str, data) -> None:
+    node, arrays = data.draw(products(dtype, BATCHES))
+    a, b = node.inputs
+    a.data = None  # the models of converters have no constants on the left
+    op = tflite.Op("BATCH_MATMUL", ["a", "b"], ["y"], {"adjX": node.attrs["adj_x"], "adjY": node.attrs["adj_y"]})
+    free = [n for n, v in zip("ab", (a, b), strict=True) if v.data is None]
+    compare(tflite.build([tensor(v) for v in (a, b, node.output)], [op], inputs=free), arrays[: len(free)])

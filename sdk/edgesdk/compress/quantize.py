@@ -24,7 +24,10 @@ SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
     "minimum maximum reduce_max space_to_depth depth_to_space".split()
 )
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+FREE = frozenset(
+    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip batch_matmul layer_norm rms_norm "
+    "group_norm instance_norm gelu silu erf softplus mish elu selu hard_sigmoid".split()
+)
 # Kernels refuse an output scale far below their inputs': least ratio of the ranges.
 LEAST_RATIO = {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18}
 LEAST_SCALE = 2.0**-60
