@@ -69,7 +69,10 @@ def test_rows_that_are_read_are_all_that_matter(data) -> None:
 
 def test_a_constant_matrix_on_the_right_is_a_layer() -> None:
     rng = np.random.default_rng(0)
-    a, b = value("a", (2, 3, 4), "float32"), value("b", (1, 4, 5), "float32", None, random_array(rng, (1, 4, 5), "float32"))
+    a, b = (
+        value("a", (2, 3, 4), "float32"),
+        value("b", (1, 4, 5), "float32", None, random_array(rng, (1, 4, 5), "float32")),
+    )
     node = inferred("batch_matmul", [a, b], adj_x=False, adj_y=False)
     graph = passes.simplify(Graph("g", [a], [node.output], [node]))
     assert [n.op for n in graph.nodes] == ["fully_connected"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from nodes import random_array, scales, seeds
 from test_batch_matmul import BATCHES, products
 from test_groups import grouped, operands
 
@@ -18,6 +17,7 @@ tflite = pytest.importorskip("tflite_models")
 from edgesdk import ops  # noqa: E402
 from edgesdk.converters import tflite as importer  # noqa: E402
 from edgesdk.ir import Value  # noqa: E402
+from edgesdk.ops import fixedpoint  # noqa: E402
 
 RELUS = {"none": tflite.NONE, "relu": tflite.RELU, "relu6": tflite.RELU6, "relu_n1_to_1": tflite.RELU_N1_TO_1}
 SETTINGS = settings(max_examples=25)
@@ -72,7 +72,9 @@ def test_transposed_convolution(padding: int, dtype: str, data) -> None:
     kernel, stride = draw(st.tuples(*[st.integers(1, 5)] * 2)), draw(st.tuples(*[st.integers(1, 3)] * 2))
     shape = (draw(st.integers(1, 2)), *(draw(st.integers(1, 5)) for _ in range(2)), draw(st.integers(1, 4)))
     # What a converter writes, or some rows and columns more or less.
-    size = [d * s if padding == tflite.SAME else (d - 1) * s + k for d, s, k in zip(shape[1:3], stride, kernel)]
+    size = [
+        d * s if padding == tflite.SAME else (d - 1) * s + k for d, s, k in zip(shape[1:3], stride, kernel, strict=True)
+    ]
     size = [max(1, d + draw(st.integers(-1, 1))) for d in size]
     (a, w, b), (x, _, _), q = operands(draw, shape, (draw(st.integers(1, 6)), *kernel, shape[3]), dtype)
     y = Value("y", (shape[0], *size, w.shape[0]), dtype, q)
@@ -94,3 +96,30 @@ def test_batch_matmul(dtype: str, data) -> None:
     op = tflite.Op("BATCH_MATMUL", ["a", "b"], ["y"], {"adjX": node.attrs["adj_x"], "adjY": node.attrs["adj_y"]})
     free = [n for n, v in zip("ab", (a, b), strict=True) if v.data is None]
     compare(tflite.build([tensor(v) for v in (a, b, node.output)], [op], inputs=free), arrays[: len(free)])
+
+
+def telling_scales(n: int) -> list[tuple[float, float, float, int]]:
+    """Scales of a, b and y, and a sum that a product of a and b rounded to float32 would take to another byte."""
+    rng, found = np.random.default_rng(0), []
+    sums = np.arange(-50000, 50000)
+    while len(found) < n:
+        a, b, y = (float(np.float32(v)) for v in rng.uniform(0.001, 0.1, 3) * (1, 1, 8))
+        exact, rounded = (fixedpoint.quantize_multiplier(p / y) for p in (a * b, float(np.float32(a) * np.float32(b))))
+        first, second = (fixedpoint.requantize(sums, *m) for m in (exact, rounded))
+        found += [(a, b, y, int(s)) for s in sums[(first != second) & (np.abs(first) < 127)][:1]]
+    return found
+
+
+@pytest.mark.parametrize("case", telling_scales(4))
+def test_scales_of_a_product_are_multiplied_in_double(case: tuple[float, float, float, int]) -> None:
+    a, b, y, rest = case
+    left = np.zeros((1, 8), np.int8)
+    for i in range(7):
+        left[0, i] = max(-127, min(127, rest // 127))
+        rest -= 127 * int(left[0, i])
+    left[0, 7] = rest
+    tensors = [tflite.Tensor("a", (1, 8), scale=a), tflite.Tensor("b", (8, 1), scale=b)]
+    model = tflite.build(
+        [*tensors, tflite.Tensor("y", (1, 1), scale=y)], [tflite.Op("BATCH_MATMUL", ["a", "b"], ["y"])], ["a", "b"]
+    )
+    compare(model, [left, np.array([[127]] * 7 + [[1]], np.int8)])

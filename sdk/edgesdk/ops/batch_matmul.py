@@ -13,7 +13,7 @@ import numpy as np
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, fixedpoint, rescale
+from edgesdk.ops import Encoded, RowView, binary, fixedpoint, rescale
 
 types = rescale.types
 
@@ -39,13 +39,6 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     return [((*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1]), node.input(0).dtype)]
 
 
-def scale(node: Node) -> tuple[int, int]:
-    """TFLite multiplies both input scales in float32."""
-    a, b, y = node.input(0), node.input(1), node.output
-    product = np.float32(a.scale) * np.float32(b.scale)
-    return fixedpoint.quantize_multiplier(float(product) / y.scale)
-
-
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     zeros = [node.input(i).zero_point for i in (0, 1)]
     a, b = (v.astype(np.float64) - z for v, z in zip(arrays, zeros, strict=True))
@@ -53,7 +46,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     sums = a @ (b.swapaxes(-1, -2) if node.attrs["adj_y"] else b)
     if node.output.dtype == "float32":
         return [sums.astype(np.float32)]
-    scaled = fixedpoint.requantize(sums.astype(np.int64), *scale(node))
+    scaled = fixedpoint.requantize(sums.astype(np.int64), *binary.product_scale(node))
     return [np.clip(scaled + node.output.zero_point, -128, 127).astype(np.int8)]
 
 
@@ -88,7 +81,7 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
                 f"{node.source}: sums of {k} products can leave 32 bits; expected at most {MAX_DEPTH}, "
                 "split the product"
             )
-        params += [a.zero_point, b.zero_point, *scale(node), y.zero_point]
+        params += [a.zero_point, b.zero_point, *binary.product_scale(node), y.zero_point]
     rows = y.elements // n
     views = [RowView(v, v.elements // v.shape[-1], v.shape[-1] * v.itemsize) for v in (a, b)]
     return Encoded(params, RowView(y, rows, n * y.itemsize), views, rows)
