@@ -22,5 +22,6 @@
 #include "transpose_conv2d/transpose_conv2d.h"
 #include "grouped_conv2d/grouped_conv2d.h"
 #include "batch_matmul/batch_matmul.h"
+#include "normalize/normalize.h"
 
 #endif

@@ -345,6 +345,11 @@ def _unary(step: Step) -> Counts:
     return Counter({f"kind {kind}": _row_items(step) * step.encoded.rows})
 
 
+def _normalize(step: Step) -> Counts:
+    outer, groups, inner = _words(step)[:3]
+    return Counter({"item": step.encoded.rows * outer * groups * inner, "group": step.encoded.rows * groups})
+
+
 def _resize(step: Step) -> Counts:
     _, _, out_w, pixel = _words(step)[:4]
     pixels = step.encoded.rows * out_w
@@ -375,4 +380,5 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "grouped_conv2d": _grouped_conv2d,
     "transpose_conv2d": _transpose_conv2d,
     "batch_matmul": _batch_matmul,
+    "normalize": _normalize,
 }
