@@ -158,6 +158,14 @@ def unary(kind: str, op: Operator) -> None:
     emit(op, kind, [activations(op, 0)])
 
 
+def elu(op: Operator) -> None:
+    emit(op, "elu", [activations(op, 0)], alpha=1.0)
+
+
+def gelu(op: Operator) -> None:
+    emit(op, "gelu", [activations(op, 0)], approximate=bool(op.options["approximate"]))
+
+
 def leaky_relu(op: Operator) -> None:
     emit(op, "leaky_relu", [activations(op, 0)], alpha=finite(op, "alpha"))
 
@@ -364,8 +372,10 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "DEPTHWISE_CONV_2D": depthwise_conv2d,
     "DEPTH_TO_SPACE": partial(rearrange_blocks, "depth_to_space"),
     "DEQUANTIZE": dequantize,
+    "ELU": elu,
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
+    "GELU": gelu,
     "HARD_SWISH": partial(unary, "hard_swish"),
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": partial(unary, "logistic"),

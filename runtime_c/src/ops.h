@@ -23,5 +23,6 @@
 #include "grouped_conv2d/grouped_conv2d.h"
 #include "batch_matmul/batch_matmul.h"
 #include "normalize/normalize.h"
+#include "activation/activation.h"
 
 #endif

@@ -381,4 +381,5 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "transpose_conv2d": _transpose_conv2d,
     "batch_matmul": _batch_matmul,
     "normalize": _normalize,
+    "activation": _unary,
 }

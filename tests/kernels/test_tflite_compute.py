@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from nodes import quant
 from test_batch_matmul import BATCHES, products
 from test_groups import grouped, operands
 
@@ -21,6 +22,7 @@ from edgesdk.ops import fixedpoint  # noqa: E402
 
 RELUS = {"none": tflite.NONE, "relu": tflite.RELU, "relu6": tflite.RELU6, "relu_n1_to_1": tflite.RELU_N1_TO_1}
 SETTINGS = settings(max_examples=25)
+EVERY = np.arange(-128, 128).astype(np.int8)
 
 
 def tensor(v: Value) -> tflite.Tensor:
@@ -123,3 +125,32 @@ def test_scales_of_a_product_are_multiplied_in_double(case: tuple[float, float, 
         [*tensors, tflite.Tensor("y", (1, 1), scale=y)], [tflite.Op("BATCH_MATMUL", ["a", "b"], ["y"])], ["a", "b"]
     )
     compare(model, [left, np.array([[127]] * 7 + [[1]], np.int8)])
+
+
+@SETTINGS
+@given(data=st.data())
+def test_elu(data) -> None:
+    x, y = (Value(n, (256,), "int8", quant(data.draw)) for n in "xy")
+    compare(tflite.build([tensor(x), tensor(y)], [tflite.Op("ELU", ["x"], ["y"])]), [EVERY])
+
+
+def test_float_elu() -> None:
+    x = np.linspace(-9, 9, 64).astype(np.float32)
+    tensors = [tflite.Tensor(n, x.shape, "float32") for n in "xy"]
+    compare(tflite.build(tensors, [tflite.Op("ELU", ["x"], ["y"])]), [x])
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_gelu_equals_litert(approximate: bool) -> None:
+    """TFLite Micro has no GELU. LiteRT's float erf may move a table entry that lies half way between two steps."""
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    x, y = tflite.Tensor("x", (256,), scale=0.05, zero_point=3), tflite.Tensor("y", (256,), scale=0.03, zero_point=-90)
+    model = tflite.build([x, y], [tflite.Op("GELU", ["x"], ["y"], {"approximate": approximate})])
+    oracle = litert.Interpreter(model_content=model)
+    oracle.allocate_tensors()
+    oracle.set_tensor(oracle.get_input_details()[0]["index"], EVERY)
+    oracle.invoke()
+    expected = oracle.get_tensor(oracle.get_output_details()[0]["index"])
+    graph = importer.parse(model, "model", {})
+    got = ops.evaluate(graph, [EVERY])[graph.outputs[0]]
+    assert np.abs(got.astype(int) - expected).max() <= 1 and (got != expected).mean() < 0.02
