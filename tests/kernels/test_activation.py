@@ -66,8 +66,8 @@ def test_errors_are_as_stated(op: str, attrs: dict) -> None:
 @pytest.mark.parametrize(("op", "attrs"), CASES)
 @given(scale=scales, x_zero=zero_points, y_scale=scales, y_zero=zero_points)
 def test_int8_is_the_nearest_step(op: str, attrs: dict, scale: float, x_zero: int, y_scale: float, y_zero: int) -> None:
-    node = inferred(op, [value("x", (256,), "int8", Quant.per_tensor(scale, x_zero))], Quant.per_tensor(y_scale, y_zero),
-                    **attrs)  # fmt: skip
+    source, result = Quant.per_tensor(scale, x_zero), Quant.per_tensor(y_scale, y_zero)
+    node = inferred(op, [value("x", (256,), "int8", source)], result, **attrs)
     got = ops.module(op).reference(node, [EVERY])[0]
     with np.errstate(all="ignore"):
         real = activation._FLOAT[op]((EVERY.astype(np.float64) - x_zero) * scale, node)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgesdk.compress.calibrate import Ranges
+from edgesdk.compress.masks import limit_masks
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value
 
@@ -28,6 +29,8 @@ FREE = frozenset(
     "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip batch_matmul layer_norm rms_norm "
     "group_norm instance_norm gelu silu erf softplus mish elu selu hard_sigmoid".split()
 )
+# Their scale and shift stay float constants.
+NORMS = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
 # Kernels refuse an output scale far below their inputs': least ratio of the ranges.
 LEAST_RATIO = {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18}
 LEAST_SCALE = 2.0**-60
@@ -43,6 +46,7 @@ def quantize_int8(graph: Graph, ranges: Ranges, io: str = "int8") -> Graph:
     if io not in EDGE_TYPES:
         raise UsageError(f"io {io!r}; expected one of {', '.join(EDGE_TYPES)}")
     check_graph(graph, ranges)
+    graph, ranges = limit_masks(graph, ranges)
     return write(graph, choose_quants(graph, ranges), io)
 
 
@@ -250,6 +254,8 @@ def write_node(out: Written, node: Node, name: str) -> None:
         inputs = [x, *quantized_weights(node, x.quant or y, y)]
     elif node.op in SHARED:
         inputs = [shared_operand(out, v, y) for v in node.inputs]
+    elif node.op in NORMS:
+        inputs = [out.stored[node.input(0)], *node.inputs[1:]]
     else:
         inputs = [None if v is None else out.stored.get(v) or quantized_constant(v, None) for v in node.inputs]
     result = int8_value(out, node.output, name)

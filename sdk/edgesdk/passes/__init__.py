@@ -17,6 +17,8 @@ SIMPLIFY = (
     "fold_constants",  # first: later passes look for constants
     "fold_matmul",  # products with constants become layers before their weights are looked for
     "fold_batch_norm",  # before activations: a relu may follow the norm
+    "bound_masks",
+    "fold_scale",
     "fold_pad",  # before lowering makes pads copies
     "fuse_activations",
     "remove_dead_nodes",
@@ -30,6 +32,7 @@ LOWER = (
     "lower_unary",  # int8 activations become tables
     "lower_image_mean",  # after the split of pools that change the scale
     "lower_reduce",  # before shuffles: may write transposes
+    "lower_softmax",  # before shuffles: may write transposes
     "lower_matmul",  # before shuffles: may write transposes
     "lower_broadcast",
     "split_concat",
