@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import onnx_ops, onnx_shapes
+from edgesdk.converters import onnx_compute, onnx_ops, onnx_shapes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
 from edgesdk.converters.onnx_layout import NHWC, Builder, Op, Operand, Tensor, check_shape, identity, stored
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Value
 
-RULES = {**onnx_ops.RULES, **onnx_shapes.RULES}
+RULES = {**onnx_ops.RULES, **onnx_compute.RULES, **onnx_shapes.RULES}
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 11
 FLOAT_TYPES = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE of onnx.TensorProto

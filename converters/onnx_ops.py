@@ -109,19 +109,18 @@ def conv(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         raise Unsupported(f"{weights.ndim - 2}-D convolution")
     group, channels = int(op.attrs.get("group", 1)), t.shape[1] if len(t.shape) == 4 else 0
     bias = bias_of(b, operand(x, 2), weights.shape[0])
-    if group == 1:
-        kind, laid, axes = "conv2d", weights.transpose(0, 2, 3, 1), (1, 2)
-    elif group == channels == weights.shape[1] * group and weights.shape[0] % group == 0:
+    if group > 1 and group == channels == weights.shape[1] * group and weights.shape[0] % group == 0:
         kind, laid, axes = "depthwise_conv2d", weights[:, 0].transpose(1, 2, 0), (0, 1)
     else:
-        raise Unsupported(f"{group} groups over {channels} channels; expected 1 group or one per channel")
+        kind, laid, axes = "conv2d", weights.transpose(0, 2, 3, 1), (1, 2)
     value = image(b, x[0])
     kernel = (laid.shape[axes[0]], laid.shape[axes[1]])
     if pair(op, "kernel_shape", kernel) != kernel or weights.shape[1] * group != channels:
         raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape or the {channels} input channels")
     stride, dilation = pair(op, "strides"), pair(op, "dilations")
     padding = window_padding(op, value, kernel, stride, dilation)
-    attrs = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
+    attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
+    attrs |= {"groups": group} if group > 1 and kind == "conv2d" else {}
     return [Tensor(b.emit(kind, [value, b.constant(laid, "weights"), bias], attrs, op.outputs[0]), NHWC)]
 
 
@@ -200,14 +199,6 @@ def gemm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if beta != 1.0:
         third = third * beta if isinstance(third, np.ndarray) else scaled(b, third, float(beta))
     return [binary(b, "add", dense(b, op, left, weights, None), third, op.outputs[0])]
-
-
-def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    weights = constant(operand(x, 1), "its second matrix")
-    weights = weights.reshape(weights.shape[-2:]) if weights.ndim > 2 and weights.size else weights
-    if weights.ndim != 2 or len(activation(x[0]).shape) < 2:
-        raise Unsupported("a product with a vector")
-    return [dense(b, op, x[0], weights.T, None)]
 
 
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -296,12 +287,6 @@ def leaky_relu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [replace(t, value=b.emit("leaky_relu", [t.value], {"alpha": alpha}, op.outputs[0]))]
 
 
-def hard_sigmoid(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    line = scaled(b, activation(x[0]), float(op.attrs.get("alpha", 0.2)))
-    line = binary(b, "add", line, np.array(op.attrs.get("beta", 0.5), np.float32))
-    return [clipped(b, line, 0.0, 1.0, op.outputs[0])]
-
-
 def softmax(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     t = settled(b, activation(x[0]))
     rank, shape = len(t.shape), t.shape
@@ -344,7 +329,6 @@ def reduced_axes(op: Op, x: Operand, rank: int) -> list[int]:
 RULES: dict[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,
-    "MatMul": matmul,
     "MaxPool": pool,
     "AveragePool": pool,
     "GlobalAveragePool": global_pool,
@@ -355,7 +339,6 @@ RULES: dict[str, Rule] = {
     "Sigmoid": unary("logistic"),
     "Tanh": unary("tanh"),
     "LeakyRelu": leaky_relu,
-    "HardSigmoid": hard_sigmoid,
     "Clip": clip,
     "Softmax": softmax,
     "Add": elementwise("add"),

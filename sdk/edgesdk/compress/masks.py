@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Additive masks in front of a softmax, for int8.
 
-A mask adds 0 to what counts and -10000, say, to what does not. One int8 scale over both would leave nothing of the scores.
-But an item counts as nothing as soon as it lies MARGIN / beta below the smallest unmasked score: e^-12 is 1 / 400 of
-an output step. So the sum's range ends there (lower sums saturate at its end), a constant mask is cut to what reaches
-it, and so is the range of a mask that is computed.
+A mask adds 0 to what counts and -10000, say, to what does not. One int8 scale over both would leave nothing of the
+scores. But an item counts as nothing as soon as it lies MARGIN / beta below the smallest unmasked score: e^-12 is less
+than 1 / 600 of an output step. So the sum's range ends there (lower sums saturate at its end), a constant mask is cut
+to what reaches it, and so is the range of a mask that is computed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Softmax over one axis. attrs: beta, axis (default: the last; passes/lower_softmax.py brings others there).
 
-int8 output has scale 1/256 and zero point -128. An additive mask in front needs to lie no more than about 12 / beta below
-the unmasked items to count as nothing: compress/masks.py limits it to that, so that the int8 steps stay fine.
+int8 output has scale 1/256 and zero point -128. What an additive mask takes out needs to lie no more than 12 / beta
+below the other items to count as nothing: compress/masks.py limits masks to that, so that the int8 steps stay fine.
 """
 
 from __future__ import annotations
