@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of matrices, transposed and grouped convolutions, norms and activations of ONNX give onnxruntime's numbers."""
+"""ONNX's products, transposed and grouped convolutions, norms and activations give onnxruntime's numbers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
