@@ -8,16 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
-import compute_models  # noqa: E402
 import small_models  # noqa: E402
 
 
 def main(folder: Path) -> None:
     for name, graph in small_models.graphs().items():
         for form in small_models.forms(name):
-            (folder / f"{name}.{form}.edge").write_bytes(small_models.compiled(graph, form=form))
-    for name, graph in compute_models.graphs().items():
-        for form in ("plain", "rows"):
             (folder / f"{name}.{form}.edge").write_bytes(small_models.compiled(graph, form=form))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import compute_models
 import numpy as np
 from graphs import Builder
 
@@ -100,7 +101,7 @@ def graphs() -> dict[str, Graph]:
             name = f"{network.__name__}_{dtype}"
             found[name] = Graph(name, [x], [network(b, x)], b.nodes)
     found["edges"] = edges()
-    return found
+    return {**found, **compute_models.graphs()}
 
 
 def edges() -> Graph:
@@ -135,6 +136,8 @@ def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
 
 def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
+    if name.startswith("attention"):  # its input is reshaped
+        return tuple(f for f in FORMS if f != "streamed")
     return (*FORMS, "sliding") if name.startswith("window") else FORMS
 
 

@@ -9,8 +9,8 @@ import pytest
 import small_models
 from graphs import random_inputs
 
-from edgesdk import cost, memory, ops, pareto, passes, runtime
 from edgesdk import boards as board_table
+from edgesdk import cost, memory, ops, pareto, passes, runtime
 
 GRAPHS = compute_models.graphs()
 
@@ -21,8 +21,7 @@ def close(got: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.linalg.norm(got - expected) <= 1e-5 * np.linalg.norm(expected) + 1e-6)
 
 
-# An input that is reshaped cannot be streamed.
-CASES = [(n, f) for n in GRAPHS for f in ("plain", "rows", "streamed") if f != "streamed" or "attention" not in n]
+CASES = [(name, form) for name in GRAPHS for form in small_models.forms(name)]
 
 
 @pytest.mark.parametrize(("name", "form"), CASES)
