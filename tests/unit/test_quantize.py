@@ -283,3 +283,18 @@ def test_digits_classifier_keeps_its_accuracy() -> None:
     for candidate in (graph, result):
         predicted = [evaluate(candidate, [image[None]])[0].argmax() for image in test]
         assert np.mean(predicted == labels) >= 0.97
+
+
+def test_decoders_norms_and_smooth_activations() -> None:
+    s = Sketch((1, 4, 5, 4))
+    window = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 1, 1)}
+    x = s.op("transpose_conv2d", s.inputs[0], s.constant(6, 3, 3, 4), s.constant(6), **window)
+    x = s.op("group_norm", x, s.constant(6), s.constant(6), groups=3, epsilon=1e-5)
+    x = s.op("conv2d", s.op("silu", x), s.constant(4, 3, 3, 3), s.constant(4), groups=2)
+    x = s.op("instance_norm", s.op("mish", x), None, None, epsilon=1e-5)
+    x = s.op("rms_norm", x, s.constant(4), axis=3, epsilon=1e-5)
+    graph = assert_close(s, s.graph(x), 0.1)
+    norm = next(n for n in graph.nodes if n.op == "group_norm")
+    assert norm.input(1).dtype == "float32", "scale and shift stay exact"
+    transposed = next(n for n in graph.nodes if n.op == "transpose_conv2d")
+    assert transposed.input(1).quant is not None and transposed.input(1).quant.axis == 0

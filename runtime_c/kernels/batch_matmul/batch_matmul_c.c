@@ -8,7 +8,7 @@ static int operand_ok(const ert_batch_matmul_operand *o, int32_t rows) {
 static int shape_ok(const ert_step *s, const ert_batch_matmul_shape *g, int32_t size) {
   if (s->n_in != 2 || g->m < 1 || g->k < 1 || g->n < 1 || !ert_within(g->transposed, 0, 1)) return 0;
   return operand_ok(&g->a, g->m) && operand_ok(&g->b, g->transposed ? g->n : g->k) && ert_view_ok(s->in, g->k, size) &&
-         ert_view_ok(s->in + 3, g->transposed ? g->k : g->n, size) && ert_view_ok(s->out, g->n, size);
+         ert_view_ok(s->in + ERT_VIEW_WORDS, g->transposed ? g->k : g->n, size) && ert_view_ok(s->out, g->n, size);
 }
 
 int ert_batch_matmul_s8s8_check(const ert_step *s) {

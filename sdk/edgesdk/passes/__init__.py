@@ -20,6 +20,7 @@ SIMPLIFY = (
     "bound_masks",
     "fold_scale",
     "fold_pad",  # before lowering makes pads copies
+    "fuse_products",  # silu and the like, written as products
     "fuse_activations",
     "remove_dead_nodes",
 )
