@@ -3,145 +3,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
+from edgesdk.converters import common
+from edgesdk.converters.build import Builder, Shape
+from edgesdk.converters.common import axis_of, restored
 from edgesdk.converters.einsum import einsum
-from edgesdk.converters.onnx_layout import NHWC, Builder, Op, Operand, Shape, Tensor, identity, settled, stored
-from edgesdk.converters.onnx_ops import Rule, activation, axis_of, bias_of, constant, dense, image, operand, pair
+from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
+from edgesdk.converters.onnx_ops import Pair, bias_of, channels_first, pair
 from edgesdk.errors import Unsupported
-from edgesdk.ir import Value
 
 
 def conv_transpose(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    weights = constant(operand(x, 1), "its weights")
-    if weights.ndim != 4:
-        raise Unsupported(f"{weights.ndim - 2}-D transposed convolution")
-    value, group = image(b, x[0]), int(op.attrs.get("group", 1))
-    kernel = (weights.shape[2], weights.shape[3])
-    if (
-        weights.shape[0] != value.shape[3]
-        or group < 1
-        or weights.shape[0] % group
-        or pair(op, "kernel_shape", kernel) != kernel
-    ):
-        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape, group or the input's channels")
-    laid = np.concatenate([w.transpose(1, 2, 3, 0) for w in np.split(weights, group)])
-    stride, dilation, extra = pair(op, "strides"), pair(op, "dilations"), pair(op, "output_padding", (0, 0), 0)
-    padding, extra = transposed_padding(op, value.shape[1:3], kernel, stride, dilation, extra)
-    attrs = {"stride": stride, "dilation": dilation, "padding": padding, "output_padding": extra, "groups": group}
-    inputs = [value, b.constant(laid, "weights"), bias_of(b, operand(x, 2), len(laid))]
-    return [Tensor(b.emit("transpose_conv2d", inputs, {**attrs, "activation": "none"}, op.outputs[0]), NHWC)]
+    value, weights = activation(x[0]), constant(operand(x, 1), "its weights")
+    spatial, group = weights.ndim - 2, int(op.attrs.get("group", 1))
+    if spatial not in (1, 2):
+        raise Unsupported(f"{spatial}-D transposed convolution")
+    if len(value.shape) != weights.ndim or weights.shape[0] != value.shape[1] or group < 1 or value.shape[1] % group:
+        raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
+    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
+    kernel, image = (weights.shape[2], weights.shape[3]), common.image(b, value, spatial)
+    if pair(op, "kernel_shape", spatial, kernel) != kernel:
+        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
+    stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
+    padding, extra = transposed_padding(op, image.shape[1:3], spatial, kernel, stride, dilation)
+    attrs = {"stride": stride, "dilation": dilation, "padding": padding, "output_padding": extra, "activation": "none"}
+    bias = bias_of(operand(x, 2), weights.shape[1] * group)
+    y = common.transposed(b, image, weights, bias, group, op.outputs[0], attrs)
+    return [restored(b, y, channels_first(y, spatial))]
 
 
 def transposed_padding(
-    op: Op, size: Shape, kernel: Shape, stride: Shape, dilation: Shape, extra: tuple[int, int]
-) -> tuple[Shape, tuple[int, int]]:
+    op: Op, size: Shape, spatial: int, kernel: Pair, stride: Pair, dilation: Pair
+) -> tuple[Shape, Pair]:
     """(top, left, bottom, right) and output_padding, with auto_pad and output_shape resolved."""
+    extra = (0, 0, *(int(v) for v in op.attrs.get("output_padding", (0, 0))))[-2:]
     mode, wanted = op.attrs.get("auto_pad", "NOTSET"), [int(d) for d in op.attrs.get("output_shape", ())]
     if not wanted and mode in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = [d * s for d, s in zip(size, stride, strict=True)]
+        wanted = [d * s for d, s in zip(size, stride, strict=True)][-spatial:]
     if not wanted:
-        pads = tuple(int(p) for p in op.attrs.get("pads", ())) if mode == "NOTSET" else ()
-        if len(pads) not in (0, 4) or min(pads, default=0) < 0:
-            raise ValueError(f"pads {list(pads)}, expected four integers from 0 on")
-        return pads or (0, 0, 0, 0), extra
-    if len(wanted) not in (2, 4) or min(wanted) < 1:
-        raise ValueError(f"output_shape {wanted}, expected height and width")
+        return explicit_padding(op, spatial), (extra[0], extra[1])
+    if len(wanted) not in (spatial, spatial + 2) or min(wanted) < 1:
+        raise ValueError(f"output_shape {wanted}, expected {spatial} integers from 1 on")
+    wanted = [1] * (2 - spatial) + wanted[-spatial:]
     full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
-    total = [f + e - w for f, e, w in zip(full, extra, wanted[-2:], strict=True)]
+    total = [f + e - w for f, e, w in zip(full, extra, wanted, strict=True)]
     cut = [max(t, 0) for t in total]
     first = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in cut]
     longer = (extra[0] + max(-total[0], 0), extra[1] + max(-total[1], 0))
     return (*first, *(t - f for t, f in zip(cut, first, strict=True))), longer
 
 
+def explicit_padding(op: Op, spatial: int) -> Shape:
+    pads = [int(p) for p in op.attrs.get("pads", ())] if op.attrs.get("auto_pad", "NOTSET") == "NOTSET" else []
+    pads = pads or [0] * (2 * spatial)
+    if len(pads) != 2 * spatial or min(pads) < 0:
+        raise ValueError(f"pads {pads}, expected {2 * spatial} integers from 0 on")
+    return tuple(pads) if spatial == 2 else (0, pads[0], 0, pads[1])
+
+
 def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    right = operand(x, 1)
-    if isinstance(right, np.ndarray) and right.size == np.prod(right.shape[-2:]) and right.ndim >= 2:
-        return [dense(b, op, x[0], right.reshape(right.shape[-2:]).T, None)]
-    sides = [o for o in x[:2] if isinstance(o, Tensor | np.ndarray)]
-    if len(sides) != 2 or any(len(o.shape) < 2 for o in sides):
-        raise Unsupported("a product with a vector")
-    left = side(b, sides[0])
-    second = settled(b, sides[1]) if isinstance(sides[1], Tensor) else sides[1]
-    rank = len(second.shape)
-    swapped = isinstance(second, Tensor) and second.perm == (*range(rank - 2), rank - 1, rank - 2)
-    # What was transposed in the source lies as the product may read it.
-    value = second.value if swapped and isinstance(second, Tensor) else side(b, second)
-    product = b.emit("batch_matmul", [left, value], {"adj_x": False, "adj_y": swapped}, op.outputs[0])
-    return [Tensor(product, identity(len(product.shape)))]
+    return [common.product(b, *both(x), op.outputs[0])]
 
 
-def side(b: Builder, x: Operand) -> Value:
-    """An operand with its axes in the source's order."""
-    if isinstance(x, np.ndarray):
-        return b.constant(x, "matrix")
-    t = settled(b, activation(x))
-    return stored(b, t, identity(len(t.shape)))
+def both(x: list[Operand]) -> tuple[common.Operand, common.Operand]:
+    left, right = operand(x, 0), operand(x, 1)
+    if left is None or right is None:
+        raise ValueError("an input is missing")
+    return left, right
 
 
 def equation(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    def emit(kind: str, inputs: Sequence[Value | None], attrs: dict[str, Any]) -> Value:
-        return b.emit(kind, inputs, attrs)
-
-    result = einsum(str(op.attrs["equation"]), [side(b, o) for o in x], emit)
-    return [Tensor(result, identity(len(result.shape)))]
+    given = [common.operand(b, o, op.outputs[0]) for o in x if o is not None]
+    return [einsum(str(op.attrs["equation"]), given, lambda kind, inputs, attrs: b.emit(kind, inputs, **attrs))]
 
 
 def layer_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    """LayerNormalization and RMSNormalization: the axes from `axis` on, in the source's order, must lie last."""
+    """LayerNormalization and RMSNormalization, over the axes from `axis` on."""
     if len([o for o in op.outputs if o]) > 1:
         raise Unsupported("its mean and deviation as outputs")
-    t = settled(b, activation(x[0]))
-    rank = len(t.shape)
-    axis = axis_of(int(op.attrs.get("axis", -1)), rank)
-    order = (*(a for a in t.perm if a < axis), *range(axis, rank))
-    factors = [factor(b, operand(x, i), t.shape[axis:], name) for i, name in ((1, "scale"), (2, "shift"))]
+    value, name = activation(x[0]), op.outputs[0]
+    axis = axis_of(int(op.attrs.get("axis", -1)), len(value.shape))
+    factors = common.norm_factors(b, factors_of(x), value.shape[axis:], name)
     kind = "layer_norm" if op.kind == "LayerNormalization" else "rms_norm"
-    attrs = {"axis": axis, "epsilon": float(op.attrs.get("epsilon", 1e-5))}
-    return [Tensor(b.emit(kind, [stored(b, t, order), *factors], attrs, op.outputs[0]), order)]
+    return [b.emit(kind, [value, *factors], name, axis=axis, epsilon=float(op.attrs.get("epsilon", 1e-5)))]
 
 
-def factor(b: Builder, x: Operand, shape: Shape, name: str) -> Value | None:
-    return None if x is None else b.constant(np.broadcast_to(constant(x, f"its {name}"), shape), name)
+def factors_of(x: list[Operand]) -> list[np.ndarray | None]:
+    """The scale and the shift, where they are given."""
+    given = [(operand(x, i), f"its {what}") for i, what in ((1, "scale"), (2, "shift"))]
+    return [None if o is None else constant(o, what) for o, what in given]
 
 
 def channel_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """InstanceNormalization and GroupNormalization, whose factors are per group before opset 21."""
-    t = settled(b, activation(x[0]))
-    rank, channels = len(t.shape), t.shape[1] if len(t.shape) > 1 else 0
-    if rank < 3:
-        raise ValueError(f"expected [N, C, ...], found {list(t.shape)}")
+    value, factors = activation(x[0]), factors_of(x)
+    if len(value.shape) < 3:
+        raise ValueError(f"expected [N, C, ...], found {list(value.shape)}")
+    channels = value.shape[1]
     groups = int(op.attrs.get("num_groups", channels))
-    if groups < 1 or channels % groups:
-        raise ValueError(f"{groups} groups of {channels} channels")
-    factors: list[Value | None] = []
-    for i, name in ((1, "scale"), (2, "shift")):
-        given = constant(operand(x, i), f"its {name}").ravel()
-        if given.size not in (groups, channels):
-            raise ValueError(f"{name} has {given.size} items; expected {channels}")
-        factors.append(b.constant(np.repeat(given, channels // given.size), name))
-    order = (0, *range(2, rank), 1)
-    attrs: dict[str, Any] = {"epsilon": float(op.attrs.get("epsilon", 1e-5))}
-    kind = "instance_norm" if op.kind == "InstanceNormalization" else "group_norm"
-    attrs |= {"groups": groups} if kind == "group_norm" else {}
-    return [Tensor(b.emit(kind, [stored(b, t, order), *factors], attrs, op.outputs[0]), order)]
+    if any(f is None or f.size not in (groups, channels) for f in factors):
+        raise ValueError(f"its scale and shift do not match {groups} groups of {channels} channels")
+    each = [None if f is None else np.repeat(f.ravel(), channels // f.size) for f in factors]
+    return [common.own_norm(b, value, groups, each, float(op.attrs.get("epsilon", 1e-5)), op.outputs[0])]
 
 
 def smooth(kind: str, **defaults: float) -> Rule:
     """An activation whose attributes have these names and defaults."""
 
     def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        t = activation(x[0])
-        attrs: dict[str, Any] = {name: float(op.attrs.get(name, value)) for name, value in defaults.items()}
-        attrs |= {"approximate": op.attrs.get("approximate", "none") == "tanh"} if kind == "gelu" else {}
-        return [replace(t, value=b.emit(kind, [t.value], attrs, op.outputs[0]))]
+        attrs = {name: float(op.attrs.get(name, value)) for name, value in defaults.items()}
+        return [b.emit(kind, [activation(x[0])], op.outputs[0], **attrs)]
 
     return rule
+
+
+def gelu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    near = op.attrs.get("approximate", "none") == "tanh"
+    return [b.emit("gelu", [activation(x[0])], op.outputs[0], approximate=near)]
 
 
 def swish(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -158,7 +137,7 @@ RULES: dict[str, Rule] = {
     "RMSNormalization": layer_norm,
     "InstanceNormalization": channel_norm,
     "GroupNormalization": channel_norm,
-    "Gelu": smooth("gelu"),
+    "Gelu": gelu,
     "Erf": smooth("erf"),
     "Softplus": smooth("softplus"),
     "Mish": smooth("mish"),

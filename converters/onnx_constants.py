@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters.onnx_layout import MAX_CONSTANT, Op
-from edgesdk.converters.onnx_ops import axis_of
+from edgesdk.converters.common import axis_of
+from edgesdk.converters.onnx_node import MAX_CONSTANT, Op
 from edgesdk.converters.onnx_shapes import new_shape
 
 Fold = Callable[[Op, list[Any]], np.ndarray]
@@ -60,6 +60,12 @@ def div(op: Op, x: list[Any]) -> np.ndarray:
         raise ValueError("division by zero")
     whole = np.issubdtype(x[0].dtype, np.integer)
     return pairwise(lambda a, b: np.trunc(a / b) if whole else a / b)(op, x)
+
+
+def modulo(op: Op, x: list[Any]) -> np.ndarray:
+    if not np.all(x[1]):
+        raise ValueError("division by zero")
+    return pairwise(np.fmod if op.attrs.get("fmod", 0) else np.mod)(op, x)
 
 
 def each(function: Callable[[Any], Any]) -> Fold:
@@ -155,6 +161,7 @@ FOLDS: dict[str, Fold] = {
     "Greater": pairwise(np.greater),
     "Less": pairwise(np.less),
     "Where": where,
+    "Mod": modulo,
     "ReduceProd": reduce_product,
     "Neg": each(np.negative),
     "Floor": each(np.floor),

@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 
 from test_onnx_import import Net, check  # noqa: E402
 
-from edgesdk import converters  # noqa: E402
+from edgesdk import converters, passes  # noqa: E402
 from edgesdk.errors import Unsupported, UsageError  # noqa: E402
 
 
@@ -119,12 +119,33 @@ def test_activations(tmp_path: Path, kind: str, opset: int, attrs: dict[str, Any
     assert len(kinds(net.save(tmp_path / "m.onnx", y))) == 1
 
 
+def test_signals(tmp_path: Path) -> None:
+    net = Net(18)
+    x = net.op("Conv", net.input("x", [2, 4, 9]), net.weights(6, 2, 3), group=2)
+    x = net.op("Mish", net.op("GroupNormalization", x, *[net.weights(2)] * 2, num_groups=2))
+    x = net.op("ConvTranspose", x, net.weights(6, 3, 4), net.weights(3), strides=[3], pads=[1, 2], output_padding=[2])
+    y = net.op("ConvTranspose", x, net.weights(3, 3, 2), strides=[2], output_shape=[41])
+    graph = passes.simplify(converters.load(net.save(tmp_path / "m.onnx", y)))
+    found = [n.op for n in graph.nodes if n.op != "reshape"]
+    assert found == ["conv2d", "group_norm", "mish", "transpose_conv2d", "transpose_conv2d"]
+    check(net.save(tmp_path / "m.onnx", y))
+
+
+def test_products_with_vectors(tmp_path: Path) -> None:
+    net = Net()
+    x, y = net.input("x", [2, 3, 4]), net.input("y", [3])
+    rows = net.op("MatMul", x, net.weights(4))
+    mixed = net.op("MatMul", y, x)
+    outputs = [rows, net.op("MatMul", mixed, net.weights(4, 5)), net.op("MatMul", rows, y)]
+    check(net.save(tmp_path / "m.onnx", *outputs))
+
+
 def test_refusals(tmp_path: Path) -> None:
     net = Net()
-    y = net.op("MatMul", net.input("x", [2, 3]), net.weights(3))
-    with pytest.raises(Unsupported, match="a product with a vector"):
+    y = net.op("ConvTranspose", net.input("x", [1, 2, 5, 5, 5]), net.weights(2, 3, 3, 3, 3))
+    with pytest.raises(Unsupported, match="3-D transposed"):
         converters.load(net.save(tmp_path / "m.onnx", y))
     net = Net()
-    y = net.op("ConvTranspose", net.input("x", [1, 2, 5]), net.weights(2, 3, 3))
-    with pytest.raises(Unsupported, match="1-D transposed"):
+    y = net.op("ConvTranspose", net.input("x", [1, 2, 5]), net.weights(3, 3, 3))
+    with pytest.raises(UsageError, match="do not match the input"):
         converters.load(net.save(tmp_path / "m.onnx", y))

@@ -1,46 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How ONNX tensors lie in the graph's values while an ONNX model is imported.
+"""How the tensors of a graph lie in memory while transpositions are only noted, not done.
 
-ONNX counts axes in its own order (NCHW); the graph stores NHWC. A `Tensor` pairs a value with
-the order of its axes, so a transposition in the source is bookkeeping here, and so is a
-flattening: a `transpose` node is written only where an op cannot read the order that is there.
+An `Ordered` pairs a stored value with the order of its axes and, after a flattening that the order
+does not allow, with the shape that its reader sees. A `transpose` node is written only where an op
+cannot read the order that is there.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from edgesdk import ops
-from edgesdk.errors import Unsupported
-from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Value
+from edgesdk.ir import Node, Value
 
 Shape = tuple[int, ...]
 
 NHWC: Shape = (0, 2, 3, 1)  # storage axis -> axis of an NCHW tensor
-MAX_CONSTANT = 2**26  # elements of a constant that the importer itself makes
 
 
 @dataclass(frozen=True)
-class Op:
-    """One ONNX node, its attributes as Python and numpy objects."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attrs: dict[str, Any]
-    opset: int
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An ONNX tensor: axis k of `value` holds axis perm[k] of the source. Where `view` is
-    set, the ONNX tensor is the source (in its own order) reshaped to `view`."""
+class Ordered:
+    """Axis k of `value` holds axis perm[k] of the source. Where `view` is set, the tensor is the
+    source (in its own order) reshaped to `view`."""
 
     value: Value
     perm: Shape
@@ -54,84 +38,75 @@ class Tensor:
     def shape(self) -> Shape:
         return self.source if self.view is None else self.view
 
-
-Operand = Tensor | np.ndarray | None
+    @property
+    def plain(self) -> bool:
+        return self.view is None and self.perm == identity(len(self.perm))
 
 
 def identity(rank: int) -> Shape:
     return tuple(range(rank))
 
 
-def check_shape(shape: Sequence[int]) -> Shape:
-    """The shape as ints; ValueError where a value cannot have it."""
-    dims = tuple(int(d) for d in shape)
-    if len(dims) > MAX_RANK or any(d < 1 for d in dims) or math.prod(dims) > MAX_ELEMENTS:
-        raise ValueError(f"shape {list(dims)} is out of range (up to {MAX_RANK} axes, no zeros, below 2^31 elements)")
-    return dims
+def is_trivial(shape: Sequence[int], perm: Sequence[int]) -> bool:
+    """Whether the transposition moves axes of size 1 only: the items stay where they are."""
+    long_axes = [a for a in perm if shape[a] != 1]
+    return long_axes == sorted(long_axes)
 
 
 @dataclass
-class Builder:
-    """The graph under construction. `source` names the ONNX node that is being imported."""
+class Rewriting:
+    """The graph under construction. `source` names the node that is being rewritten."""
 
     nodes: list[Node] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
     source: str = ""
+    made: list[Value] = field(default_factory=list)
     origin: dict[Value, Value] = field(default_factory=dict)  # reshaped value -> what was reshaped
     moved: dict[tuple[Value, str, Shape], Value] = field(default_factory=dict)
 
-    def unique(self, name: str) -> str:
-        candidate, i = name, 1
-        while candidate in self.names:
-            candidate, i = f"{name}_{i}", i + 1
-        self.names.add(candidate)
-        return candidate
+    def value(self, like: Value, shape: Shape) -> Value:
+        made = Value(like.name, shape, like.dtype, like.quant)
+        self.made.append(made)
+        return made
 
-    def emit(
-        self, op: str, inputs: Sequence[Value | None], attrs: dict[str, Any] | None = None, name: str = ""
-    ) -> Value:
-        node = Node(op, list(inputs), [], attrs or {}, self.source)
-        ((shape, dtype),) = ops.module(op).infer(node)
-        value = Value(self.unique(name or f"{self.source}/{op}"), check_shape(shape), dtype)
-        node.outputs.append(value)
-        self.nodes.append(node)
-        return value
-
-    def constant(self, array: np.ndarray, name: str) -> Value:
-        data = np.ascontiguousarray(array, np.float32)
-        return Value(self.unique(f"{self.source}/{name}"), check_shape(data.shape), "float32", data=data)
-
-    def move(self, op: str, value: Value, attrs: dict[str, Any], key: Shape) -> Value:
+    def move(self, op: str, value: Value, attr: str, key: Shape, shape: Shape) -> Value:
         """A reshape or transpose of `value`, written once however many ask for it."""
         if (value, op, key) not in self.moved:
-            self.moved[value, op, key] = self.emit(op, [value], attrs)
+            result = self.value(value, shape)
+            self.nodes.append(Node(op, [value], [result], {attr: key}, self.source))
+            self.moved[value, op, key] = result
         return self.moved[value, op, key]
 
     def reshape(self, value: Value, shape: Shape) -> Value:
         value = self.origin.get(value, value)
         if value.shape == shape:
             return value
-        result = self.move("reshape", value, {"shape": shape}, shape)
+        result = self.move("reshape", value, "shape", shape, shape)
         self.origin[result] = value
         return result
 
     def transpose(self, value: Value, perm: Shape) -> Value:
-        return self.move("transpose", value, {"perm": perm}, perm)
+        return self.move("transpose", value, "perm", perm, tuple(value.shape[a] for a in perm))
 
 
-def stored(b: Builder, t: Tensor, perm: Shape) -> Value:
+def stored(r: Rewriting, t: Ordered, perm: Shape) -> Value:
     """The value of `t` with its axes in the order `perm`; free where only axes of size 1 move."""
-    t = settled(b, t)
+    t = settled(r, t)
     axes = tuple(t.perm.index(a) for a in perm)
-    long_axes = [a for a in axes if t.value.shape[a] != 1]
     if axes == identity(len(axes)):
         return t.value
-    if long_axes == sorted(long_axes):
-        return b.reshape(t.value, tuple(t.value.shape[a] for a in axes))
-    return b.transpose(t.value, axes)
+    if is_trivial(t.value.shape, axes):
+        return r.reshape(t.value, tuple(t.value.shape[a] for a in axes))
+    return r.transpose(t.value, axes)
 
 
-def settled(b: Builder, t: Tensor) -> Tensor:
+def cost(r: Rewriting, t: Ordered, perm: Shape) -> int:
+    """Items that `stored` would move."""
+    axes = tuple(t.perm.index(a) for a in perm)
+    free = is_trivial(t.value.shape, axes) or (t.value, "transpose", axes) in r.moved
+    return 0 if free else t.value.elements
+
+
+def settled(r: Rewriting, t: Ordered) -> Ordered:
     """`t` without a view, which costs a transposition where it had one: the axes that the view
     merges are brought side by side, the others stay where they are."""
     if t.view is None:
@@ -141,7 +116,7 @@ def settled(b: Builder, t: Tensor) -> Tensor:
     for axis in t.perm:
         order += [a for a in group_of.get(axis, [axis]) if a not in order]
     perm = tuple(order)
-    return reshaped(b, Tensor(stored(b, replace(t, view=None), perm), perm), t.view)
+    return reshaped(r, Ordered(stored(r, replace(t, view=None), perm), perm), t.view)
 
 
 def factors(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
@@ -183,11 +158,8 @@ def reordered(perm: Shape, before: Shape, after: Shape) -> Shape | None:
     return next(tuple(c) for c in candidates if [a for a in c if after[a] != 1] == order)
 
 
-def reshaped(b: Builder, t: Tensor, shape: Sequence[int]) -> Tensor:
-    """ONNX Reshape: in place where the stored order allows it, else a view."""
-    after = check_shape(shape)
-    if math.prod(after) != t.value.elements:
-        raise ValueError(f"{list(t.shape)} cannot be reshaped to {list(after)}")
+def reshaped(r: Rewriting, t: Ordered, after: Shape) -> Ordered:
+    """In place where the stored order allows it, else a view."""
     if after == t.shape:
         return t
     if after == t.source:
@@ -195,47 +167,66 @@ def reshaped(b: Builder, t: Tensor, shape: Sequence[int]) -> Tensor:
     perm = reordered(t.perm, t.source, after)
     if perm is None:
         return replace(t, view=after)
-    return Tensor(b.reshape(t.value, tuple(after[a] for a in perm)), perm)
+    return Ordered(r.reshape(t.value, tuple(after[a] for a in perm)), perm)
 
 
-def laid_constant(array: np.ndarray, t: Tensor) -> Any:
+def laid_constant(array: np.ndarray, t: Ordered) -> np.ndarray:
     """A constant as it broadcasts against `t`, in the order in which `t` is stored."""
     rank = len(t.perm)
     if array.size == 1:
         return array.reshape((1,) * rank)
     if t.view is not None:
-        if t.value.elements > MAX_CONSTANT:
-            raise Unsupported("a constant is broadcast over a flattened tensor that is too large")
         return np.broadcast_to(array, t.view).reshape(t.source).transpose(t.perm)
     return array.reshape((1,) * (rank - array.ndim) + array.shape).transpose(t.perm)
 
 
-def common(b: Builder, operands: Sequence[Tensor | np.ndarray]) -> list[Tensor | np.ndarray]:
+Operand = Ordered | Value  # an activation, or a constant
+
+
+def common(r: Rewriting, operands: Sequence[Operand]) -> list[Operand]:
     """The operands with one view and one rank: what numpy broadcasting does first."""
-    tensors = [o for o in operands if isinstance(o, Tensor)]
+    tensors = [o for o in operands if isinstance(o, Ordered)]
     first, rank = tensors[0], max(len(o.shape) for o in operands)
     alike = all((t.perm, t.view, t.source) == (first.perm, first.view, first.source) for t in tensors)
-    constants = [o for o in operands if isinstance(o, np.ndarray)]
+    constants = [o for o in operands if isinstance(o, Value)]
     if first.view is not None and alike:
-        if all(c.size == 1 or np.broadcast_shapes(c.shape, first.view) == first.view for c in constants):
+        if all(c.elements == 1 or np.broadcast_shapes(c.shape, first.view) == first.view for c in constants):
             return list(operands)
-    raised: list[Tensor | np.ndarray] = []
+    raised: list[Operand] = []
     for o in operands:
-        if isinstance(o, Tensor):
-            o = settled(b, o)
-            o = settled(b, reshaped(b, o, (1,) * (rank - len(o.shape)) + o.shape))
+        if isinstance(o, Ordered):
+            o = settled(r, o)
+            o = settled(r, reshaped(r, o, (1,) * (rank - len(o.shape)) + o.shape))
         raised.append(o)
     return raised
 
 
-def aligned(b: Builder, operands: Sequence[Tensor | np.ndarray]) -> tuple[list[Value], Tensor]:
+def lead_of(r: Rewriting, tensors: Sequence[Ordered]) -> Ordered:
+    """The tensor whose order costs the others least; of equals the one that waits for a transposition."""
+
+    def price(t: Ordered) -> tuple[int, bool, int]:
+        moved = sum(cost(r, other, t.perm) for other in tensors) if t.view is None else 0
+        return moved, t.perm == identity(len(t.perm)), -t.value.elements
+
+    return min(tensors, key=price)
+
+
+def aligned(r: Rewriting, operands: Sequence[Operand]) -> tuple[list[Value], Ordered]:
     """Values that broadcast against each other, and the tensor whose order they share."""
-    operands = common(b, operands)
-    lead = max((o for o in operands if isinstance(o, Tensor)), key=lambda t: t.value.elements)
+    operands = common(r, operands)
+    lead = lead_of(r, [o for o in operands if isinstance(o, Ordered)])
     values = []
-    for i, o in enumerate(operands):
-        if isinstance(o, Tensor):
-            values.append(o.value if o.view is not None else stored(b, o, lead.perm))
+    for o in operands:
+        if isinstance(o, Ordered):
+            values.append(o.value if o.view is not None else stored(r, o, lead.perm))
         else:
-            values.append(b.constant(laid_constant(o, lead), f"constant{i}"))
+            assert o.data is not None
+            values.append(relaid(r, o, laid_constant(o.data, lead)))
     return values, lead
+
+
+def relaid(r: Rewriting, value: Value, data: np.ndarray, **changed: Any) -> Value:
+    """The constant `value` with its items in another order."""
+    copy = replace(value, shape=data.shape, data=np.ascontiguousarray(data), **changed)
+    r.made.append(copy)
+    return copy
