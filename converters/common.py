@@ -14,6 +14,7 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 Operand = Value | np.ndarray | float
+LEAST = -1e9  # what masks add in place of -infinity: beside any score, softmax gives it nothing
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -27,9 +28,14 @@ def operand(b: Builder, x: Operand, name: str) -> Value:
 
 
 def binary(b: Builder, op: str, x: Operand, y: Operand, name: str = "") -> Value:
+    x, y = (finite_mask(v) if op == "add" else v for v in (x, y))
     values = [operand(b, v, name or op) for v in unexpanded(b, x, y)]
     attrs = {"activation": "none"} if op in ("add", "sub", "mul") else {}
     return b.emit(op, values, name, **attrs)
+
+
+def finite_mask(x: Operand) -> Operand:
+    return np.maximum(x, LEAST) if isinstance(x, np.ndarray) and np.isneginf(x).any() else x
 
 
 def unexpanded(b: Builder, x: Operand, y: Operand) -> list[Operand]:

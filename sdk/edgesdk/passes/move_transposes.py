@@ -145,8 +145,8 @@ def reduction(r: Rewriting, node: Node, orders: Orders) -> Ordered:
 
 def over_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     """The axis of the op, as a rule the last, must lie last, the others as they do."""
-    t = settled(r, orders[node.input(0)])
-    axis = node.attrs.get("axis", len(t.perm) - 1)
+    axis = node.attrs.get("axis", len(node.input(0).shape) - 1)
+    t = settled(r, orders[node.input(0)], last=axis)
     order = (*(a for a in t.perm if a != axis), axis)
     value, at = stored(r, t, order), {"axis": len(order) - 1} if "axis" in node.attrs else {}
     return written(r, node, [value, *node.inputs[1:]], Ordered(value, order), **at)
@@ -164,8 +164,8 @@ def trailing_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
 
 def channel_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     """The batch must lie first and the channels last, what is between them as it does."""
-    t = settled(r, orders[node.input(0)])
-    last = len(t.perm) - 1
+    last = len(node.input(0).shape) - 1
+    t = settled(r, orders[node.input(0)], last)
     order = (0, *(a for a in t.perm if 0 < a < last), last)
     value = stored(r, t, order)
     return written(r, node, [value, *node.inputs[1:]], Ordered(value, order))
