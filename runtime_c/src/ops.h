@@ -24,5 +24,9 @@
 #include "batch_matmul/batch_matmul.h"
 #include "normalize/normalize.h"
 #include "activation/activation.h"
+#include "svdf/svdf.h"
+#include "lstm/lstm.h"
+#include "rnn/rnn.h"
+#include "dynamic_quantize/dynamic_quantize.h"
 
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibration, int8 quantisation, and the passes that prepare a float graph for it."""
+"""Calibration, int8 and int16x8 quantisation, and the passes that prepare a float graph for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from sketch import Sketch
 
-from edgesdk import converters, ops, passes
+from edgesdk import converters, memory, ops, passes, program, runtime, schedule
+from edgesdk.compress import quantize
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import asymmetric, quantize_int8
+from edgesdk.compress.quantize import INT16X8, asymmetric, quantize_int8
 from edgesdk.errors import Unsupported, UsageError
-from edgesdk.ir import Graph, Quant
+from edgesdk.ir import Graph, Quant, Value
 from edgesdk.passes.fold_batch_norm import fold_batch_norm
 from edgesdk.passes.fold_pad import fold_pad
 from edgesdk.passes.fuse_activations import fuse_activations
@@ -33,15 +34,34 @@ def quantized(sketch: Sketch, graph: Graph, io: str = "float32") -> Graph:
     return verify(quantize_int8(graph, calibrate(graph, sketch.samples()), io))
 
 
-def assert_close(sketch: Sketch, graph: Graph, tolerance: float) -> Graph:
-    """Quantises and compares on the calibration data itself; returns the int8 graph."""
+def assert_close(sketch: Sketch, graph: Graph, tolerance: float, wide: bool = True) -> Graph:
+    """Quantises and compares on the calibration data itself, `wide`: with 16-bit activations too; returns the int8
+    graph."""
     samples = sketch.samples()
-    result = verify(quantize_int8(graph, calibrate(graph, samples), "float32"))
+    ranges = calibrate(graph, samples)
+    result = verify(quantize_int8(graph, ranges, "float32"))
+    assert_near(graph, result, samples, tolerance)
+    if wide:
+        finer = verify(quantize.quantized(graph, ranges, INT16X8, "float32"))
+        assert_near(graph, finer, samples, tolerance / 4)
+        assert_runs(finer, [s[0] for s in samples])
+    return result
+
+
+def assert_near(graph: Graph, quantised: Graph, samples: list[np.ndarray], most: float) -> None:
     for i in range(len(samples[0])):
         item = [s[i] for s in samples]
-        for got, expected in zip(evaluate(result, item), evaluate(graph, item), strict=True):
-            assert np.linalg.norm(got - expected) <= tolerance * np.linalg.norm(expected)
-    return result
+        for got, expected in zip(evaluate(quantised, item), evaluate(graph, item), strict=True):
+            assert np.linalg.norm(got - expected) <= most * np.linalg.norm(expected)
+
+
+def assert_runs(graph: Graph, inputs: list[np.ndarray]) -> None:
+    """The runtime's bytes are the reference's."""
+    expected = evaluate(graph, inputs)
+    steps = schedule.schedule(passes.lower(graph), ("c",))
+    session = runtime.open_session(program.write(program.assemble(steps, memory.plan(steps), {})))
+    for got, wanted in zip(runtime.run(session, inputs), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def single_quant(graph: Graph, op: str) -> None:
@@ -73,6 +93,30 @@ def test_conv_net_is_quantized_to_the_specification() -> None:
     assert relu.zero_point == -128, "a fused relu leaves nothing below zero"
     assert (graph.outputs[0].scale, graph.outputs[0].zero_point) == (1 / 256, -128)
     assert_close(s, s.graph(x), 0.1)
+
+
+def test_16_bit_activations_have_no_zero_point_and_64_bit_biases() -> None:
+    s = Sketch((1, 6, 6, 3))
+    x = s.op("conv2d", s.inputs[0], s.constant(8, 3, 3, 3), s.constant(8), activation="relu")
+    graph = s.graph(s.op("softmax", s.op("mean", x, axes=(1, 2), keep_dims=False), beta=1.0))
+    result = verify(quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8))
+    values = [*result.inputs, *(v for n in result.nodes for v in n.outputs)]
+    assert {v.dtype for v in values} == {"int16"} and not any(v.zero_point for v in values)
+    assert (result.nodes[0].input(1).dtype, result.nodes[0].input(2).dtype) == ("int8", "int64")
+    assert result.outputs[0].scale == 1 / 32768 and result.metadata["quantization"] == "int16x8"
+
+
+def test_outputs_that_cancel_keep_a_scale_that_kernels_take() -> None:
+    """A sum far smaller than its terms, of activations and of products."""
+    s = Sketch((1, 4, 4, 2))
+    x = s.inputs[0]
+    minus = s.op("mul", x, Value("k", (1,), "float32", data=np.array([-1.00001], np.float32)))
+    w = Value("w", (1, 1, 1, 2), "float32", data=np.array([1e5, -1e5], np.float32).reshape(1, 1, 1, 2))
+    alike = s.op("concat", x, x, axis=3)
+    y = s.op("conv2d", s.op("slice", alike, begin=(0,) * 4, size=(1, 4, 4, 2), stride=(1, 1, 1, 2)), w, None)
+    graph = s.graph(s.op("add", x, minus), y)
+    samples = s.samples()
+    assert_runs(quantize.quantized(graph, calibrate(graph, samples), INT16X8, "float32"), [a[0] for a in samples])
 
 
 def test_zero_is_exact_and_the_range_holds_zero() -> None:
@@ -293,8 +337,24 @@ def test_decoders_norms_and_smooth_activations() -> None:
     x = s.op("conv2d", s.op("silu", x), s.constant(4, 3, 3, 3), s.constant(4), groups=2)
     x = s.op("instance_norm", s.op("mish", x), None, None, epsilon=1e-5)
     x = s.op("rms_norm", x, s.constant(4), axis=3, epsilon=1e-5)
-    graph = assert_close(s, s.graph(x), 0.1)
+    graph = assert_close(s, s.graph(x), 0.1, wide=False)
     norm = next(n for n in graph.nodes if n.op == "group_norm")
     assert norm.input(1).dtype == "float32", "scale and shift stay exact"
     transposed = next(n for n in graph.nodes if n.op == "transpose_conv2d")
     assert transposed.input(1).quant is not None and transposed.input(1).quant.axis == 0
+
+
+def test_groups_and_smooth_activations_of_16_bits() -> None:
+    """Convolutions in groups become one per group, activations tables of samples."""
+    s = Sketch((1, 4, 5, 4))
+    x = s.op("gelu", s.op("conv2d", s.inputs[0], s.constant(6, 3, 3, 2), s.constant(6), groups=2), approximate=False)
+    x = s.op("hard_sigmoid", s.op("conv2d", x, s.constant(4, 3, 3, 3), None, groups=2), alpha=0.2, beta=0.5)
+    assert_close(s, s.graph(x, s.op("softplus", s.op("elu", x, alpha=0.5))), 0.1)
+
+
+def test_products_and_norms_of_16_bits_are_refused() -> None:
+    s = Sketch((1, 4, 4))
+    x = s.op("batch_matmul", s.inputs[0], s.inputs[0], adj_x=False, adj_y=True)
+    graph = s.graph(s.op("rms_norm", x, None, axis=2, epsilon=1e-5))
+    with pytest.raises(Unsupported, match=r"without an int16 form: batch_matmul \(n0\), rms_norm \(n1\)"):
+        quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8)

@@ -25,6 +25,7 @@ def limit_masks(graph: Graph, ranges: Ranges) -> tuple[Graph, Ranges]:
     """The graph and its ranges with every mask no lower than it needs to be; the given ones stay as they are."""
     graph, ranges = replace(graph, nodes=list(graph.nodes)), dict(ranges)
     readers, found = graph.consumers(), _masks(graph, ranges)
+    given = (*graph.inputs, *(v.value for v in graph.variables))
     for i, node in enumerate(graph.nodes):
         if node not in found:
             continue
@@ -32,7 +33,7 @@ def limit_masks(graph: Graph, ranges: Ranges) -> tuple[Graph, Ranges]:
         ranges[node.output] = (max(ranges[node.output][0], floor), ranges[node.output][1])
         if mask.data is not None:
             graph.nodes[i] = _with_cut(node, reach)
-        elif all(n in found for n in readers[mask]) and mask not in (*graph.outputs, *graph.inputs):
+        elif all(n in found for n in readers[mask]) and mask not in (*graph.results, *given):
             _limit_computed(graph, ranges, mask, min(found[n].reach for n in readers[mask]))
     return graph, ranges
 
@@ -73,7 +74,7 @@ def _beta(graph: Graph, readers: dict[Value, list[Node]], value: Value) -> float
         beta = float(node.attrs["beta"]) if node.op == "softmax" else None
         found.append(_beta(graph, readers, node.output) if node.op in VIEWS else beta)
     known = [b for b in found if b is not None]
-    return min(known) if known and len(known) == len(found) and value not in graph.outputs else None
+    return min(known) if known and len(known) == len(found) and value not in graph.results else None
 
 
 def _range(ranges: Ranges, v: Value) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 
 attrs: gelu approximate (bool: the tanh form); elu alpha; selu alpha, gamma; hard_sigmoid alpha, beta. Floats have a
 kernel; int8 becomes a table (passes/lower_unary.py): the function of the real number in float32, divided by the
-output's scale and rounded halves away from zero, as TFLite's tables are made.
+output's scale and rounded halves away from zero, as TFLite's tables are made; int16 straight lines between samples.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, f32_word, pool, same_row
+from edgesdk.ops import Encoded, f32_word, pool, same_row, unary_int16
 from edgesdk.ops.rowwise import row_view, rows_of
 
 Function = Callable[[np.ndarray, Node], np.ndarray]
@@ -34,8 +34,8 @@ def kernel_op(node: Node) -> str:
 
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x = node.input(0)
-    if x.dtype not in ("int8", "float32"):
-        raise ValueError(f"expected int8 or float32, found {x.dtype}")
+    if x.dtype not in ("int8", "int16", "float32"):
+        raise ValueError(f"expected int8, int16 or float32, found {x.dtype}")
     return [(x.shape, x.dtype)]
 
 
@@ -96,7 +96,14 @@ def function(node: Node, x: np.ndarray) -> np.ndarray:
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x = arrays[0]
+    if x.dtype == np.int16:
+        return [unary_int16.lookup(table_16(node), x)]
     return [function(node, x) if x.dtype == np.float32 else _int8(node, x)]
+
+
+def table_16(node: Node) -> np.ndarray:
+    source, y = (np.float32(v.scale) for v in (node.input(0), node.output))
+    return unary_int16.lookup_table(lambda real: function(node, real), source, 0, y)
 
 
 def _int8(node: Node, q: np.ndarray) -> np.ndarray:

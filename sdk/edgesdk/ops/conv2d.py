@@ -62,9 +62,10 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, w = arrays[0], arrays[1]
     if x.dtype == np.float32:
         patches = windows(node, x.astype(np.float64), w.shape[1:3], 0.0)
-        return [rescale.finish_float(node, _sums(patches, w, groups(node)) + rescale.bias(node))]
+        acc = _sums(patches, rescale.real_weights(node, w, 0), groups(node))
+        return [rescale.finish_float(node, acc + rescale.bias(node))]
     zero_point = node.input(0).zero_point
-    # float64 products and sums of int8 values are exact far beyond any K in use.
+    # float64 products and sums of 8 and 16 bits are exact far beyond any K in use.
     patches = windows(node, x.astype(np.float64), w.shape[1:3], zero_point) - zero_point
     return [rescale.finish(node, _sums(patches, w, groups(node)).astype(np.int64) + rescale.bias(node))]
 
@@ -100,6 +101,8 @@ def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) 
     params += [groups(node)] if groups(node) > 1 else []
     if y.dtype == "float32":
         params += [w.data, *rescale.float_words(node)]
+    elif y.dtype == "int16":
+        params += [w.data, *rescale.words(node, channel_axis)]
     else:
         params += [x.zero_point, w.data, *rescale.words(node, channel_axis)]
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])

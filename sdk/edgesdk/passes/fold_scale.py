@@ -8,7 +8,7 @@ def fold_scale(graph: Graph) -> Graph:
     for node in graph.nodes:
         scaled = producers.get(node.input(0)) if node.op == "softmax" else None
         found = _factor(scaled) if scaled is not None and scaled.op == "mul" else None
-        if scaled is not None and found and consumers[scaled.output] == [node] and scaled.output not in graph.outputs:
+        if scaled is not None and found and consumers[scaled.output] == [node] and scaled.output not in graph.results:
             factor, x = found
             node.attrs = {**node.attrs, "beta": node.attrs["beta"] * factor}
             node.inputs[0] = x

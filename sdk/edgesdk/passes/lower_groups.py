@@ -2,16 +2,25 @@
 import numpy as np
 
 from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ops import rescale
+
+GROUPED = ("s8s8", "f32")  # types of the grouped_conv2d kernels
 
 
 def lower_groups(graph: Graph) -> Graph:
-    """A transposed convolution in groups becomes one per group, on slices of the channels."""
+    """A convolution in groups that has no kernel of its own becomes one per group, on slices of the channels."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        split = node.op == "transpose_conv2d" and node.attrs.get("groups", 1) > 1
-        nodes += _split(node) if split else [node]
+        nodes += _split(node) if _is_split(node) else [node]
     graph.nodes = nodes
     return graph
+
+
+def _is_split(node: Node) -> bool:
+    groups = node.attrs.get("groups", 1) if node.op in ("conv2d", "transpose_conv2d") else 1
+    if groups == 1 or node.op == "transpose_conv2d":
+        return bool(groups > 1)
+    return groups != node.input(0).shape[3] and rescale.types(node) not in GROUPED
 
 
 def _split(node: Node) -> list[Node]:
