@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import compute_models
 import numpy as np
 import state_models
 from graphs import Builder
@@ -164,7 +165,8 @@ def narrow_weights() -> dict[str, Graph]:
         found[name] = Graph(name, [x], [classifier(b, x)], b.nodes)
     b = Builder(0, "float32", "int8")
     x = b.input((1, 6, 5, 3))
-    return {**found, "hybrid": passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))}
+    found["hybrid"] = passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))
+    return {**found, **compute_models.graphs()}
 
 
 def edges() -> Graph:
@@ -212,6 +214,8 @@ def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
 
 def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
+    if name.startswith("attention"):  # its input is reshaped
+        return tuple(f for f in FORMS if f != "streamed")
     if name.startswith("states"):
         return FORMS[:1]  # steps that change a state run in plain stages
     if name.startswith("integers"):

@@ -23,6 +23,7 @@ WINDOW_OPS = ("conv2d", "depthwise_conv2d", "avg_pool2d", "max_pool2d")
 ROW_OPS = (
     ("add", "sub", "mul", "minimum", "maximum", "lut", "quantize", "dequantize", "concat")
     + tuple("relu relu6 relu_n1_to_1 leaky_relu hard_swish logistic tanh clip".split())
+    + tuple("gelu silu erf softplus mish elu selu hard_sigmoid".split())
     + (*arithmetic.NAMES, *elementary.NAMES, "log_softmax", "l2_norm", "hardmax", "lrn")
 )
 
