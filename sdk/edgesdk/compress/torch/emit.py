@@ -14,7 +14,7 @@ import numpy as np
 from edgesdk import converters, ops
 from edgesdk.compress.torch import grids, layers
 from edgesdk.compress.torch.recognise import Op
-from edgesdk.compress.torch.trace import LAYERS, values_of
+from edgesdk.compress.torch.trace import LAYERS, SUMS, values_of
 from edgesdk.converters.build import NCHW, NHWC, Builder, declare_images
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Node, Quant, Value
@@ -157,10 +157,9 @@ def concat(e: Emitted, node: Any, op: Op, step: Any, inputs: list[Value]) -> Val
     return node_of(e, "concat", list(inputs), y, axis=op.attrs["axis"])
 
 
-def add(e: Emitted, node: Any, op: Op, step: Any, inputs: list[Value]) -> Value:
-    inputs = inputs * (2 // len(inputs))
+def binary(e: Emitted, node: Any, op: Op, step: Any, inputs: list[Value]) -> Value:
     y = result(e, step, shape_of(e, node))
-    return node_of(e, "add", list(inputs), y, activation=step.spec.activation)
+    return node_of(e, op.kind, list(inputs), y, activation=step.spec.activation)
 
 
 def pool(e: Emitted, node: Any, op: Op, step: Any, inputs: list[Value]) -> Value:
@@ -181,7 +180,14 @@ def table(e: Emitted, node: Any, op: Op, step: Any, inputs: list[Value]) -> Valu
     return node_of(e, step.spec.op, list(inputs), result(e, step, inputs[0].shape), **step.spec.attrs)
 
 
-RULES = {"enter": enter, "view": view, "concat": concat, "add": add, "mean": mean, "avg_pool2d": pool, "max_pool2d": pool}
+RULES = {
+    "enter": enter,
+    "view": view,
+    "concat": concat,
+    **dict.fromkeys(SUMS, binary),
+    "mean": mean,
+    **dict.fromkeys(("avg_pool2d", "max_pool2d"), pool),
+}
 
 
 def layer(e: Emitted, step: Any, x: Value) -> Value:

@@ -55,7 +55,7 @@ def requantize(x: torch.Tensor, multiplier: torch.Tensor | int, shift: torch.Ten
 
     multiplier, shift = (torch.as_tensor(v, dtype=torch.int64, device=x.device) for v in (multiplier, shift))
     left, right = shift.clamp(min=0), (-shift).clamp(min=0)
-    product = wrap32(x << left) * multiplier
+    product = (wrap32(x << left) if bool(left.any()) else x) * multiplier  # int32 sums need no wrapping
     high = ((product + 2**30) >> 31).clamp(max=2**31 - 1)
     mask = (torch.ones_like(right) << right) - 1
     return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0)).to(torch.int64)

@@ -44,7 +44,11 @@ def prepare(
     batch_norm="live" folds batch norms in the course of the training, "frozen" folds their running statistics
     from the start. What stays float is warned about, and listed in the result's `left_float`.
     """
-    for name, given, known in (("weights", weights, BITS), ("ranges", ranges, RANGES), ("batch_norm", batch_norm, NORMS)):
+    for name, given, known in (
+        ("weights", weights, BITS),
+        ("ranges", ranges, RANGES),
+        ("batch_norm", batch_norm, NORMS),
+    ):
         if given not in known:
             raise UsageError(f"{name}={given!r}; expected one of {', '.join(known)}")
     inputs = as_inputs(example)

@@ -98,12 +98,14 @@ def hardtanh(call: Call) -> Op | str:
     return Op(named[low, high]) if (low, high) in named else Op("clip", {"min": low, "max": high})
 
 
-def add(call: Call) -> Op | str:
-    node, alpha = call.node, call.node.kwargs.get("alpha", 1)
-    tensors = [a for a in node.args if hasattr(a, "all_input_nodes") and hasattr(call.values[a], "ndim")]
-    if len(tensors) != 2 or alpha != 1:
-        return "expected the sum of two tensors"
-    return Op("add")
+def binary(op: str) -> Rule:
+    def rule(call: Call) -> Op | str:
+        tensors = [a for a in call.node.args if hasattr(a, "all_input_nodes") and hasattr(call.values[a], "ndim")]
+        if len(tensors) != 2 or call.node.kwargs.get("alpha", 1) != 1:
+            return "one operand is a number; expected two tensors"
+        return Op(op)
+
+    return rule
 
 
 def concat(call: Call) -> Op | str:
@@ -191,7 +193,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Tanh", "tanh"), table("tanh")),
     **dict.fromkeys(("LeakyReLU", "leaky_relu"), leaky_relu),
     **dict.fromkeys(("Hardtanh", "hardtanh"), hardtanh),
-    **dict.fromkeys(("add", "add_", "iadd"), add),
+    **dict.fromkeys(("add", "add_", "iadd"), binary("add")),
+    **dict.fromkeys(("sub", "sub_", "isub"), binary("sub")),
+    **dict.fromkeys(("mul", "mul_", "imul", "multiply"), binary("mul")),
     **dict.fromkeys(("cat", "concat"), concat),
     **dict.fromkeys(("AvgPool2d", "avg_pool2d"), pool("avg_pool2d")),
     **dict.fromkeys(("MaxPool2d", "max_pool2d"), pool("max_pool2d")),

@@ -56,24 +56,32 @@ class Enter:
 
 
 @dataclass(frozen=True)
-class Add:
+class Binary:
+    """add, sub or mul, with numpy's broadcasting."""
+
+    op: str
     activation: str = "none"
     slot: int = 0
 
     def run(self, module: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        y = (a + b).clamp(*fixedpoint.float_range(self.activation))
-        grids.observe(module.grid, self.slot, y, least_width(module, "add"))
-        return written(module, self.exact(module, a, b), y)
-
-    def exact(self, module: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        real = {"add": a.add, "sub": a.sub, "mul": a.mul}[self.op]
+        y = real(b).clamp(*fixedpoint.float_range(self.activation))
+        grids.observe(module.grid, self.slot, y, least_width(module, self.op))
         inputs, out = [value(g) for g in module.sources], value(module.grid)
-        *scales, last = binary.sum_scales(Node("add", [*inputs], [out], {}, "add"))
-        terms = [
-            requantize(grids.steps_of(g, x.detach()).long() << binary.LEFT_SHIFT, *s)
-            for g, x, s in zip(module.sources, (a, b), scales, strict=True)
-        ]
-        q = requantize(terms[0] + terms[1], *last) + out.zero_point
-        return q.clamp(*fixedpoint.activation_range(self.activation, out.scale, out.zero_point))
+        steps = [grids.steps_of(g, x.detach()).long() for g, x in zip(module.sources, (a, b), strict=True)]
+        node = Node(self.op, [*inputs], [out], {}, self.op)
+        q = (scaled_product if self.op == "mul" else scaled_sum)(node, *steps) + out.zero_point
+        return written(module, q.clamp(*fixedpoint.activation_range(self.activation, out.scale, out.zero_point)), y)
+
+
+def scaled_sum(node: Node, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    a_scale, b_scale, last = binary.sum_scales(node)
+    a, b = (requantize(v << binary.LEFT_SHIFT, *s) for v, s in ((a, a_scale), (b, b_scale)))
+    return requantize(a - b if node.op == "sub" else a + b, *last)
+
+
+def scaled_product(node: Node, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return requantize(a * b, *binary.product_scale(node))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,10 @@ from edgesdk.errors import UsageError
 from edgesdk.ops.unary import FIXED_OUTPUT
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 LAYERS = ("conv2d", "depthwise_conv2d", "fully_connected")
+SUMS = ("add", "sub", "mul")
 NORMS = {"conv2d": "BatchNorm2d", "depthwise_conv2d": "BatchNorm2d", "fully_connected": "BatchNorm1d"}
 
 
@@ -90,13 +91,16 @@ def traced(model: nn.Module) -> Any:
     import torch
 
     try:
-        return torch.fx.symbolic_trace(model)
+        net = torch.fx.symbolic_trace(model)
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise UsageError(
             f"{type(model).__name__}: torch.fx cannot trace it ({text}); expected one path through forward for all "
             "inputs, mark what depends on data with torch.fx.wrap"
         ) from error
+    for node in net.graph.nodes:
+        node.type = None  # annotations of the user's code, which pickle need not find again
+    return net
 
 
 def values_of(net: Any, example: tuple[Any, ...]) -> dict[Any, Any]:
@@ -113,8 +117,8 @@ def values_of(net: Any, example: tuple[Any, ...]) -> dict[Any, Any]:
 
 def recognise(t: Tracing) -> None:
     for node in t.net.graph.nodes:
-        if not node.op.startswith("call_") or not holds_tensors(t.values.get(node)):
-            continue  # inputs, parameters, and the arithmetic of shapes
+        if not node.op.startswith("call_") or not holds_tensors(t.values.get(node)) or is_item(t, node):
+            continue  # inputs, parameters, the arithmetic of shapes, one of several results
         found = classify(Call(node, t.module(node), t.values))
         if isinstance(found, Op):
             t.ops[node] = found
@@ -124,6 +128,10 @@ def recognise(t: Tracing) -> None:
 
 def holds_tensors(value: Any) -> bool:
     return hasattr(value, "ndim") or (isinstance(value, list | tuple) and any(map(holds_tensors, value)))
+
+
+def is_item(t: Tracing, node: Any) -> bool:
+    return node.target is operator.getitem and isinstance(t.values[node.args[0]], list | tuple)
 
 
 def path_of(node: Any) -> str:
@@ -137,7 +145,7 @@ def fuse(t: Tracing) -> None:
             continue
         if t.ops[node].kind in LAYERS:
             take_norm(t, node)
-        if t.ops[node].kind in (*LAYERS, "add"):
+        if t.ops[node].kind in (*LAYERS, *SUMS):
             reader = only_reader(node)
             if reader in t.ops and t.ops[reader].kind in FUSED_ACTIVATIONS:
                 t.activations[node] = t.ops.pop(reader).kind
@@ -243,8 +251,7 @@ def replace(t: Tracing, node: Any, step: nn.Module) -> None:
     with t.net.graph.inserting_after(node):
         made = call(t, f"{node.name}_int", step, inputs)
     made.meta = node.meta
-    for facts in (t.ops, t.groups, t.values):
-        facts[made] = facts[node]
+    t.ops[made], t.groups[made], t.values[made] = t.ops[node], t.groups[node], t.values[node]
     t.plan[made.name] = Op(t.ops[node].kind, {**t.ops[node].attrs, "source": path_of(node)})
     node.replace_all_uses_with(made)
     t.net.graph.erase_node(node)
@@ -260,10 +267,12 @@ def made_step(t: Tracing, node: Any) -> nn.Module | None:
     if op.kind == "avg_pool2d":
         return steps.make(steps.AvgPool(**op.attrs), sources, grid_of(t, node))
     slot = slot_of(t, node)
-    if op.kind == "add":
-        return steps.make(steps.Add(t.activations.get(node, "none"), slot), sources, grid_of(t, node))
-    spec = steps.Mean(**op.attrs, slot=slot) if op.kind == "mean" else steps.Table(op.kind, op.attrs, slot)
-    return steps.make(spec, sources, grid_of(t, node))
+    if op.kind in SUMS:
+        spec = steps.Binary(op.kind, t.activations.get(node, "none"), slot)
+        return steps.make(spec, sources, grid_of(t, node))
+    if op.kind == "mean":
+        return steps.make(steps.Mean(**op.attrs, slot=slot), sources, grid_of(t, node))
+    return steps.make(steps.Table(op.kind, op.attrs, slot), sources, grid_of(t, node))
 
 
 def made_layer(t: Tracing, node: Any, source: Any) -> nn.Module:
