@@ -200,7 +200,7 @@ class Drawn(nn.Module):
 KINDS = st.sampled_from(["plain", "depthwise", "residual", "concat", "pool"])
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 3)
 @given(
     st.lists(st.tuples(KINDS, st.integers(1, 5)), min_size=1, max_size=4),
     st.sampled_from(["int8", "int4"]),
@@ -215,6 +215,21 @@ def test_random_networks_give_the_bytes_of_the_runtime(
     example = loudness * random_inputs((4, 2, 5, 5), seed=seed)[0]
     model = trained(qat.prepare(Drawn(blocks), example, weights, ranges), (4, 2, 5, 5), steps=1)
     assert_same_bytes(model, 1.5 * loudness * random_inputs((4, 2, 5, 5), seed=seed + 1)[0])
+
+
+@pytest.mark.parametrize("example", [0.0, 1e-6, 1e4])
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_empty_channels_and_extreme_ranges_give_the_bytes_of_the_runtime(example: float, weights: str) -> None:
+    torch.manual_seed(0)
+    first, act, last = nn.Conv2d(1, 6, 3, padding=1), nn.Hardswish(), nn.Conv2d(6, 3, 1)
+    with torch.no_grad():
+        first.weight[0], first.weight[1], first.weight[2] = 0.0, 1e-9, 1e3
+        assert first.bias is not None
+        first.bias[:] = torch.tensor([0.0, 50.0, -1e4, -1.0, 1e-7, 3.0])
+        last.weight[2] = 0.0
+    net = nn.Sequential(first, act, last, nn.Tanh())
+    model = qat.freeze(qat.prepare(net, example * random_inputs((4, 1, 4, 4))[0], weights))
+    assert_same_bytes(model, *random_inputs((6, 1, 4, 4), seed=2))
 
 
 def test_several_inputs_and_integer_outputs() -> None:
