@@ -51,7 +51,7 @@ def emit(model: Any) -> Graph:
         else:
             e.known[node] = plain(e, node)
     graph = declare_images(e.b, inputs, outputs)
-    graph.name = "model"
+    graph.name = model.name
     graph.metadata.update(source_format="torch", quantization="int8")
     return graph
 

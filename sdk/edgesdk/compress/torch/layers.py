@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgesdk.compress.quantize import LARGEST_BIAS, LEAST_MULTIPLIER
+from edgesdk.compress.quantize import INT8
 from edgesdk.compress.torch import grids
 from edgesdk.compress.torch.integers import (
     EXACT_IN_FLOAT32,
@@ -122,7 +122,7 @@ def weight_scale(module: Any, weight: torch.Tensor, bias: torch.Tensor) -> torch
     if module.spec.bits == 4:
         factor = 1 / math.sqrt(weight[0].numel() * WEIGHT_RANGE[4][1])
         widest = widest * scaled_gradient(module.clip, factor).exp().clamp(max=1.0)
-    least = torch.maximum(LEAST_MULTIPLIER * y / x, bias.detach().double().abs() / (LARGEST_BIAS * x))
+    least = torch.maximum(INT8.least_multiplier * y / x, bias.detach().double().abs() / (INT8.largest_bias * x))
     return torch.maximum(widest / WEIGHT_RANGE[module.spec.bits][1], least.float())
 
 

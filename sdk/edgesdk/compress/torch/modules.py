@@ -27,9 +27,9 @@ def classes() -> dict[str, Any]:
     class Prepared(nn.Module):
         """A model that computes what its program will. `left_float` names what stays float, and why."""
 
-        def __init__(self, net: nn.Module, plan: Any, left_float: Any, example: Any) -> None:
+        def __init__(self, name: str, net: nn.Module, plan: Any, left_float: Any, example: Any) -> None:
             super().__init__()
-            self.net, self.plan, self.left_float, self.example = net, plan, left_float, example
+            self.name, self.net, self.plan, self.left_float, self.example = name, net, plan, left_float, example
 
         def forward(self, *inputs: Any, **named: Any) -> Any:
             return self.net(*inputs, **named)

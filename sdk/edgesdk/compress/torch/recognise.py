@@ -13,7 +13,6 @@ from typing import Any
 
 SCALE_KEEPING = ("view", "max_pool2d", "avg_pool2d", "concat")  # their output lies on their inputs' grid
 FUSED_ACTIVATIONS = ("relu", "relu6", "relu_n1_to_1")
-FIXED = ("logistic", "tanh")
 
 
 @dataclass(frozen=True)

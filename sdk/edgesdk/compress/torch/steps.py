@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgesdk.compress.quantize import LEAST_RATIO
+from edgesdk.compress.quantize import INT8
 from edgesdk.compress.torch import grids
 from edgesdk.compress.torch.integers import requantize, rounded_mean, straight_through
 from edgesdk.compress.torch.modules import classes
@@ -42,7 +42,7 @@ def written(module: Any, exact: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def least_width(module: Any, op: str) -> float:
     """The kernels refuse an output scale far below their inputs'."""
     scales = [float(grids.scale_of(g).detach()) for g in module.sources]
-    return max(scales) * 255 * LEAST_RATIO.get(op, 0.0)
+    return max(scales) * 255 * INT8.least_ratio.get(op, 0.0)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Binary:
 
 def scaled_sum(node: Node, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a_scale, b_scale, last = binary.sum_scales(node)
-    a, b = (requantize(v << binary.LEFT_SHIFT, *s) for v, s in ((a, a_scale), (b, b_scale)))
+    a, b = (requantize(v << binary.LEFT_SHIFT["int8"], *s) for v, s in ((a, a_scale), (b, b_scale)))
     return requantize(a - b if node.op == "sub" else a + b, *last)
 
 

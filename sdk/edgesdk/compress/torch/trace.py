@@ -8,11 +8,11 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgesdk.compress.quantize import INT8
 from edgesdk.compress.torch import grids, layers, steps
 from edgesdk.compress.torch.modules import classes
-from edgesdk.compress.torch.recognise import FIXED, FUSED_ACTIVATIONS, SCALE_KEEPING, Call, Op, classify, name_of
+from edgesdk.compress.torch.recognise import FUSED_ACTIVATIONS, SCALE_KEEPING, Call, Op, classify, name_of
 from edgesdk.errors import UsageError
-from edgesdk.ops.unary import FIXED_OUTPUT
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +84,7 @@ def prepare(model: nn.Module, example: tuple[Any, ...], options: Options) -> Any
     net.recompile()
     net.delete_all_unused_submodules()
     one = [((1, *x.shape[1:]), x.dtype) for x in example]
-    return classes()["Prepared"](net, t.plan, tuple(t.left), one)
+    return classes()["Prepared"](type(model).__name__, net, t.plan, tuple(t.left), one)
 
 
 def traced(model: nn.Module) -> Any:
@@ -193,7 +193,7 @@ def leave(t: Tracing, node: Any, reason: str) -> None:
 def join(t: Tracing, node: Any, sources: list[Group]) -> None:
     op = t.ops[node]
     if op.kind not in SCALE_KEEPING:
-        t.groups[node] = Group([node], FIXED_OUTPUT[op.kind] if op.kind in FIXED else None)
+        t.groups[node] = Group([node], INT8.fixed.get(op.kind))
         return
     kept = t.groups[node] = sources[0]
     for other in set(sources) - {kept}:
