@@ -232,6 +232,14 @@ def test_empty_channels_and_extreme_ranges_give_the_bytes_of_the_runtime(example
     assert_same_bytes(model, *random_inputs((6, 1, 4, 4), seed=2))
 
 
+def test_autocast_changes_no_byte() -> None:
+    example = random_inputs((4, 3, 8, 8))
+    model = qat.freeze(qat.prepare(Every(), *example))
+    expected = model(*example)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model(*example)[0], expected)
+
+
 def test_several_inputs_and_integer_outputs() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
@@ -353,12 +361,30 @@ def test_float_parts_are_named_and_run_in_the_same_program() -> None:
     assert np.abs(found - model(*batch).numpy()).max() < 0.02
 
 
+def test_what_is_made_of_parameters_alone_becomes_constant() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.gain = nn.Parameter(torch.randn(4, 2, 3, 3)), nn.Parameter(torch.randn(4, 1, 1))
+
+        def forward(self, x: Any) -> Any:
+            return F.conv2d(x, self.weight.clamp(-1, 1)) * torch.exp(self.gain)
+
+    with pytest.warns(UserWarning, match="conv2d"):
+        model = qat.freeze(qat.prepare(Functional(), *random_inputs((8, 2, 6, 6))))
+    assert [left.name for left in model.left_float] == ["conv2d"]
+    batch = random_inputs((4, 2, 6, 6), seed=5)
+    (found,) = run(edgesdk.convert(model), *batch)
+    assert np.abs(found - model(*batch).numpy()).max() < 0.02 * found.max()
+
+
 @pytest.mark.parametrize(
     ("layer", "shape", "reason"),
     [
         (nn.Conv2d(4, 4, 3, groups=2), (2, 4, 5, 5), "2 groups"),
         (nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), (2, 2, 5, 5), "reflect"),
         (nn.Conv2d(2, 4, 2, padding="same"), (2, 2, 5, 5), "as many on both sides"),
+        (nn.Conv2d(2, 4, 1), (2, 5, 5), "an input of 3 axes"),
         (nn.MaxPool2d(2, ceil_mode=True), (2, 2, 5, 5), "ceil_mode"),
         (nn.AvgPool2d(2, divisor_override=3), (2, 2, 5, 5), "divisor_override"),
         (nn.AdaptiveAvgPool2d(2), (2, 2, 4, 4), "expected one pixel"),

@@ -227,13 +227,13 @@ def constants(e: Emitted, step: Any, x: Value, order: Any, axis: int) -> tuple[V
 
 
 def plain(e: Emitted, node: Any) -> Any:
-    """What is not planned: parameters, arithmetic of shapes, and the float parts."""
+    """What is not planned: parameters and what is made of them alone, arithmetic of shapes, and the float parts."""
     value = e.values[node]
     if not tensors_in(value):
         return value
-    if node.op == "get_attr":
-        return e.b.constant(value.detach().cpu().numpy(), node.name)
     args = [n for n in node.all_input_nodes if tensors_in(e.values[n])]
+    if all(is_constant(e.known[n]) for n in args) and hasattr(value, "ndim"):
+        return e.b.constant(value.detach().cpu().numpy(), node.name)
     if len(args) == 1 and isinstance(e.known[args[0]], list):
         return e.known[args[0]][node.args[1]]  # an item of several results
     return imported(e, node, args)
@@ -243,22 +243,34 @@ def tensors_in(value: Any) -> bool:
     return hasattr(value, "ndim") or (isinstance(value, list | tuple) and any(map(tensors_in, value)))
 
 
+def is_constant(known: Any) -> bool:
+    return isinstance(known, Value) and known.data is not None
+
+
 def imported(e: Emitted, node: Any, args: list[Any]) -> Any:
     """A float node, brought in by the importer of torch programs."""
     import torch
 
-    graph = torch.fx.Graph()
-    known = {n: graph.placeholder(f"x{i}") for i, n in enumerate(args)}
-
-    def given(n: Any) -> Any:
-        return known[n] if n in known else e.values[n]
-
-    names = torch.fx.node.map_arg((node.args, dict(node.kwargs)), given)
-    graph.output(graph.create_node(node.op, node.target, *names))
-    module = torch.fx.GraphModule(e.model.net, graph).eval()
-    part = converters.load(module, None, tuple(torch.zeros_like(e.values[n]) for n in args))
-    found = inlined(e, part, [as_float(e, e.known[n]) for n in args])
+    inputs = [n for n in args if not is_constant(e.known[n])]
+    module = alone(e, node, inputs, [n for n in args if n not in inputs])
+    part = converters.load(module, None, tuple(torch.zeros_like(e.values[n]) for n in inputs))
+    found = inlined(e, part, [as_float(e, e.known[n]) for n in inputs])
     return found if isinstance(e.values[node], list | tuple) else found[0]
+
+
+def alone(e: Emitted, node: Any, inputs: list[Any], constants: list[Any]) -> Any:
+    """A module that computes one node."""
+    import torch
+
+    graph = torch.fx.Graph()
+    known = {n: graph.placeholder(f"x{i}") for i, n in enumerate(inputs)}
+    held: dict[str, Any] = {f"constant{i}": e.values[n].detach() for i, n in enumerate(constants)}
+    known.update({n: graph.create_node("get_attr", name) for n, name in zip(constants, held, strict=True)})
+    if node.op == "call_module":
+        held[node.target] = e.model.net.get_submodule(node.target)
+    given = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda n: known[n] if n in known else e.values[n])
+    graph.output(graph.create_node(node.op, node.target, *given))
+    return torch.fx.GraphModule(held, graph).eval()
 
 
 def inlined(e: Emitted, part: Graph, given: list[Value]) -> list[Value]:

@@ -145,7 +145,8 @@ def sums(module: Any, x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tens
     with torch.backends.nnpack.flags(enabled=False):  # its transforms are not of integers
         acc = product(module.spec, x, weight)
         largest = 255 * float(weight.detach().abs().flatten(1).sum(1).max())
-        if x.device.type == "cpu" and largest < EXACT_IN_FLOAT32:
+        in_float32 = x.device.type == "cpu" and acc.dtype == torch.float32  # autocast shortens it
+        if in_float32 and largest < EXACT_IN_FLOAT32:
             return acc, acc.detach().long()
         with torch.no_grad():
             return acc, product(module.spec, x.double(), weight.double()).round().long()

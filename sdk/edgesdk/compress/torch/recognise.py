@@ -59,6 +59,8 @@ def pair(x: Any) -> tuple[int, int]:
 def conv2d(call: Call) -> Op | str:
     m = call.module
     attrs = {"stride": pair(m.stride), "dilation": pair(m.dilation), "groups": int(m.groups)}
+    if call.x.ndim != 4:
+        return f"an input of {call.x.ndim} axes; expected [N,C,H,W]"
     padding = conv_padding(m)
     if padding is None or m.padding_mode != "zeros":
         return f"padding {m.padding!r} of mode {m.padding_mode!r}; expected zeros, as many on both sides"

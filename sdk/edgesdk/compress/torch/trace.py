@@ -116,9 +116,12 @@ def values_of(net: Any, example: tuple[Any, ...]) -> dict[Any, Any]:
 
 
 def recognise(t: Tracing) -> None:
+    fed: set[Any] = set()  # what hangs on an input; parameters, and what is made of them alone, are constants
     for node in t.net.graph.nodes:
-        if not node.op.startswith("call_") or not holds_tensors(t.values.get(node)) or is_item(t, node):
-            continue  # inputs, parameters, the arithmetic of shapes, one of several results
+        if node.op == "placeholder" or fed.intersection(node.all_input_nodes):
+            fed.add(node)
+        if not node.op.startswith("call_") or node not in fed or not holds_tensors(t.values[node]) or is_item(t, node):
+            continue  # also the arithmetic of shapes, and one of several results
         found = classify(Call(node, t.module(node), t.values))
         if isinstance(found, Op):
             t.ops[node] = found
