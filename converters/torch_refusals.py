@@ -24,12 +24,6 @@ TRAINING = {
 }
 # What to write instead, where something close is supported.
 REWRITES = {
-    "prelu": "nn.LeakyReLU",
-    "upsample_bicubic2d": "mode='bilinear'",
-    "reflection_pad2d": "nn.ZeroPad2d",
-    "log_softmax": "nn.Softmax",
-    "_log_softmax": "nn.Softmax",
-    "div": "a multiplication by a constant",
     "lstm": "convolutions over time",
     "gru": "convolutions over time",
 }

@@ -18,21 +18,22 @@ from edgesdk.compress.calibrate import Ranges
 from edgesdk.compress.masks import limit_masks
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value, Variable
+from edgesdk.ops import activation, elementary
 
 # Output channel axis of the weights.
 WEIGHTED = {"conv2d": 0, "transpose_conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 # Kernels that move or compare stored bytes: inputs and output have one quantisation.
 SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
-    "minimum maximum reduce_max space_to_depth depth_to_space".split()
-)
-FREE = frozenset(
-    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip gelu silu erf softplus mish elu selu "
-    "hard_sigmoid".split()
+    "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
 # Their scale and shift stay float constants.
 NORMS = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
-INT8_ONLY = frozenset(("rnn", "batch_matmul", "transpose_conv2d", *NORMS))
+# Without a kernel for 16-bit activations.
+FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", "batch_matmul", *NORMS, *elementary.NAMES})
+FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+FREE |= {*FREE_INT8, *activation.NAMES}
+ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter", "transpose_conv2d"}
 LEAST_SCALE = 2.0**-60
 
 
@@ -61,7 +62,13 @@ INT8 = Scheme(
     "int8",
     "int8",
     "int32",
-    {"softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0)},
+    {
+        "softmax": (1 / 256, -128),
+        "logistic": (1 / 256, -128),
+        "tanh": (1 / 128, 0),
+        "log_softmax": (1 / 16, 127),
+        "l2_norm": (1 / 128, 0),
+    },
     {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18},
     2.0**-20,
     2.0**30,
@@ -102,7 +109,7 @@ def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
     done = next((v for v in values if v.dtype != "float32"), None)
     if done is not None:
         raise UsageError(f"value {done.name!r} is {done.dtype}; expected a float32 graph to quantise")
-    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, *INT8_ONLY} - (INT8_ONLY if scheme is not INT8 else frozenset())
+    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, "rnn"} - (set() if scheme is INT8 else ONLY_INT8)
     unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
     if unknown:
         raise Unsupported(

@@ -24,6 +24,7 @@ SIMPLIFY = (
     "fold_pad",  # before lowering makes pads copies
     "fuse_products",  # silu and the like, written as products
     "fuse_activations",
+    "fold_exponents",
     "remove_dead_nodes",
 )
 
@@ -31,6 +32,9 @@ LOWER = (
     "lower_groups",  # before concats are split and slices become copies
     "lower_depthwise",
     "lower_flatten",
+    "lower_dilated_pool",  # may write pads
+    "lower_borders",
+    "lower_minmax",  # before requantize: may write quantizations
     "lower_requantize",  # int8 -> int8 quantize becomes a table
     "lower_unary",  # int8 activations become tables
     "lower_image_mean",  # after the split of pools that change the scale

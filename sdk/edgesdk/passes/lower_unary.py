@@ -3,9 +3,9 @@ import numpy as np
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import activation, unary
+from edgesdk.ops import activation, elementary, unary
 
-TABLED = (*unary.NAMES, *activation.NAMES)
+TABLED = (*unary.NAMES, *elementary.NAMES, *activation.NAMES)
 
 
 def lower_unary(graph: Graph) -> Graph:

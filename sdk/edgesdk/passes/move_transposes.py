@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ops import activation, arithmetic, elementary
 from edgesdk.passes.axis_order import (
     Operand,
     Ordered,
@@ -238,9 +239,12 @@ def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
     return replace(t, value=y)
 
 
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split()
-UNARY += "gelu silu erf softplus mish elu selu hard_sigmoid".split()
-BINARY = "add sub mul minimum maximum".split()
+UNARY = (
+    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split(),
+    *activation.NAMES,
+    *elementary.NAMES,
+)
+BINARY = (*"add sub mul minimum maximum".split(), *arithmetic.NAMES)
 MOVES = ("transpose", "reshape")
 
 RULES: dict[str, Rule] = {
@@ -248,7 +252,7 @@ RULES: dict[str, Rule] = {
     "reshape": reshape,
     **dict.fromkeys(UNARY, elementwise),
     **dict.fromkeys(BINARY, broadcast),
-    "softmax": over_axis,
+    **dict.fromkeys(("softmax", "log_softmax", "hardmax", "l2_norm", "lrn"), over_axis),
     **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
     **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
     "batch_matmul": batch_matmul,
@@ -256,7 +260,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("mean", "sum", "reduce_max"), reduction),
     "concat": concat,
     "slice": per_axis("begin", "size", "stride"),
-    "pad": per_axis("pads"),
+    **dict.fromkeys(("pad", "border_pad"), per_axis("pads")),
     "fully_connected": fully_connected,
     "rnn": recurrent,
 }

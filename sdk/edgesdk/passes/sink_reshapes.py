@@ -14,6 +14,7 @@ from typing import Any
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
+from edgesdk.ops import activation, arithmetic, elementary
 from edgesdk.passes.remove_dead_nodes import remove_dead_nodes
 
 Axes = tuple[int, ...]  # of the image, one for each axis of the signal
@@ -140,16 +141,20 @@ def slice_(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
     return {k: per_axis(node.attrs[k], kept, rest[k]) for k in rest}
 
 
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split()
-UNARY += "gelu silu erf softplus mish elu selu hard_sigmoid".split()
-BROADCAST = frozenset("add sub mul minimum maximum".split())
+UNARY = (
+    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split(),
+    *activation.NAMES,
+    *elementary.NAMES,
+)
+BROADCAST = frozenset(["add", "sub", "mul", "minimum", "maximum", *arithmetic.NAMES])
+LAST_AXIS = "batch_norm fully_connected log_softmax hardmax l2_norm lrn".split()
 RULES: dict[str, Rule] = {
     **dict.fromkeys((*UNARY, *BROADCAST), same),
-    **dict.fromkeys(("batch_norm", "fully_connected"), over_last_axis),
+    **dict.fromkeys(LAST_AXIS, over_last_axis),
     **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
     **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
     "softmax": softmax,
     "concat": along_axis,
-    "pad": pad,
+    **dict.fromkeys(("pad", "border_pad"), pad),
     "slice": slice_,
 }
