@@ -16,8 +16,6 @@ def lower_unary(graph: Graph) -> Graph:
 
 
 def _has_table(node: Node) -> bool:
-    if node.op not in TABLED:
-        return False
     dtype = node.input(0).dtype
     if dtype == "int16":
         return node.op in (*unary.TABLES_16, *activation.NAMES)
