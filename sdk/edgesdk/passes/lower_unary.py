@@ -19,7 +19,7 @@ def _has_table(node: Node) -> bool:
     dtype = node.input(0).dtype
     if dtype == "int16":
         return node.op in (*unary.TABLES_16, *activation.NAMES)
-    return dtype == "int8"
+    return node.op in TABLED and dtype == "int8"
 
 
 def _as_table(node: Node) -> Node:
