@@ -17,7 +17,6 @@ from torch.nn import functional as F  # noqa: E402
 
 import edgesdk  # noqa: E402
 from edgesdk import converters, ops, passes, runtime  # noqa: E402
-from edgesdk.converters.torch_refusals import REWRITES  # noqa: E402
 from edgesdk.errors import Unsupported, UsageError  # noqa: E402
 from edgesdk.ir import Graph  # noqa: E402
 
