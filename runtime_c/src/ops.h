@@ -19,5 +19,12 @@
 #include "unary/unary.h"
 #include "copy/copy.h"
 #include "concat/concat.h"
+#include "elementwise/elementwise.h"
+#include "cast/cast.h"
+#include "gather/gather.h"
+#include "scatter/scatter.h"
+#include "top_k/top_k.h"
+#include "cumsum/cumsum.h"
+#include "nms/nms.h"
 
 #endif

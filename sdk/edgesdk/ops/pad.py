@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesdk.ir import Node
+from edgesdk.ir import Node, Value
 from edgesdk.ops.copy import Axis, copy_node, strides
 from edgesdk.ops.unary_int8 import quantize
 
@@ -34,3 +34,17 @@ def lower(node: Node) -> Node:
     dims = zip(x.shape, strides(x.shape), node.attrs["pads"], strict=True)
     axes = [Axis(n + before + after, s, before, before + n) for n, s, (before, after) in dims]
     return copy_node(node, x, axes, fill=stored_value(node))
+
+
+def split(node: Node) -> list[Node]:
+    """The same in two steps: the second half of the axes, then the first."""
+    x, pads = node.input(0), tuple(node.attrs["pads"])
+    half = len(pads) // 2
+    inner = ((0, 0),) * half + pads[half:]
+    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, inner, strict=True))
+    between = Value(f"{node.output.name}/inner", shape, x.dtype, x.quant)
+    outer = pads[:half] + ((0, 0),) * (len(pads) - half)
+    return [
+        Node("pad", [x], [between], {**node.attrs, "pads": inner}, node.source),
+        Node("pad", [between], node.outputs, {**node.attrs, "pads": outer}, node.source),
+    ]
