@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.ir import Node, Value
-from edgesdk.ops.copy import axis, copy_node, strides
+from edgesdk.ops.copy import axis, copy_node, later_half, strides
 
 STAGE = "source"
 
@@ -30,12 +30,13 @@ def lower(node: Node) -> Node:
 
 
 def split(node: Node) -> list[Node]:
-    """The same in two steps: the second half of the axes, then the first."""
-    x, shape = node.input(0), tuple(node.attrs["shape"])
-    half = len(shape) // 2
+    """The same in two steps: the last axes, then the first."""
+    x, shape = node.input(0), node.output.shape
     dims = (1,) * (len(shape) - len(x.shape)) + x.shape
-    between = Value(f"{node.output.name}/inner", dims[:half] + shape[half:], x.dtype, x.quant)
+    first = later_half([d != n for d, n in zip(dims, shape, strict=True)])
+    inner = tuple(n if f else d for d, n, f in zip(dims, shape, first, strict=True))
+    between = Value(f"{node.output.name}/inner", inner, x.dtype, x.quant)
     return [
-        Node("broadcast_to", [x], [between], {"shape": between.shape}, node.source),
+        Node("broadcast_to", [x], [between], {"shape": inner}, node.source),
         Node("broadcast_to", [between], node.outputs, {"shape": shape}, node.source),
     ]

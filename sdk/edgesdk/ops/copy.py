@@ -200,6 +200,12 @@ def copy_node(source: Node, x: Value, axes: Sequence[Axis], start: int = 0, fill
     return Node("copy", [x], source.outputs, attrs, source.source)
 
 
+def later_half(works: Sequence[bool]) -> list[bool]:
+    """Of the axes along which a node does something, the last ones: what the first of two copies does."""
+    active = [a for a, w in enumerate(works) if w]
+    return [a in active[len(active) // 2 :] for a in range(len(works))]
+
+
 def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
     """Rows where the copy walks its input by rows, else everything (see `encode` for the words)."""
     words = [int(w) for w in encoded.params if isinstance(w, int)]

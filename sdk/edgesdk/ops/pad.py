@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.ir import Node, Value
-from edgesdk.ops.copy import Axis, copy_node, strides
+from edgesdk.ops.copy import Axis, copy_node, later_half, strides
 from edgesdk.ops.unary_int8 import quantize
 
 STAGE = "source"
@@ -37,13 +37,13 @@ def lower(node: Node) -> Node:
 
 
 def split(node: Node) -> list[Node]:
-    """The same in two steps: the second half of the axes, then the first."""
-    x, pads = node.input(0), tuple(node.attrs["pads"])
-    half = len(pads) // 2
-    inner = ((0, 0),) * half + pads[half:]
+    """The same in two steps: the last axes, then the first."""
+    x, pads = node.input(0), node.attrs["pads"]
+    first = later_half([any(p) for p in pads])
+    inner = tuple(p if f else (0, 0) for p, f in zip(pads, first, strict=True))
+    outer = tuple((0, 0) if f else p for p, f in zip(pads, first, strict=True))
     shape = tuple(n + before + after for n, (before, after) in zip(x.shape, inner, strict=True))
     between = Value(f"{node.output.name}/inner", shape, x.dtype, x.quant)
-    outer = pads[:half] + ((0, 0),) * (len(pads) - half)
     return [
         Node("pad", [x], [between], {**node.attrs, "pads": inner}, node.source),
         Node("pad", [between], node.outputs, {**node.attrs, "pads": outer}, node.source),

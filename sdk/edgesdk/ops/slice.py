@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.ir import Node, Value
-from edgesdk.ops.copy import axis, copy_node, strides
+from edgesdk.ops.copy import axis, copy_node, later_half, strides
 
 STAGE = "source"
 
@@ -38,17 +38,19 @@ def lower(node: Node) -> Node:
 
 
 def split(node: Node) -> list[Node]:
-    """The same in two steps: the second half of the axes, then the first."""
-    x, attrs = node.input(0), node.attrs
-    half = len(x.shape) // 2
-    inner = {k: (*rest, *attrs[k][half:]) for k, rest in _whole(x.shape[:half]).items()}
-    outer = {k: (*attrs[k][:half], *rest) for k, rest in _whole(inner["size"][half:]).items()}
-    between = Value(f"{node.output.name}/inner", inner["size"], x.dtype, x.quant)
+    """The same in two steps: the last axes, then the first."""
+    x = node.input(0)
+    parts = list(zip(*(node.attrs[k] for k in ("begin", "size", "stride")), strict=True))
+    first = later_half([p != (0, d, 1) for p, d in zip(parts, x.shape, strict=True)])
+    inner = [p if f else (0, d, 1) for p, d, f in zip(parts, x.shape, first, strict=True)]
+    outer = [(0, p[1], 1) if f else p for p, f in zip(parts, first, strict=True)]
+    between = Value(f"{node.output.name}/inner", tuple(p[1] for p in inner), x.dtype, x.quant)
     return [
-        Node("slice", [x], [between], inner, node.source),
-        Node("slice", [between], node.outputs, outer, node.source),
+        Node("slice", [x], [between], _attrs(inner), node.source),
+        Node("slice", [between], node.outputs, _attrs(outer), node.source),
     ]
 
 
-def _whole(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    return {"begin": (0,) * len(shape), "size": shape, "stride": (1,) * len(shape)}
+def _attrs(parts: list[tuple[int, int, int]]) -> dict[str, tuple[int, ...]]:
+    begin, size, stride = zip(*parts, strict=True)
+    return {"begin": begin, "size": size, "stride": stride}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.ir import Node, Value
-from edgesdk.ops.copy import axis, copy_node, strides
+from edgesdk.ops.copy import axis, copy_node, later_half, strides
 
 STAGE = "source"
 
@@ -29,13 +29,13 @@ def lower(node: Node) -> Node:
 
 
 def split(node: Node) -> list[Node]:
-    """The same in two steps: the second half of the axes, then the first."""
-    x, repeats = node.input(0), tuple(node.attrs["repeats"])
-    half = len(repeats) // 2
-    inner = (1,) * half + repeats[half:]
+    """The same in two steps: the last axes, then the first."""
+    x, repeats = node.input(0), node.attrs["repeats"]
+    first = later_half([r > 1 for r in repeats])
+    inner = tuple(r if f else 1 for r, f in zip(repeats, first, strict=True))
+    outer = tuple(1 if f else r for r, f in zip(repeats, first, strict=True))
     shape = tuple(n * r for n, r in zip(x.shape, inner, strict=True))
     between = Value(f"{node.output.name}/inner", shape, x.dtype, x.quant)
-    outer = repeats[:half] + (1,) * (len(repeats) - half)
     return [
         Node("tile", [x], [between], {"repeats": inner}, node.source),
         Node("tile", [between], node.outputs, {"repeats": outer}, node.source),

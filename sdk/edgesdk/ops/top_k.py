@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The largest or smallest items along an axis, or their indices.
 
-arg_max, arg_min             attrs axis, keep_dims, dtype (int32 or int64), last (of equals the last wins, default the first)
-top_k_values, top_k_indices  attrs axis, k, largest, dtype (of the indices); best first, of equals the first before
+arg_max, arg_min             attrs axis, keep_dims, index_dtype (int32 or int64), last (default False: of equals the first wins)
+top_k_values, top_k_indices  attrs axis, k, largest, index_dtype; best first, of equals the first before the others
 
 A NaN is worse than every number, as in TFLite Micro.
 """
@@ -42,10 +42,10 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
         raise ValueError(f"expected an axis of {x.shape} with at least {k} items, found axis {axis}")
     if node.op == "top_k_values":
         return [((*x.shape[:axis], k, *x.shape[axis + 1 :]), x.dtype)]
-    if node.attrs["dtype"] not in INDEX_DTYPES:
+    if node.attrs["index_dtype"] not in INDEX_DTYPES:
         raise ValueError(f"expected int32 or int64 indices, found {node.attrs['dtype']}")
     kept = (k,) if node.op == "top_k_indices" or node.attrs["keep_dims"] else ()
-    return [((*x.shape[:axis], *kept, *x.shape[axis + 1 :]), node.attrs["dtype"])]
+    return [((*x.shape[:axis], *kept, *x.shape[axis + 1 :]), node.attrs["index_dtype"])]
 
 
 def order(node: Node, x: np.ndarray) -> np.ndarray:
