@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgesdk.converters import tflite_file
+from edgesdk.converters import tflite_detection, tflite_file, tflite_index, tflite_logic, tflite_ops
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
-from edgesdk.converters.tflite_ops import OPS
-from edgesdk.converters.tflite_scope import ACTIVATION_DTYPES, Operator, Scope, operator
+from edgesdk.converters.tflite_scope import STORED_DTYPES, Operator, Scope, constant, operator
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
 MAX_FILE_BYTES = 2**31 - 1  # offsets in a flatbuffer are 32 bits wide
 MAX_LISTED = 100
+
+OPS = {**tflite_ops.OPS, **tflite_logic.OPS, **tflite_index.OPS, **tflite_detection.OPS}
 
 
 def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
@@ -96,20 +97,25 @@ def refuse_types(scope: Scope) -> None:
     file = scope.file
     for index in file.inputs:
         kind = tflite_file.type_name(file, index)
-        if schema.DTYPES.get(kind) not in ACTIVATION_DTYPES:
+        if schema.DTYPES.get(kind) not in STORED_DTYPES or is_quantized_otherwise(file, index, kind):
             raise Unsupported(refused_type(file, index, kind))
     for table in file.operators:
         outputs = table.array(schema.OPERATOR["outputs"], "int32")
         file.charge(tflite_file.OPERATOR_BYTES + 4 * outputs.size, f"operator at byte offset {table.at}")
         for index in outputs.tolist():
             kind = tflite_file.type_name(file, index)
-            if kind in ("UINT8", "INT16"):
+            if is_quantized_otherwise(file, index, kind):
                 raise Unsupported(refused_type(file, index, kind))
+
+
+def is_quantized_otherwise(file: File, index: int, kind: str) -> bool:
+    """Whether the tensor holds reals in 8 bits without sign or in 16 bits; plain integers are no matter."""
+    return kind in ("UINT8", "INT16") and tflite_file.quant(file, index) is not None
 
 
 def refused_type(file: File, index: int, kind: str) -> str:
     return (
-        f"{tflite_file.label(file, index)} is {kind}, expected activations, inputs and outputs to be INT8 or FLOAT32; "
+        f"{tflite_file.label(file, index)} is {kind}, expected quantised inputs, outputs and activations to be INT8; "
         f"convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
     )
 
@@ -164,10 +170,13 @@ def unsupported(problems: list[str]) -> str:
 
 
 def written(scope: Scope, index: int) -> Value:
-    value = scope.values.get(index)
-    if value is None or value.data is not None or index in scope.file.inputs:
-        raise UsageError(
-            f"output {tflite_file.label(scope.file, index)} is not computed by any operator, expected one that "
-            f"writes it; export the model again"
-        )
-    return value
+    """An output: what an operator wrote, an input as it came, or a constant."""
+    if index not in scope.values:
+        if tflite_file.constant(scope.file, index) is None:
+            raise UsageError(
+                f"output {tflite_file.label(scope.file, index)} is not computed by any operator, expected one that "
+                f"writes it; export the model again"
+            )
+        source = f"output {tflite_file.name(scope.file, index)}"
+        scope.values[index] = constant(Operator(scope, "OUTPUT", source, [index], [], {}), index)
+    return scope.values[index]

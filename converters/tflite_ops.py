@@ -121,12 +121,26 @@ def pool2d(kind: str, op: Operator) -> None:
 
 
 def reduce(kind: str, op: Operator) -> None:
-    x = activations(op, 0)
+    x = value(op, 0)
     axes = {axis(op, a, len(x.shape)) for a in integers(op, 1, limit=2 * MAX_RANK)}
     emit(op, kind, [x], axes=tuple(sorted(axes)), keep_dims=bool(op.options["keep_dims"]))
 
 
+SHAPE_ARITHMETIC: dict[str, Callable[[Any, Any], np.ndarray]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+}
+
+
 def binary(kind: str, op: Operator) -> None:
+    a, b = value(op, 0), value(op, 1)
+    if a.data is not None and b.data is not None and a.dtype == b.dtype and a.dtype in ("int32", "int64"):
+        with np.errstate(over="ignore"):
+            known(op, np.asarray(SHAPE_ARITHMETIC[kind](a.data, b.data)))
+        return
     a, b = activations(op, 0), activations(op, 1)
     if a.dtype != b.dtype:
         raise op.fail(f"has {a.dtype} and {b.dtype} inputs, expected one type")
@@ -157,7 +171,7 @@ def finite(op: Operator, key: str) -> float:
 
 
 def pad(op: Operator) -> None:
-    x = activations(op, 0)
+    x = value(op, 0)
     flat = integers(op, 1, limit=2 * MAX_RANK)
     if len(flat) != 2 * len(x.shape) or not all(0 <= p <= MAX_EXTENT for p in flat):
         raise op.fail(f"has paddings {flat} for shape {x.shape}, expected (before, after) >= 0 per axis")
@@ -168,7 +182,7 @@ def pad_value(op: Operator, x: Value) -> float:
     """The real number that PADV2 pads with; PAD pads with 0."""
     if not given(op, 2):
         return 0.0
-    v = activations(op, 2)
+    v = value(op, 2)
     if v.data is None or v.elements != 1 or v.dtype != x.dtype:
         raise Unsupported(f"padding with {v.name!r}, which is no {x.dtype} constant of one element")
     number = float(v.data.ravel()[0])
@@ -357,7 +371,11 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "PAD": pad,
     "PADV2": pad,
     "QUANTIZE": quantize,
+    "REDUCE_ALL": partial(reduce, "reduce_all"),
+    "REDUCE_ANY": partial(reduce, "reduce_any"),
     "REDUCE_MAX": partial(reduce, "reduce_max"),
+    "REDUCE_MIN": partial(reduce, "reduce_min"),
+    "REDUCE_PROD": partial(reduce, "reduce_prod"),
     "RELU": partial(unary, "relu"),
     "RELU6": partial(unary, "relu6"),
     "RELU_N1_TO_1": partial(unary, "relu_n1_to_1"),

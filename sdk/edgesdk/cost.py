@@ -328,7 +328,11 @@ def _gather(step: Step) -> Counts:
     words = _words(step)
     turns, block = int(np.prod(words[0:18:3], dtype=np.int64)), words[38]
     moved = step.node.output.n_bytes if step.kernel.op == "scatter" else 0
-    return Counter({"place": turns}) + _copied("copy", block, turns, block % QUARTER == 0) + _copied("copy", moved, 1, True)
+    return (
+        Counter({"place": turns})
+        + _copied("copy", block, turns, block % QUARTER == 0)
+        + _copied("copy", moved, 1, True)
+    )
 
 
 def _top_k(step: Step) -> Counts:

@@ -63,10 +63,10 @@ def matrix() -> list[dict[str, Any]]:
 
 def operators() -> dict[str, list[str]]:
     """Operators of each kind of source model that its importer reads; some of ONNX on constants and shapes only."""
-    from edgesdk.converters import onnx, onnx_constants, tflite_ops
+    from edgesdk.converters import onnx, onnx_constants, tflite
 
     constant = set(onnx_constants.FOLDS) - set(onnx.RULES)
-    return {"tflite": sorted(tflite_ops.OPS), "onnx": sorted(onnx.RULES), "onnx_constant": sorted(constant)}
+    return {"tflite": sorted(tflite.OPS), "onnx": sorted(onnx.RULES), "onnx_constant": sorted(constant)}
 
 
 def checks() -> list[dict[str, Any]]:

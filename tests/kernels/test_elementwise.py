@@ -111,7 +111,21 @@ def cast_node(source: str, to: str, n: int) -> Node:
 def test_cast(source: str, to: str) -> None:
     x = random_items(np.random.default_rng(0), (65,), source)
     if source == "float32":
-        edges = [np.nan, np.inf, -np.inf, 2.0**31, -(2.0**31), 2.0**63, -(2.0**63), 0.5, -0.5, 127.5, 255.5, -128.5, -0.0]
+        edges = [
+            np.nan,
+            np.inf,
+            -np.inf,
+            2.0**31,
+            -(2.0**31),
+            2.0**63,
+            -(2.0**63),
+            0.5,
+            -0.5,
+            127.5,
+            255.5,
+            -128.5,
+            -0.0,
+        ]
         x = np.concatenate([x * 100, np.array(edges, np.float32), np.float32(2.0**31) * x]).astype(np.float32)
     harness.check(cast_node(source, to, x.size), [x])
 

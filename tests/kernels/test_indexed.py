@@ -119,7 +119,9 @@ def test_scatter_nd(reduction: str, data) -> None:
         places = tuple(resolved(indices[..., m], x.shape[m]) for m in range(count))
         expected = x.astype(np.float64 if x.dtype == np.float32 else x.dtype)
         np.add.at(expected, places, updates)
-        np.testing.assert_allclose(ops.module("scatter_nd").reference(node, [x, indices, updates])[0], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            ops.module("scatter_nd").reference(node, [x, indices, updates])[0], expected, rtol=1e-5
+        )
 
 
 @settings(max_examples=60)
@@ -140,7 +142,13 @@ def test_update_slice(data) -> None:
 
 def test_constant_indices_that_are_evenly_spaced_become_slices() -> None:
     x = value("x", (5, 6), "float32")
-    for data, found in (([4, 2, 0], "slice"), (3, "slice"), ([1, 2, 4], "gather"), ([-1, -2], "slice"), ([2, 2], "gather")):
+    for data, found in (
+        ([4, 2, 0], "slice"),
+        (3, "slice"),
+        ([1, 2, 4], "gather"),
+        ([-1, -2], "slice"),
+        ([2, 2], "gather"),
+    ):
         indices = np.array(data, np.int64)
         node = inferred("gather", [x, value("i", indices.shape, "int64", None, indices)], axis=1, batch_dims=0)
         array = np.arange(30, dtype=np.float32).reshape(5, 6)
@@ -178,7 +186,9 @@ def test_gathers_have_the_bytes_of_tflite_micro(data) -> None:
     node = inferred("gather", tensors(x, indices), quant, axis=axis, batch_dims=0)
     expected = ops.module("gather").reference(node, [x, indices])[0]
     assert np.array_equal(oracle(node, "GATHER", [x, indices], {"axis": axis}), expected)
-    indices = np.stack([rng.integers(0, d, (2, 3)) for d in x.shape[: draw(st.integers(1, x.ndim))]], -1).astype(np.int32)
+    indices = np.stack([rng.integers(0, d, (2, 3)) for d in x.shape[: draw(st.integers(1, x.ndim))]], -1).astype(
+        np.int32
+    )
     node = inferred("gather_nd", tensors(x, indices), quant, batch_dims=0)
     expected = ops.module("gather_nd").reference(node, [x, indices])[0]
     assert np.array_equal(oracle(node, "GATHER_ND", [x, indices]), expected)
@@ -187,7 +197,14 @@ def test_gathers_have_the_bytes_of_tflite_micro(data) -> None:
 def test_copies_of_every_item_size_run_backwards() -> None:
     for dtype in ("int8", "int16", "float32", "int64", "bool"):
         x = random_items(np.random.default_rng(0), (2, 3, 4, 5), dtype)
-        node = inferred("slice", tensors(x), ONE if dtype == "int8" else None, begin=(1, 2, 2, 4), size=(2, 3, 2, 5), stride=(-1, -1, -2, -1))
+        node = inferred(
+            "slice",
+            tensors(x),
+            ONE if dtype == "int8" else None,
+            begin=(1, 2, 2, 4),
+            size=(2, 3, 2, 5),
+            stride=(-1, -1, -2, -1),
+        )
         moved = ops.module("slice").lower(node)
         assert copy.fits(moved)
         harness.check(moved, [x])

@@ -43,7 +43,10 @@ def test_nms(case) -> None:
 def test_nms_selects_what_onnxruntime_selects(case) -> None:
     onnx, ort = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     node, arrays = case
-    limits = [np.array(node.attrs["most"], np.int64), *(np.array(node.attrs[k], np.float32) for k in ("iou", "threshold"))]
+    limits = [
+        np.array(node.attrs["most"], np.int64),
+        *(np.array(node.attrs[k], np.float32) for k in ("iou", "threshold")),
+    ]
     constants = [onnx.numpy_helper.from_array(a, f"c{i}") for i, a in enumerate(limits)]
     infos = [onnx.helper.make_tensor_value_info(n, 1, a.shape) for n, a in zip("bs", arrays, strict=True)]
     center = int(node.attrs["center"])

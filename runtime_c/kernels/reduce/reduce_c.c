@@ -13,7 +13,8 @@ int ert_reduce_s8_check(const ert_step *s) {
   const ert_reduce_s8_params *p = (const void *)s->params;
   /* Sums of int8 items, with rounding, stay within int32. */
   const int divides = p->shape.kind == ERT_REDUCE_DIVIDE;
-  return shape_ok(s, &p->shape, 1) && p->shape.kind <= ERT_REDUCE_DIVIDE && (!divides || ert_within(p->multiplier, 1, 1 << 23)) &&
+  return shape_ok(s, &p->shape, 1) && p->shape.kind <= ERT_REDUCE_DIVIDE &&
+         (!divides || ert_within(p->multiplier, 1, 1 << 23)) &&
          (!divides || ert_product(p->shape.in_rows, p->shape.width) <= 1 << 23);
 }
 

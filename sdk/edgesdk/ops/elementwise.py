@@ -3,8 +3,8 @@
 
 equal, not_equal, less, less_equal, greater, greater_equal of a, b: bool. int8 values are compared as TFLite Micro
 compares them, each scaled by 2^8 times its scale and rounded; those of one quantisation as they are stored.
-bitwise_and, bitwise_or, bitwise_xor of integers or bools; shift_left, shift_right of integers: a by b bits, b clamped to
-[0, bits - 1]. select of a bool, a, b: stored items of a where the bool holds, else of b.
+bitwise_and, bitwise_or, bitwise_xor of integers or bools; shift_left, shift_right of integers: a by b bits, b clamped
+to [0, bits - 1]. select of a bool, a, b: stored items of a where the bool holds, else of b.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def operand_scales(node: Node) -> tuple[Scale, Scale]:
     if node.op not in COMPARISONS or a.quant is None or a.quant.same_as(b.quant):
         return (0, 0, 0), (0, 0, 0)
     if b.quant is None:
-        raise Unsupported(f"{node.source}: {node.op} compares {a.name}, which is quantised, with {b.name}, which is not")
+        raise Unsupported(
+            f"{node.source}: {node.op} compares {a.name}, which is quantised, with {b.name}, which is not"
+        )
     # TFLite asks for scales below 1; halving both compares the same numbers.
     largest = max(a.scale, b.scale)
     halvings = max(0, int(np.frexp(largest)[1]))

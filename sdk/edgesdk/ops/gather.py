@@ -46,7 +46,9 @@ def _sliced(node: Node, x: tuple[int, ...], indices: tuple[int, ...]) -> tuple[i
     batch = node.attrs["batch_dims"]
     fits = 0 <= batch < len(indices) and x[:batch] == indices[:batch] and 1 <= indices[-1] <= len(x) - batch
     if not fits:
-        raise ValueError(f"expected indices [..., up to {len(x) - batch}] for {x} and {batch} batch axes, found {indices}")
+        raise ValueError(
+            f"expected indices [..., up to {len(x) - batch}] for {x} and {batch} batch axes, found {indices}"
+        )
     return (*indices[:-1], *x[batch + indices[-1] :])
 
 

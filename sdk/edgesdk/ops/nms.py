@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Non-maximum suppression on float boxes (runtime_c/kernels/nms/nms.h has the rule).
 
-nms     inputs boxes [B,N,4], scores [B,C,N]; attrs most (per class), threshold (scores above it), iou, center (boxes are
-        middle and size instead of corners). Output int32 [B * C * most + 1, 3]: rows (image, class, box), -1 where there
-        are no more; the last row is (count, 0, 0).
-detect  TFLite_Detection_PostProcess. inputs encodings [1,N,>=4], scores [1,N,columns], anchors [N,4]; attrs classes, most,
-        per_class (0: every box competes with its best class), threshold (scores from it on), iou, scale (y, x, h, w).
-        Output float32 [6 * most + 1]: boxes, classes, scores, count.
+nms     inputs boxes [B,N,4], scores [B,C,N]; attrs most (per class), threshold (scores above it), iou, center (boxes
+        are middle and size instead of corners). Output int32 [B * C * most + 1, 3]: rows (image, class, box), -1 where
+        there are no more; the last row is (count, 0, 0).
+detect  TFLite_Detection_PostProcess. inputs encodings [1,N,>=4], scores [1,N,columns], anchors [N,4]; attrs classes,
+        most, per_class (0: every box competes with its best class), threshold (scores from it on), iou, scale
+        (y, x, h, w). Output float32 [6 * most + 1]: boxes, classes, scores, count.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def _detections(node: Node) -> tuple[tuple[int, ...], str]:
     alike = len(codes) == len(scores) == 3 and len(anchors) == 2 and codes[:2] == scores[:2] == (1, n)
     if not alike or anchors[1] != 4 or codes[2] < 4 or scores[2] not in (classes, classes + 1):
         raise ValueError(
-            f"expected encodings [1,N,4], scores [1,N,{classes} or one more] and anchors [N,4], found {codes}, {scores} "
-            f"and {anchors}"
+            f"expected encodings [1,N,4], scores [1,N,{classes} or one more] and anchors [N,4], "
+            f"found {codes}, {scores} and {anchors}"
         )
     return (6 * node.attrs["most"] + 1,), "float32"
 
@@ -65,7 +65,8 @@ def _overlaps(box: np.ndarray, boxes: np.ndarray, iou: float) -> np.ndarray:
 
 def _winners(boxes: np.ndarray, scores: np.ndarray, allowed: np.ndarray, iou: float, most: int) -> list[int]:
     """Indices in the order in which they win; `allowed` are those with a score that is high enough."""
-    left, won = allowed.copy(), []
+    left = allowed.copy()
+    won: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
         if left[i] and len(won) < most:
             won.append(int(i))
@@ -110,11 +111,11 @@ def _reference_nms(node: Node, boxes: np.ndarray, scores: np.ndarray) -> np.ndar
 def _reference_detect(node: Node, codes: np.ndarray, scores: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     most, per_class, least = node.attrs["most"], node.attrs["per_class"], np.float32(node.attrs["threshold"])
     boxes, table = decoded(node, codes[0], anchors), scores[0][:, -node.attrs["classes"] :]
-    best = table.argmax(1)
     runs = [(table[:, k], np.full(len(boxes), k)) for k in range(table.shape[1])] if per_class else []
     won: list[tuple[float, int, int]] = []
-    for s, k in runs or [(table.max(1), best)]:
-        won += [(float(s[i]), int(k[i]), i) for i in _winners(boxes, s, s >= least, node.attrs["iou"], per_class or most)]
+    for s, classes in runs or [(table.max(1), table.argmax(1))]:
+        places = _winners(boxes, s, s >= least, node.attrs["iou"], per_class or most)
+        won += [(float(s[i]), int(classes[i]), i) for i in places]
     won = sorted(won, key=lambda w: -w[0])[:most]
     out = np.zeros(6 * most + 1, np.float32)
     for j, (score, k, i) in enumerate(won):

@@ -44,7 +44,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     if list(axes) != sorted(set(axes)) or any(not 0 <= a < len(x.shape) for a in axes):
         raise ValueError(f"expected sorted axes of {x.shape}, found {axes}")
     if node.op not in _ops_of(x.dtype):
-        raise ValueError(f"expected a dtype that {node.op} has, found {x.dtype}")
+        raise Unsupported(f"{node.source}: {node.op} of {x.dtype}; expected another dtype, cast it before")
     keep = node.attrs["keep_dims"]
     shape = tuple(1 if a in axes else d for a, d in enumerate(x.shape) if keep or a not in axes)
     return [(shape, x.dtype)]
@@ -52,7 +52,15 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 def _ops_of(dtype: str) -> set[str]:
     every = {n for n in NAMES if n not in BOOL}
-    return every if dtype == "float32" else every - {"reduce_prod"} if dtype in SCALED else BOOL if dtype == "bool" else INTEGER
+    return (
+        every
+        if dtype == "float32"
+        else every - {"reduce_prod"}
+        if dtype in SCALED
+        else BOOL
+        if dtype == "bool"
+        else INTEGER
+    )
 
 
 def reduced_count(node: Node) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The largest or smallest items along an axis, or their indices.
 
-arg_max, arg_min             attrs axis, keep_dims, index_dtype (int32 or int64), last (default False: of equals the first wins)
+arg_max, arg_min             attrs axis, keep_dims, index_dtype (int32 or int64), last (of equals the last wins)
 top_k_values, top_k_indices  attrs axis, k, largest, index_dtype; best first, of equals the first before the others
 
 A NaN is worse than every number, as in TFLite Micro.

@@ -15,7 +15,9 @@ def store_outputs(graph: Graph) -> Graph:
 
 
 def _own(graph: Graph, value: Value, index: int) -> Value:
-    y = Value(f"{value.name}/output{index}" if value.data is None else value.name, value.shape, value.dtype, value.quant)
+    y = Value(
+        f"{value.name}/output{index}" if value.data is None else value.name, value.shape, value.dtype, value.quant
+    )
     if value.data is None:
         graph.nodes.append(Node("reshape", [value], [y], {"shape": y.shape}, y.name))
     else:
