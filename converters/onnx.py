@@ -14,16 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import onnx_ops, onnx_shapes
+from edgesdk.converters import onnx_data, onnx_ops, onnx_shapes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
-from edgesdk.converters.onnx_layout import NHWC, Builder, Op, Operand, Tensor, check_shape, identity, stored
+from edgesdk.converters.onnx_layout import (
+    NHWC,
+    Builder,
+    Op,
+    Operand,
+    Tensor,
+    check_shape,
+    identity,
+    stored,
+    stored_dtype,
+)
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Value
 
-RULES = {**onnx_ops.RULES, **onnx_shapes.RULES}
+RULES = {**onnx_ops.RULES, **onnx_shapes.RULES, **onnx_data.RULES}
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 11
-FLOAT_TYPES = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE of onnx.TensorProto
 
 Env = dict[str, Operand]
 
@@ -142,7 +151,8 @@ def graph_inputs(
     for info in declared:
         shape = input_shape(path, info, wanted.get(info.name))
         perm = NHWC if len(shape) == 4 and not takes_nhwc(model, info.name) else identity(len(shape))
-        value = Value(b.unique(info.name), tuple(shape[a] for a in perm), "float32")
+        dtype = onnx_data.DTYPES[info.type.tensor_type.elem_type]
+        value = Value(b.unique(info.name), tuple(shape[a] for a in perm), dtype)
         env[info.name] = Tensor(value, perm)
         values.append(value)
         layouts.update({value.name: "NCHW"} if perm == NHWC and len(shape) == 4 else {})
@@ -153,8 +163,10 @@ def graph_inputs(
 
 def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
     tensor = info.type.tensor_type
-    if tensor.elem_type not in FLOAT_TYPES:
-        raise Unsupported(f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32")
+    if tensor.elem_type not in onnx_data.DTYPES:
+        raise Unsupported(
+            f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32 or a plain integer"
+        )
     dims = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
     if wanted is not None:
         if len(dims) != len(wanted) or any(d not in (-1, w) for d, w in zip(dims, wanted, strict=True)):
@@ -162,7 +174,7 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
         dims = list(wanted)
     if dims[:1] == [-1]:
         dims[0] = 1  # a free batch axis: one inference at a time
-    if -1 in dims or not dims:
+    if -1 in dims or not tensor.HasField("shape"):
         example = ",".join("N" if d == -1 else str(d) for d in dims)
         raise UsageError(
             f"{path}: input {info.name!r} has free dimensions {dims}; expected fixed ones, "
@@ -215,11 +227,14 @@ def import_node(op: Op, env: Env, b: Builder) -> None:
     operands = [env[name] if name else None for name in op.inputs]
     if op.kind == "Shape" and isinstance(operands[0], Tensor):
         results: list[Operand] = [sliced_shape(op, operands[0].shape)]
+    elif op.kind == "Size" and isinstance(operands[0], Tensor):
+        results = [np.array(operands[0].value.elements, np.int64)]
     elif op.kind in FOLDS and not any(isinstance(x, Tensor) for x in operands):
         results = [FOLDS[op.kind](op, operands)]
     elif op.kind in RULES:
         b.source = op.name
-        results = RULES[op.kind](b, op, operands)
+        folded = all(not isinstance(x, Tensor) for x in operands) and isinstance((operands or [None])[0], np.ndarray)
+        results = onnx_data.folded(RULES[op.kind], op, operands) if folded else RULES[op.kind](b, op, operands)
     else:
         raise Unsupported("only its constant form is known")
     env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
@@ -233,9 +248,11 @@ def graph_outputs(
     layouts: dict[str, str] = {}
     for info in model.graph.output:
         t = env.get(info.name)
-        if not isinstance(t, Tensor):
-            problem = "is constant" if info.name in env else "is written by no node"
-            raise UsageError(f"{path}: output {info.name!r} {problem}; expected a result of the inputs")
+        if t is None:
+            raise UsageError(f"{path}: output {info.name!r} is written by no node; expected a result of one")
+        if isinstance(t, np.ndarray):
+            outputs.append(constant_output(path, b, info.name, t))
+            continue
         image = t.perm == NHWC and t.view is None
         b.source = info.name
         value = stored(b, t, NHWC if image else identity(len(t.shape)))
@@ -249,6 +266,15 @@ def graph_outputs(
     if not outputs:
         raise UsageError(f"{path}: the model has no outputs; expected at least one")
     return outputs, layouts
+
+
+def constant_output(path: Path, b: Builder, name: str, array: np.ndarray) -> Value:
+    try:
+        value = b.constant(array, "output", stored_dtype(array))
+    except Unsupported as error:
+        raise Unsupported(f"{path}: output {name!r} is {error}; expected a plain type") from error
+    value.name = b.unique(name)
+    return value
 
 
 def live_nodes(nodes: list[Node], outputs: list[Value]) -> list[Node]:

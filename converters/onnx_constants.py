@@ -62,6 +62,12 @@ def div(op: Op, x: list[Any]) -> np.ndarray:
     return pairwise(lambda a, b: np.trunc(a / b) if whole else a / b)(op, x)
 
 
+def modulo(op: Op, x: list[Any]) -> np.ndarray:
+    if not np.all(x[1]):
+        raise ValueError("division by zero")
+    return pairwise(np.fmod if op.attrs.get("fmod", 0) else np.mod)(op, x)
+
+
 def each(function: Callable[[Any], Any]) -> Fold:
     return lambda op, x: np.asarray(function(x[0])).astype(x[0].dtype, copy=False)
 
@@ -160,6 +166,11 @@ FOLDS: dict[str, Fold] = {
     "Floor": each(np.floor),
     "Ceil": each(np.ceil),
     "Sqrt": each(np.sqrt),
+    "Abs": each(np.abs),
+    "Sign": each(np.sign),
+    "Mod": modulo,
+    "Pow": pairwise(np.power),
+    "NonZero": lambda op, x: np.array(np.nonzero(x[0]), np.int64),
 }
 
 

@@ -22,6 +22,7 @@ from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Value
 Shape = tuple[int, ...]
 
 NHWC: Shape = (0, 2, 3, 1)  # storage axis -> axis of an NCHW tensor
+STORED_DTYPES = ("float32", "int32", "int64", "bool", "uint8", "int16")
 MAX_CONSTANT = 2**26  # elements of a constant that the importer itself makes
 
 
@@ -97,9 +98,9 @@ class Builder:
         self.nodes.append(node)
         return value
 
-    def constant(self, array: np.ndarray, name: str) -> Value:
-        data = np.ascontiguousarray(array, np.float32)
-        return Value(self.unique(f"{self.source}/{name}"), check_shape(data.shape), "float32", data=data)
+    def constant(self, array: np.ndarray, name: str, dtype: str = "float32") -> Value:
+        data = np.array(array, dtype, order="C")
+        return Value(self.unique(f"{self.source}/{name}"), check_shape(data.shape), dtype, data=data)
 
     def move(self, op: str, value: Value, attrs: dict[str, Any], key: Shape) -> Value:
         """A reshape or transpose of `value`, written once however many ask for it."""
@@ -198,6 +199,14 @@ def reshaped(b: Builder, t: Tensor, shape: Sequence[int]) -> Tensor:
     return Tensor(b.reshape(t.value, tuple(after[a] for a in perm)), perm)
 
 
+def stored_dtype(array: np.ndarray) -> str:
+    """The dtype that the graph holds a constant in."""
+    dtype = "float32" if np.issubdtype(array.dtype, np.floating) else array.dtype.name
+    if dtype not in STORED_DTYPES:
+        raise Unsupported(f"a constant of {dtype}")
+    return dtype
+
+
 def laid_constant(array: np.ndarray, t: Tensor) -> Any:
     """A constant as it broadcasts against `t`, in the order in which `t` is stored."""
     rank = len(t.perm)
@@ -237,5 +246,5 @@ def aligned(b: Builder, operands: Sequence[Tensor | np.ndarray]) -> tuple[list[V
         if isinstance(o, Tensor):
             values.append(o.value if o.view is not None else stored(b, o, lead.perm))
         else:
-            values.append(b.constant(laid_constant(o, lead), f"constant{i}"))
+            values.append(b.constant(laid_constant(o, lead), f"constant{i}", stored_dtype(o)))
     return values, lead

@@ -9,7 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgesdk.converters.onnx_layout import NHWC, Builder, Op, Operand, Tensor, aligned, reshaped, settled
+from edgesdk.converters.onnx_layout import (
+    NHWC,
+    Builder,
+    Op,
+    Operand,
+    Tensor,
+    aligned,
+    reshaped,
+    settled,
+    stored_dtype,
+)
 from edgesdk.converters.onnx_ops import Rule, activation, axis_of, constant, image, operand
 from edgesdk.errors import Unsupported
 
@@ -28,12 +38,6 @@ def axes_of(op: Op, x: Operand, rank: int) -> list[int] | None:
 
 def same(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [x[0]]
-
-
-def cast(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    if op.attrs.get("to") not in (1, 10, 11):  # FLOAT, FLOAT16, DOUBLE
-        raise Unsupported("a cast to integers")
-    return [activation(x[0])]
 
 
 def dropout(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -105,14 +109,14 @@ def concat(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     values, lead = aligned(b, parts)
     for i, part in enumerate(parts):
         if isinstance(part, np.ndarray) and part.size == 1:
-            values[i] = b.constant(part.reshape((1,) * rank), f"part{i}")
+            values[i] = b.constant(part.reshape((1,) * rank), f"part{i}", stored_dtype(part))
     return [replace(lead, value=b.emit("concat", values, {"axis": lead.perm.index(axis)}, op.outputs[0]))]
 
 
 def cut(b: Builder, t: Tensor, begin: list[int], end: list[int], stride: list[int], name: str) -> Tensor:
     """t[begin:end:stride], all in the tensor's own axis order."""
     size = [len(range(s, e, k)) for s, e, k in zip(begin, end, stride, strict=True)]
-    if tuple(size) == t.shape:
+    if tuple(size) == t.shape and min(stride, default=1) > 0:
         return t
     attrs = {k: tuple(v[a] for a in t.perm) for k, v in (("begin", begin), ("size", size), ("stride", stride))}
     return replace(t, value=b.emit("slice", [t.value], attrs, name))
@@ -125,8 +129,8 @@ def slice_(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     steps = integers(operand(x, 4), "its steps") if operand(x, 4) is not None else [1] * len(starts)
     begin, end, stride = [0] * len(t.shape), list(t.shape), [1] * len(t.shape)
     for axis, first, last, step in zip(axes, starts, ends, steps, strict=True):
-        if step < 1:
-            raise Unsupported(f"step {step}; expected steps from 1 on")
+        if step == 0:
+            raise ValueError("a step of 0")
         begin[axis], end[axis], stride[axis] = slice(first, last, step).indices(t.shape[axis])
     return [cut(b, t, begin, end, stride, op.outputs[0])]
 
@@ -268,7 +272,6 @@ def depth_space(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 RULES: dict[str, Rule] = {
     "Identity": same,
     "Dropout": dropout,
-    "Cast": cast,
     "Reshape": reshape,
     "Flatten": flatten,
     "Squeeze": squeeze,
