@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import small_data_models
 from graphs import Builder
 
 from edgesdk import memory, pareto, passes, program, schedule, search
@@ -100,7 +101,7 @@ def graphs() -> dict[str, Graph]:
             name = f"{network.__name__}_{dtype}"
             found[name] = Graph(name, [x], [network(b, x)], b.nodes)
     found["edges"] = edges()
-    return found
+    return {**found, **small_data_models.graphs()}
 
 
 def edges() -> Graph:
@@ -135,6 +136,8 @@ def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
 
 def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
+    if name in small_data_models.NAMES:  # they look their input up anywhere
+        return FORMS[:2]
     return (*FORMS, "sliding") if name.startswith("window") else FORMS
 
 

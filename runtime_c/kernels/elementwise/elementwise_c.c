@@ -12,7 +12,7 @@ static int32_t operand_size(const params *p, int32_t i) {
 static int operand_ok(const ert_step *s, const params *p, int32_t i) {
   if (p->pixel[i] < 0 || !ert_within(p->item[i], 0, 1)) return 0;
   const int64_t n = (int64_t)(p->w - 1) * p->pixel[i] + (int64_t)(p->c - 1) * p->item[i] + 1;
-  return n <= INT32_MAX && ert_view_ok(s->in + 3 * i, (int32_t)n, operand_size(p, i));
+  return n <= INT32_MAX && ert_view_ok(s->in + ERT_VIEW_WORDS * i, (int32_t)n, operand_size(p, i));
 }
 
 int ert_elementwise_any_check(const ert_step *s) {

@@ -3,8 +3,8 @@
 
 int ert_gather_b1_check(const ert_step *s) {
   const ert_indexed *g = (const void *)s->params;
-  return s->n_in == 2 && ert_indexed_ok(g, s->in, s->in + 3) && s->rows <= g->loop[0].extent &&
-         ert_product(ert_indexed_turns(g), g->block) <= s->out[2];
+  return s->n_in == 2 && ert_indexed_ok(g, s->in, s->in + ERT_VIEW_WORDS) && s->rows <= g->loop[0].extent &&
+         ert_product(ert_indexed_turns(g), g->block) <= ert_view_room(s->out);
 }
 
 void ert_gather_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) {

@@ -16,9 +16,10 @@ int ert_scatter_any_check(const ert_step *s) {
   if (s->n_in != 3 || s->rows != 1 || !ert_within(p->kind, ERT_SCATTER_NONE, ERT_SCATTER_MAXIMUM)) return 0;
   if (!ert_is_integer(p->item_type) && p->item_type != ERT_F32) return 0;
   const int32_t size = ert_item_size(p->item_type);
-  if (!ert_indexed_ok(g, s->out, s->in + 3) || !strides_ok(g, size) || s->out[2] > s->in[2]) return 0;
+  if (!ert_indexed_ok(g, s->out, s->in + ERT_VIEW_WORDS) || !strides_ok(g, size)) return 0;
+  if (s->out[3] != 0 || s->out[2] > ert_view_room(s->in)) return 0;
   const int32_t updates = ert_product(ert_product(ert_indexed_turns(g), g->loop[0].extent), g->block / size);
-  return ert_view_ok(s->out, 1, size) && ert_view_ok(s->in + 6, updates, size);
+  return ert_view_ok(s->out, 1, size) && ert_view_ok(s->in + 2 * ERT_VIEW_WORDS, updates, size);
 }
 
 static int64_t combined(int32_t kind, int64_t a, int64_t b) {
