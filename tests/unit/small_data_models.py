@@ -20,7 +20,9 @@ class _Nodes:
         self.made: list[Node] = []
 
     def add(self, op: str, *inputs: Value, quant: Quant | None = None, **attrs: Any) -> Value:
-        node = Node(op, [*inputs], [Value(f"v{len(self.made)}", (1,), "float32", quant)], attrs, f"#{len(self.made)} {op}")
+        node = Node(
+            op, [*inputs], [Value(f"v{len(self.made)}", (1,), "float32", quant)], attrs, f"#{len(self.made)} {op}"
+        )
         (node.output.shape, node.output.dtype), *_ = ops.module(op).infer(node)
         if node.output.dtype != "int8":
             node.output.quant = None

@@ -21,7 +21,7 @@ static int rows_ok(const ert_copy_b1_params *p) {
 
 static int copy_ok(const ert_step *s, int32_t size) {
   const ert_copy_b1_params *p = (const void *)s->params;
-  if (s->n_in != 1 || p->start % size != 0 || !rows_ok(p)) return 0;
+  if (s->n_in != 1 || p->start % size != 0) return 0;
   int64_t lowest = p->start, end = (int64_t)p->start + size;
   for (int d = 0; d < 5; d++) {
     if (!axis_ok(&p->axis[d], size)) return 0;
@@ -29,7 +29,7 @@ static int copy_ok(const ert_step *s, int32_t size) {
     if (lowest < 0 || end > INT32_MAX) return 0;
   }
   const int32_t items = ert_product(ert_product(p->axis[2].extent, p->axis[3].extent), p->axis[4].extent);
-  return ert_view_ok(s->in, (int32_t)(end / size), size) && ert_view_ok(s->out, items, size);
+  return rows_ok(p) && ert_view_ok(s->in, (int32_t)(end / size), size) && ert_view_ok(s->out, items, size);
 }
 
 int ert_copy_b1_check(const ert_step *s) { return copy_ok(s, 1); }
