@@ -16,7 +16,8 @@ int ert_indexed_ok(const ert_indexed *g, const int32_t *data, const int32_t *ind
     if (p->extent < 1 || p->last < 0 || p->stride < 0) return 0;
     bytes += ert_product(p->last, p->stride);
   }
-  return bytes <= ert_view_room(data) && numbers <= INT32_MAX && ert_view_ok(index, (int32_t)numbers, ert_item_size(g->dtype));
+  return bytes <= ert_view_room(data) && numbers <= INT32_MAX &&
+         ert_view_ok(index, (int32_t)numbers, ert_item_size(g->dtype));
 }
 
 static int32_t clamped(const ert_index_part *p, int64_t i) {

@@ -11,8 +11,8 @@ int ert_detect_f32_check(const ert_step *s) {
   if (p->depth < 4 || p->classes < 1 || !ert_within(p->columns, p->classes, ERT_MAX_CHANNELS) || p->per_class < 0)
     return 0;
   return ert_view_ok(s->in, ert_product(p->boxes, p->depth), 4) &&
-         ert_view_ok(s->in + ERT_VIEW_WORDS, ert_product(p->boxes, p->columns), 4) && ert_view_ok(s->in + 2 * ERT_VIEW_WORDS, 4 * p->boxes, 4) &&
-         ert_view_ok(s->out, 6 * p->most + 1, 4);
+         ert_view_ok(s->in + ERT_VIEW_WORDS, ert_product(p->boxes, p->columns), 4) &&
+         ert_view_ok(s->in + 2 * ERT_VIEW_WORDS, 4 * p->boxes, 4) && ert_view_ok(s->out, 6 * p->most + 1, 4);
 }
 
 static ert_box decoded(const params *p, const float *code, const float *anchor) {

@@ -7,7 +7,8 @@ int ert_nms_f32_check(const ert_step *s) {
   const int32_t runs = ert_product(p->images, p->classes), boxes = ert_product(p->images, p->boxes);
   const int64_t results = ((int64_t)ert_product(runs, p->most) + 1) * 3;
   return ert_within(p->center, 0, 1) && results <= INT32_MAX && ert_view_ok(s->in, ert_product(boxes, 4), 4) &&
-         ert_view_ok(s->in + ERT_VIEW_WORDS, ert_product(runs, p->boxes), 4) && ert_view_ok(s->out, (int32_t)results, 4);
+         ert_view_ok(s->in + ERT_VIEW_WORDS, ert_product(runs, p->boxes), 4) &&
+         ert_view_ok(s->out, (int32_t)results, 4);
 }
 
 void ert_contest_begin(const ert_contest *c) { ERT_MEMSET(c->open, 1, c->n); }
