@@ -94,6 +94,20 @@ def test_bytes_of_tflite_micro(op: str, data) -> None:
     assert np.array_equal(tm.run_micro(model, given_arrays)[0], expected)
 
 
+@pytest.mark.parametrize("op", elementwise.COMPARISONS)
+@pytest.mark.parametrize("scale", [1e-4, 1e-3, 1 / 256, 1 / 128, 0.9])
+def test_one_small_scale_compares_as_in_tflite_micro(op: str, scale: float) -> None:
+    pytest.importorskip("tflite_micro")
+    tm = pytest.importorskip("tflite_models")
+    every = np.arange(-128, 128).astype(np.int8)
+    a, b = np.repeat(every, 3), np.stack([every, np.roll(every, 1), np.roll(every, -1)], 1).ravel()
+    tensors = [tm.Tensor(n, a.shape, "int8", scale, 5) for n in "ab"] + [tm.Tensor("y", a.shape, "bool")]
+    node = inferred(op, [value(n, a.shape, "int8", Quant.per_tensor(scale, 5)) for n in "ab"])
+    expected = tm.run_micro(tm.build(tensors, [tm.Op(op.upper(), ["a", "b"], ["y"])], inputs=["a", "b"]), [a, b])[0]
+    assert np.array_equal(ops.module(op).reference(node, [a, b])[0], expected)
+    harness.check(node, [a, b])
+
+
 def test_tiny_and_large_scales_compare() -> None:
     every = np.arange(-128, 128).astype(np.int8)
     a, b = np.repeat(every, 4), np.resize(every, 1024)

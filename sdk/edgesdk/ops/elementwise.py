@@ -2,7 +2,7 @@
 """Comparisons, logic and selection of two or three values with numpy broadcasting; any may be constant.
 
 equal, not_equal, less, less_equal, greater, greater_equal of a, b: bool. int8 values are compared as TFLite Micro
-compares them, each scaled by 2^8 times its scale and rounded; those of one quantisation as they are stored.
+compares them, each scaled by 2^8 times its scale and rounded, so that values of a tiny scale may be taken for equal.
 bitwise_and, bitwise_or, bitwise_xor of integers or bools; shift_left, shift_right of integers: a by b bits, b clamped
 to [0, bits - 1]. select of a bool, a, b: stored items of a where the bool holds, else of b.
 """
@@ -25,6 +25,7 @@ NAMES = tuple(KINDS)
 COMPARISONS = NAMES[:6]
 SHIFTS = ("shift_left", "shift_right")
 LEFT_SHIFT = 8  # bits that TFLite adds below the int8 operands of a comparison
+DISTINCT_SCALE = 2 / 2**LEFT_SHIFT  # from here on no two stored values are one after TFLite's rounding
 
 
 def kernel_op(node: Node) -> str:
@@ -84,7 +85,7 @@ Scale = tuple[int, int, int]  # zero point, multiplier, shift; multiplier 0: com
 
 def operand_scales(node: Node) -> tuple[Scale, Scale]:
     a, b = node.input(0), node.input(1)
-    if node.op not in COMPARISONS or a.quant is None or a.quant.same_as(b.quant):
+    if node.op not in COMPARISONS or a.quant is None or (a.quant.same_as(b.quant) and a.scale >= DISTINCT_SCALE):
         return (0, 0, 0), (0, 0, 0)
     if b.quant is None:
         raise Unsupported(
