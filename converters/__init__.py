@@ -4,27 +4,42 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph
 
 # suffix -> module of this package with `load(path, input_shapes) -> Graph`
-IMPORTERS = {".tflite": "tflite", ".onnx": "onnx"}
+IMPORTERS = {".tflite": "tflite", ".onnx": "onnx", ".pt2": "torch"}
+# What these hold is code or bare weights, not a model.
+NO_MODELS = {".pt", ".pth", ".ckpt", ".bin", ".safetensors"}
 
 
-def load(path: Path, input_shapes: dict[str, tuple[int, ...]] | None = None) -> Graph:
-    """Reads the model at `path` by its suffix. `input_shapes` fixes dynamic dimensions.
+def load(model: Any, input_shapes: Mapping[str, tuple[int, ...]] | None = None, example_inputs: Any = None) -> Graph:
+    """Reads a model file by its suffix, or takes a PyTorch module or ExportedProgram as it is.
 
-    Raises UsageError where the file is missing or malformed, Unsupported where it holds
-    ops that edgesdk has not got (all of them listed at once).
+    `input_shapes` fixes dynamic dimensions, a module needs `example_inputs`. Raises UsageError where
+    the file is missing or malformed, Unsupported where it holds ops that edgesdk has not got (all of
+    them listed at once).
     """
-    path = Path(path)
+    shapes = dict(input_shapes or {})
+    if not isinstance(model, str | Path):
+        importer: Any = importlib.import_module(f"{__name__}.torch")
+        return importer.from_object(model, example_inputs, shapes)
+    path = Path(model)
     if path.suffix.lower() not in IMPORTERS:
-        known = ", ".join(IMPORTERS)
-        raise Unsupported(f"{path}: no importer for {path.suffix or 'a file without suffix'}; expected one of {known}")
+        raise Unsupported(f"{path}: no importer for {path.suffix or 'a file without suffix'}; {advice(path)}")
+    if example_inputs is not None:
+        raise UsageError(f"{path}: example_inputs are for modules; give input shapes, or leave them out")
     if not path.is_file():
         raise UsageError(f"{path}: no such file; expected a model file")
-    module = importlib.import_module(f"edgesdk.converters.{IMPORTERS[path.suffix.lower()]}")
-    graph: Graph = module.load(path, input_shapes or {})
-    return graph
+    importer = importlib.import_module(f"{__name__}.{IMPORTERS[path.suffix.lower()]}")
+    return importer.load(path, shapes)
+
+
+def advice(path: Path) -> str:
+    if path.suffix.lower() in NO_MODELS:
+        return "expected a .pt2 file: torch.export.save(torch.export.export(model.eval(), example_inputs), 'model.pt2')"
+    return f"expected one of {', '.join(IMPORTERS)}"

@@ -15,20 +15,11 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters import onnx_data, onnx_ops, onnx_shapes
+from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
-from edgesdk.converters.onnx_layout import (
-    NHWC,
-    Builder,
-    Op,
-    Operand,
-    Tensor,
-    check_shape,
-    identity,
-    stored,
-    stored_dtype,
-)
+from edgesdk.converters.onnx_node import DTYPES, Op, Operand
 from edgesdk.errors import EdgeError, Unsupported, UsageError
-from edgesdk.ir import Graph, Node, Value
+from edgesdk.ir import Graph, Value
 
 RULES = {**onnx_ops.RULES, **onnx_shapes.RULES, **onnx_data.RULES}
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
@@ -58,11 +49,12 @@ def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]
     for tensor in model.graph.initializer:
         env[tensor.name] = guarded(path, f"constant {tensor.name!r}", partial(to_array, onnx, path, tensor))
     b = Builder()
-    inputs, layouts = graph_inputs(path, model, env, b, input_shapes)
+    inputs = graph_inputs(path, model, env, b, input_shapes)
     import_nodes(path, read_nodes(onnx, path, model, opset), env, b)
-    outputs, output_layouts = graph_outputs(path, model, env, b, inputs)
-    metadata = {"source_format": "onnx", "input_layouts": layouts, "output_layouts": output_layouts}
-    return Graph(model.graph.name or path.stem, inputs, outputs, live_nodes(b.nodes, outputs), metadata)
+    graph = declare_images(b, inputs, graph_outputs(path, model, env, b, inputs))
+    graph.name, graph.nodes = model.graph.name or path.stem, live_nodes(graph.nodes, graph.outputs)
+    graph.metadata["source_format"] = "onnx"
+    return graph
 
 
 def guarded(path: Path, what: str, step: Callable[[], Any]) -> Any:
@@ -138,32 +130,26 @@ def read_nodes(onnx: Any, path: Path, model: Any, opset: int) -> list[Op]:
     return ops
 
 
-def graph_inputs(
-    path: Path, model: Any, env: Env, b: Builder, wanted: dict[str, tuple[int, ...]]
-) -> tuple[list[Value], dict[str, str]]:
-    """Declares the inputs; images become NHWC unless the model itself takes NHWC."""
+def graph_inputs(path: Path, model: Any, env: Env, b: Builder, wanted: dict[str, tuple[int, ...]]) -> list[Value]:
+    """Declares the inputs, in the source's order."""
     declared = [i for i in model.graph.input if i.name not in env]
     unknown = sorted(set(wanted) - {i.name for i in declared})
     if unknown:
         names = ", ".join(repr(i.name) for i in declared)
         raise UsageError(f"{path}: no input is named {unknown[0]!r}; expected one of {names}")
-    values, layouts = [], {}
+    values = []
     for info in declared:
         shape = input_shape(path, info, wanted.get(info.name))
-        perm = NHWC if len(shape) == 4 and not takes_nhwc(model, info.name) else identity(len(shape))
-        dtype = onnx_data.DTYPES[info.type.tensor_type.elem_type]
-        value = Value(b.unique(info.name), tuple(shape[a] for a in perm), dtype)
-        env[info.name] = Tensor(value, perm)
-        values.append(value)
-        layouts.update({value.name: "NCHW"} if perm == NHWC and len(shape) == 4 else {})
+        values.append(Value(b.unique(info.name), shape, DTYPES[info.type.tensor_type.elem_type]))
+        env[info.name] = values[-1]
     if not values:
         raise UsageError(f"{path}: the model has no inputs; expected at least one")
-    return values, layouts
+    return values
 
 
 def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
     tensor = info.type.tensor_type
-    if tensor.elem_type not in onnx_data.DTYPES:
+    if tensor.elem_type not in DTYPES:
         raise Unsupported(
             f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32 or a plain integer"
         )
@@ -182,22 +168,6 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
         )
     shape: tuple[int, ...] = guarded(path, f"input {info.name!r}", lambda: check_shape(dims))
     return shape
-
-
-def takes_nhwc(model: Any, name: str) -> bool:
-    """Whether the input's first real reader is a transposition from NHWC to NCHW."""
-    transparent = ("Cast", "Identity", "Add", "Sub", "Mul", "Div", "Clip")
-    for _ in range(8):  # no model prepares its input in more steps
-        readers = [n for n in model.graph.node if name in n.input]
-        if not readers:
-            return False
-        if all(n.op_type == "Transpose" for n in readers):
-            perms = [list(a.ints) for n in readers for a in n.attribute if a.name == "perm"]
-            return bool(perms) and all(p == [0, 3, 1, 2] for p in perms)
-        if len(readers) > 1 or readers[0].op_type not in transparent or not readers[0].output:
-            return False
-        name = readers[0].output[0]
-    return False
 
 
 def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
@@ -225,64 +195,42 @@ def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
 
 def import_node(op: Op, env: Env, b: Builder) -> None:
     operands = [env[name] if name else None for name in op.inputs]
-    if op.kind == "Shape" and isinstance(operands[0], Tensor):
+    if op.kind == "Shape" and isinstance(operands[0], Value):
         results: list[Operand] = [sliced_shape(op, operands[0].shape)]
-    elif op.kind == "Size" and isinstance(operands[0], Tensor):
-        results = [np.array(operands[0].value.elements, np.int64)]
-    elif op.kind in FOLDS and not any(isinstance(x, Tensor) for x in operands):
+    elif op.kind == "Size" and isinstance(operands[0], Value):
+        results = [np.array(operands[0].elements, np.int64)]
+    elif op.kind in FOLDS and not any(isinstance(x, Value) for x in operands):
         results = [FOLDS[op.kind](op, operands)]
     elif op.kind in RULES:
         b.source = op.name
-        folded = all(not isinstance(x, Tensor) for x in operands) and isinstance((operands or [None])[0], np.ndarray)
-        results = onnx_data.folded(RULES[op.kind], op, operands) if folded else RULES[op.kind](b, op, operands)
+        known = bool(operands) and not any(isinstance(x, Value) for x in operands) and operands[0] is not None
+        results = onnx_data.folded(RULES[op.kind], op, operands) if known else RULES[op.kind](b, op, operands)
     else:
         raise Unsupported("only its constant form is known")
     env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
 
 
-def graph_outputs(
-    path: Path, model: Any, env: Env, b: Builder, inputs: list[Value]
-) -> tuple[list[Value], dict[str, str]]:
+def graph_outputs(path: Path, model: Any, env: Env, b: Builder, inputs: list[Value]) -> list[Value]:
     """The output values, renamed to the model's output names."""
     outputs: list[Value] = []
-    layouts: dict[str, str] = {}
     for info in model.graph.output:
-        t = env.get(info.name)
-        if t is None:
+        value = env.get(info.name)
+        if value is None:
             raise UsageError(f"{path}: output {info.name!r} is written by no node; expected a result of one")
-        if isinstance(t, np.ndarray):
-            outputs.append(constant_output(path, b, info.name, t))
-            continue
-        image = t.perm == NHWC and t.view is None
-        b.source = info.name
-        value = stored(b, t, NHWC if image else identity(len(t.shape)))
-        if value in inputs or value in outputs:  # an output needs storage of its own
-            value = b.emit("reshape", [value], {"shape": value.shape}, info.name)
-        if value.name != info.name:
-            b.names.discard(value.name)
-            value.name = b.unique(info.name)
+        if isinstance(value, np.ndarray):
+            value = constant_output(path, b, info.name, value)
+        elif value in inputs or value in outputs:  # an output needs storage of its own
+            b.source = info.name
+            value = b.emit("reshape", [value], info.name, shape=value.shape)
+        b.rename(value, info.name)
         outputs.append(value)
-        layouts.update({value.name: "NCHW"} if image else {})
     if not outputs:
         raise UsageError(f"{path}: the model has no outputs; expected at least one")
-    return outputs, layouts
+    return outputs
 
 
 def constant_output(path: Path, b: Builder, name: str, array: np.ndarray) -> Value:
     try:
-        value = b.constant(array, "output", stored_dtype(array))
+        return b.constant(array, name, finite=False)
     except Unsupported as error:
-        raise Unsupported(f"{path}: output {name!r} is {error}; expected a plain type") from error
-    value.name = b.unique(name)
-    return value
-
-
-def live_nodes(nodes: list[Node], outputs: list[Value]) -> list[Node]:
-    """The nodes that some output depends on."""
-    needed = set(outputs)
-    kept = []
-    for node in reversed(nodes):
-        if needed.intersection(node.outputs):
-            needed.update(v for v in node.inputs if v is not None)
-            kept.append(node)
-    return kept[::-1]
+        raise Unsupported(f"{path}: output {name!r} is {error}") from error

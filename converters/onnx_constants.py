@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters.onnx_layout import MAX_CONSTANT, Op
-from edgesdk.converters.onnx_ops import axis_of
+from edgesdk.converters.common import axis_of
+from edgesdk.converters.onnx_node import MAX_CONSTANT, Op
 from edgesdk.converters.onnx_shapes import new_shape
 
 Fold = Callable[[Op, list[Any]], np.ndarray]
@@ -161,6 +161,7 @@ FOLDS: dict[str, Fold] = {
     "Greater": pairwise(np.greater),
     "Less": pairwise(np.less),
     "Where": where,
+    "Mod": modulo,
     "ReduceProd": reduce_product,
     "Neg": each(np.negative),
     "Floor": each(np.floor),
@@ -168,7 +169,6 @@ FOLDS: dict[str, Fold] = {
     "Sqrt": each(np.sqrt),
     "Abs": each(np.abs),
     "Sign": each(np.sign),
-    "Mod": modulo,
     "Pow": pairwise(np.power),
     "NonZero": lambda op, x: np.array(np.nonzero(x[0]), np.int64),
 }

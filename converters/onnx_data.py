@@ -10,35 +10,30 @@ from typing import Any
 import numpy as np
 
 from edgesdk import ops
-from edgesdk.converters import onnx_ops
-from edgesdk.converters.onnx_layout import (
+from edgesdk.converters import common, onnx_ops
+from edgesdk.converters.build import Builder
+from edgesdk.converters.common import axis_of
+from edgesdk.converters.onnx_node import (
+    DTYPES,
     MAX_CONSTANT,
-    Builder,
     Op,
     Operand,
-    Tensor,
-    aligned,
-    identity,
-    settled,
-    stored,
-    stored_dtype,
+    Rule,
+    activation,
+    constant,
+    integers,
+    operand,
+    value_of,
 )
-from edgesdk.converters.onnx_ops import Rule, activation, axis_of, binary, constant, operand, reduction
-from edgesdk.converters.onnx_shapes import integers
+from edgesdk.converters.onnx_ops import binary, reduction
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-
-# Element types of onnx.TensorProto that a graph holds; half and double precision become float32.
-DTYPES = {1: "float32", 10: "float32", 11: "float32", 2: "uint8", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}
 
 
 def folded(rule: Rule, op: Op, x: list[Operand]) -> list[Operand]:
     """Results of a node whose operands are all constant, by the numpy references of what its rule emits."""
     b = Builder(source=op.name)
-    data = constant(x[0], "its data")
-    first = Tensor(b.constant(data, "data", stored_dtype(data)), identity(data.ndim))
-    results = rule(b, op, [first, *x[1:]])
-    values = [stored(b, t, identity(len(t.shape))) if isinstance(t, Tensor) else t for t in results]
+    results = rule(b, op, [value_of(b, constant(x[0], "its data"), "data"), *x[1:]])
     made = [v for n in b.nodes for v in n.outputs]
     if sum(v.elements for v in made) > MAX_CONSTANT or any(ops.macs(n) for n in b.nodes):
         raise Unsupported("its data input is a constant")
@@ -46,37 +41,21 @@ def folded(rule: Rule, op: Op, x: list[Operand]) -> list[Operand]:
     for node in b.nodes:
         inputs = [None if v is None else v.data if v.data is not None else arrays[v] for v in node.inputs]
         arrays[node.output] = ops.module(node.op).reference(node, inputs)[0].astype(node.output.dtype)
-    return [v if not isinstance(v, Value) else v.data if v.data is not None else arrays[v] for v in values]
-
-
-def plain(b: Builder, x: Operand, name: str = "constant") -> Value:
-    """An operand with its axes in ONNX's order."""
-    if isinstance(x, Tensor):
-        return stored(b, x, identity(len(x.shape)))
-    array = constant(x, "an input")
-    return b.constant(array, name, stored_dtype(array))
-
-
-def whole(value: Value) -> Tensor:
-    return Tensor(value, identity(len(value.shape)))
+    return [v if not isinstance(v, Value) else v.data if v.data is not None else arrays[v] for v in results]
 
 
 def broadcasting(kind: str) -> Rule:
-    def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        return [combined(b, kind, x, op.outputs[0])]
-
-    return rule
+    return lambda b, op, x: [combined(b, kind, x, op.outputs[0])]
 
 
-def combined(b: Builder, kind: str, x: list[Operand], name: str = "") -> Tensor:
-    values, lead = aligned(b, [o for o in x if o is not None])
-    return replace(lead, value=b.emit(kind, values, {}, name))
+def combined(b: Builder, kind: str, x: list[Operand], name: str = "") -> Value:
+    return b.emit(kind, [value_of(b, o) for o in x if o is not None], name)
 
 
 def negation(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """Not and BitwiseNot: all bits are flipped."""
     t = activation(x[0])
-    ones = np.array(True) if t.value.dtype == "bool" else np.array(-1).astype(t.value.dtype)
+    ones = np.array(True) if t.dtype == "bool" else np.array(-1).astype(t.dtype)
     return [combined(b, "bitwise_xor", [t, ones], op.outputs[0])]
 
 
@@ -100,15 +79,15 @@ def is_inf(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def cast(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t, to = activation(x[0]), DTYPES.get(op.attrs.get("to", 0))
+    value, to = activation(x[0]), DTYPES.get(op.attrs.get("to", 0))
     if to is None:
         raise Unsupported(f"a cast to element type {op.attrs.get('to')}")
-    return [t if t.value.dtype == to else replace(t, value=b.emit("cast", [t.value], {"to": to}, op.outputs[0]))]
+    return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]
 
 
 def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    """Limits that are computed are a maximum and a minimum."""
-    if not any(isinstance(o, Tensor) for o in x[1:]):
+    """Limits that are computed, or of integers, are a maximum and a minimum."""
+    if activation(x[0]).dtype == "float32" and not any(isinstance(o, Value) for o in x[1:]):
         return onnx_ops.clip(b, op, x)
     result = x[0]
     for kind, limit in zip(("maximum", "minimum"), x[1:], strict=False):
@@ -117,37 +96,28 @@ def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def index_values(b: Builder, x: Operand) -> Value:
-    v = plain(b, x, "indices")
-    return v if v.dtype in ("int32", "int64") else b.emit("cast", [v], {"to": "int32"})
+    v = value_of(b, x, "indices")
+    return v if v.dtype in ("int32", "int64") else b.emit("cast", [v], to="int32")
 
 
 def gather(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    indices = operand(x, 1)
-    rank = len(x[0].shape) if x[0] is not None else 0
-    axis = axis_of(int(op.attrs.get("axis", 0)), rank)
-    if isinstance(x[0], Tensor) and isinstance(indices, np.ndarray) and indices.ndim < 2:
-        # Along one axis, in whatever order the axes lie.
-        t = settled(b, x[0])
-        attrs = {"axis": t.perm.index(axis), "batch_dims": 0}
-        value = b.emit("gather", [t.value, index_values(b, indices)], attrs, op.outputs[0])
-        return [replace(t, value=value) if indices.ndim else Tensor(value, without(t.perm, axis))]
-    inputs = [plain(b, x[0], "table"), index_values(b, indices)]
-    return [whole(b.emit("gather", inputs, {"axis": axis, "batch_dims": 0}, op.outputs[0]))]
-
-
-def without(perm: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """The order of the axes when one of them is gone."""
-    left = [a for a in perm if a != axis]
-    return tuple(sorted(left).index(a) for a in left)
+    """A single constant index is a slice without that axis."""
+    table, indices = value_of(b, x[0], "table"), operand(x, 1)
+    axis = axis_of(int(op.attrs.get("axis", 0)), len(table.shape))
+    if isinstance(indices, np.ndarray) and not indices.ndim:
+        at = axis_of(int(indices), table.shape[axis])
+        part = common.cut(b, table, axis, at, at + 1)
+        return [b.reshape(part, (*table.shape[:axis], *table.shape[axis + 1 :]), op.outputs[0])]
+    return [b.emit("gather", [table, index_values(b, indices)], op.outputs[0], axis=axis, batch_dims=0)]
 
 
 def indexed(kind: str, attributes: Callable[[Op, int], dict[str, Any]]) -> Rule:
-    """data, indices and perhaps updates, all in ONNX's order of axes."""
+    """data, indices and perhaps updates"""
 
     def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        data = plain(b, x[0], "data")
-        values = [data, index_values(b, operand(x, 1)), *(plain(b, o, "updates") for o in x[2:])]
-        return [whole(b.emit(kind, values, attributes(op, len(data.shape)), op.outputs[0]))]
+        data = value_of(b, x[0], "data")
+        values = [data, index_values(b, operand(x, 1)), *(value_of(b, o, "updates") for o in x[2:])]
+        return [b.emit(kind, values, op.outputs[0], **attributes(op, len(data.shape)))]
 
     return rule
 
@@ -162,41 +132,41 @@ def reduced_updates(op: Op, rank: int) -> dict[str, Any]:
 
 def arg(kind: str) -> Rule:
     def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        t = settled(b, activation(x[0]))
-        axis, keep = axis_of(int(op.attrs.get("axis", 0)), len(t.shape)), bool(op.attrs.get("keepdims", 1))
-        attrs = {"axis": t.perm.index(axis), "keep_dims": keep, "index_dtype": "int64"}
-        attrs["last"] = bool(op.attrs.get("select_last_index", 0))
-        return [Tensor(b.emit(kind, [t.value], attrs, op.outputs[0]), t.perm if keep else without(t.perm, axis))]
+        value = activation(x[0])
+        attrs = {"keep_dims": bool(op.attrs.get("keepdims", 1)), "last": bool(op.attrs.get("select_last_index", 0))}
+        attrs |= axis_attribute(op, len(value.shape))
+        return [b.emit(kind, [value], op.outputs[0], index_dtype="int64", **attrs)]
 
     return rule
 
 
 def top_k(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
+    value = activation(x[0])
     (k,) = integers(operand(x, 1), "its number of items")
-    axis = axis_of(int(op.attrs.get("axis", -1)), len(t.shape))
-    attrs = {"axis": t.perm.index(axis), "k": k, "largest": bool(op.attrs.get("largest", 1)), "index_dtype": "int64"}
+    axis = axis_of(int(op.attrs.get("axis", -1)), len(value.shape))
+    attrs = {"axis": axis, "k": k, "largest": bool(op.attrs.get("largest", 1)), "index_dtype": "int64"}
     names = [*op.outputs, ""]
-    values = b.emit("top_k_values", [t.value], attrs, names[0])
-    return [replace(t, value=values), replace(t, value=b.emit("top_k_indices", [t.value], attrs, names[1]))]
+    return [b.emit(kind, [value], name, **attrs) for kind, name in zip(TOP_K, names, strict=False)]
+
+
+TOP_K = ("top_k_values", "top_k_indices")
 
 
 def cumsum(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
+    value = activation(x[0])
     (number,) = integers(operand(x, 1), "its axis")
     attrs = {k: bool(op.attrs.get(k, 0)) for k in ("exclusive", "reverse")}
-    axis = t.perm.index(axis_of(number, len(t.shape)))
-    return [replace(t, value=b.emit("cumsum", [t.value], {"axis": axis, **attrs}, op.outputs[0]))]
+    return [b.emit("cumsum", [value], op.outputs[0], axis=axis_of(number, len(value.shape)), **attrs)]
 
 
 def one_hot(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """Negative indices count from the end; those out of range give a row of `off`."""
-    where, (depth,) = plain(b, x[0], "indices"), integers(operand(x, 1), "its depth")
+    where, (depth,) = value_of(b, x[0], "indices"), integers(operand(x, 1), "its depth")
     off, on = constant(operand(x, 2), "its values").ravel()
     if not 1 <= depth <= MAX_CONSTANT:
         raise ValueError(f"depth {depth}")
     axis = axis_of(int(op.attrs.get("axis", -1)), len(where.shape) + 1)
-    spread = whole(b.emit("reshape", [where], {"shape": (*where.shape[:axis], 1, *where.shape[axis:])}))
+    spread = b.reshape(where, (*where.shape[:axis], 1, *where.shape[axis:]))
     places = np.arange(depth).reshape((depth,) + (1,) * (len(where.shape) - axis)).astype(where.dtype)
     hot: Operand = combined(b, "equal", [spread, places])
     if where.dtype != "uint8":
@@ -205,24 +175,13 @@ def one_hot(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def tile(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
-    repeats = integers(operand(x, 1), "its repeats")
-    if len(repeats) != len(t.shape) or min(repeats, default=1) < 1:
-        raise ValueError(f"repeats {repeats} for {list(t.shape)}")
-    attrs = {"repeats": tuple(repeats[a] for a in t.perm)}
-    return [replace(t, value=b.emit("tile", [t.value], attrs, op.outputs[0]))]
+    return [common.repeated(b, activation(x[0]), integers(operand(x, 1), "its repeats"), op.outputs[0])]
 
 
 def expand(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
-    shape = np.broadcast_shapes(t.shape, tuple(integers(operand(x, 1), "its shape")))
-    if shape == t.shape:
-        return [t]
-    if len(shape) != len(t.shape):
-        t = whole(plain(b, t))
-    perm = t.perm if len(shape) == len(t.shape) else identity(len(shape))
-    attrs = {"shape": tuple(shape[a] for a in perm)}
-    return [Tensor(b.emit("broadcast_to", [t.value], attrs, op.outputs[0]), perm)]
+    value = activation(x[0])
+    shape = np.broadcast_shapes(value.shape, tuple(integers(operand(x, 1), "its shape")))
+    return [common.expanded(b, value, shape, op.outputs[0])]
 
 
 def triangle(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -233,12 +192,12 @@ def triangle(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         raise ValueError(f"a triangle of {list(t.shape)}")
     cut = np.triu if op.attrs.get("upper", 1) else np.tril
     keep = cut(np.ones(t.shape[-2:], bool), k)
-    return [combined(b, "select", [keep, t, np.zeros((), t.value.dtype)], op.outputs[0])]
+    return [combined(b, "select", [keep, t, np.zeros((), t.dtype)], op.outputs[0])]
 
 
 def eye_like(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     t = activation(x[0])
-    dtype = DTYPES.get(op.attrs.get("dtype", 0), t.value.dtype)
+    dtype = DTYPES.get(op.attrs.get("dtype", 0), t.dtype)
     return [np.eye(t.shape[0], t.shape[1], int(op.attrs.get("k", 0)), dtype)]
 
 
@@ -259,22 +218,20 @@ def composed(before: str, after: str) -> Rule:
         elif before == "square":
             t = binary(b, "mul", t, t)
         (total,) = reduction("sum")(b, replace(op, outputs=("",)) if after else op, [t, *x[1:]])
-        return (
-            [replace(activation(total), value=b.emit(computed(after), [activation(total).value]))] if after else [total]
-        )
+        return [b.emit(computed(after), [activation(total)], op.outputs[0])] if after else [total]
 
     return rule
 
 
 def log_sum_exp(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """log(sum(e^(x - m))) + m with the largest item m, so that nothing overflows."""
-    t = settled(b, activation(x[0]))
+    t = activation(x[0])
     kept = replace(op, attrs={**op.attrs, "keepdims": 1}, outputs=("",))
     (largest,) = reduction("reduce_max")(b, kept, [t, *x[1:]])
     below = binary(b, "sub", t, largest)
-    powers = replace(below, value=b.emit(computed("exp"), [below.value]))
+    powers = b.emit(computed("exp"), [below])
     (total,) = reduction("sum")(b, kept, [powers, *x[1:]])
-    logarithm = replace(activation(total), value=b.emit(computed("log"), [activation(total).value]))
+    logarithm = b.emit(computed("log"), [activation(total)])
     result = binary(b, "add", logarithm, largest)
     (flat,) = reduction("reduce_max")(b, op, [result, *x[1:]]) if not op.attrs.get("keepdims", 1) else (result,)
     return [flat]
@@ -282,17 +239,17 @@ def log_sum_exp(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 def non_max_suppression(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """As many rows as there can be: those that select nothing are -1."""
-    boxes, scores = plain(b, x[0]), plain(b, operand(x, 1))
+    boxes, scores = value_of(b, x[0], "boxes"), value_of(b, operand(x, 1), "scores")
     limits = [operand(x, i) for i in (2, 3, 4)]
     most, iou, threshold = (0.0 if v is None else float(constant(v, "its limit").reshape(())) for v in limits)
     if most < 1:
         raise Unsupported("a limit of 0 boxes per class")
     most = min(int(most), boxes.shape[1] if len(boxes.shape) == 3 else 1)
     least = threshold if limits[2] is not None else -float(np.finfo(np.float32).max)
-    attrs = {"most": most, "threshold": least, "iou": iou, "center": bool(op.attrs.get("center_point_box", 0))}
-    found = b.emit("nms", [boxes, scores], attrs)
-    rows = {"begin": (0, 0), "size": (found.shape[0] - 1, 3), "stride": (1, 1)}
-    return [whole(b.emit("cast", [b.emit("slice", [found], rows)], {"to": "int64"}, op.outputs[0]))]
+    center = bool(op.attrs.get("center_point_box", 0))
+    found = b.emit("nms", [boxes, scores], most=most, threshold=least, iou=iou, center=center)
+    rows = b.emit("slice", [found], begin=(0, 0), size=(found.shape[0] - 1, 3), stride=(1, 1))
+    return [b.emit("cast", [rows], op.outputs[0], to="int64")]
 
 
 RULES: dict[str, Rule] = {

@@ -8,72 +8,38 @@ the node's first outputs. ValueError means a malformed node, Unsupported one tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from edgesdk.converters.onnx_layout import (
-    NHWC,
-    Builder,
-    Op,
-    Operand,
-    Shape,
-    Tensor,
-    aligned,
-    identity,
-    reshaped,
-    settled,
-    stored,
-)
+from edgesdk.converters import common
+from edgesdk.converters.build import Builder, Shape
+from edgesdk.converters.common import axis_of, limited, over_axis, restored, scaled
+from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
-Rule = Callable[[Builder, Op, list[Operand]], list[Operand]]
+Pair = tuple[int, int]
 
 
-def activation(x: Operand) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise Unsupported("its data input is a constant")
-    return x
+def spatial_axes(x: Value) -> int:
+    """2 for an image, 1 for a signal."""
+    if len(x.shape) not in (3, 4):
+        raise Unsupported(f"a tensor with {len(x.shape)} axes where only images (4) and signals (3) are supported")
+    return len(x.shape) - 2
 
 
-def constant(x: Operand, what: str) -> np.ndarray:
-    if not isinstance(x, np.ndarray):
-        raise Unsupported(f"{what} must be a constant")
-    return x
+def pair(op: Op, name: str, spatial: int, default: Sequence[int] = (1, 1), least: int = 1) -> Pair:
+    """(height, width) of an attribute; a signal has height 1."""
+    values = tuple(int(v) for v in op.attrs.get(name, default[-spatial:]))
+    if len(values) != spatial or min(values) < least:
+        raise ValueError(f"{name} {list(values)}, expected {spatial} integers from {least} on")
+    return (values[0], values[1]) if spatial == 2 else (1, values[0])
 
 
-def operand(x: list[Operand], i: int) -> Operand:
-    return x[i] if i < len(x) else None
-
-
-def axis_of(axis: int, rank: int) -> int:
-    if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} of a tensor with {rank} axes")
-    return axis % rank
-
-
-def pair(op: Op, name: str, default: tuple[int, int] = (1, 1), least: int = 1) -> tuple[int, int]:
-    values = tuple(int(v) for v in op.attrs.get(name, default))
-    if len(values) == 1 or len(values) == 3:
-        raise Unsupported(f"{len(values)}-D windows")
-    if len(values) != 2 or min(values) < least:
-        raise ValueError(f"{name} {list(values)}, expected two integers from {least} on")
-    return values[0], values[1]
-
-
-def image(b: Builder, x: Operand) -> Value:
-    """A rank-4 activation in NHWC."""
-    t = activation(x)
-    if len(t.shape) != 4:
-        raise Unsupported(f"a tensor with {len(t.shape)} axes where only images (4 axes) are supported")
-    return stored(b, t, NHWC)
-
-
-def window_padding(op: Op, x: Value, kernel: Shape, stride: Shape, dilation: Shape = (1, 1)) -> Shape:
-    """(top, left, bottom, right) with auto_pad and ceil_mode resolved."""
+def window_padding(op: Op, x: Value, spatial: int, kernel: Shape, stride: Shape, dilation: Shape = (1, 1)) -> Shape:
+    """(top, left, bottom, right) on an image [N,H,W,C], with auto_pad and ceil_mode resolved."""
     span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
     mode, size = op.attrs.get("auto_pad", "NOTSET"), x.shape[1:3]
     if mode in ("SAME_UPPER", "SAME_LOWER"):
@@ -83,11 +49,12 @@ def window_padding(op: Op, x: Value, kernel: Shape, stride: Shape, dilation: Sha
     if mode not in ("NOTSET", "VALID"):
         raise ValueError(f"auto_pad {mode!r}")
     pads = [int(p) for p in op.attrs.get("pads", ())] if mode == "NOTSET" else []
-    pads = pads or [0, 0, 0, 0]
-    if len(pads) != 4 or min(pads) < 0:
-        raise ValueError(f"pads {pads}, expected four integers from 0 on")
+    pads = pads or [0] * (2 * spatial)
+    if len(pads) != 2 * spatial or min(pads) < 0:
+        raise ValueError(f"pads {pads}, expected {2 * spatial} integers from 0 on")
+    pads = pads if spatial == 2 else [0, pads[0], 0, pads[1]]
     if op.attrs.get("ceil_mode", 0):
-        for i in range(2):
+        for i in range(2 - spatial, 2):
             pads[2 + i] += ceil_padding(size[i], span[i], stride[i], pads[i], pads[2 + i])
     return tuple(pads)
 
@@ -101,47 +68,47 @@ def ceil_padding(size: int, kernel: int, stride: int, before: int, after: int) -
 
 
 def conv(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
-    weights = constant(operand(x, 1), "its weights")
-    if weights.ndim == 3:
-        raise Unsupported("1-D convolution; reshape the model to [N, C, 1, L]")
-    if weights.ndim != 4:
-        raise Unsupported(f"{weights.ndim - 2}-D convolution")
-    group, channels = int(op.attrs.get("group", 1)), t.shape[1] if len(t.shape) == 4 else 0
-    bias = bias_of(b, operand(x, 2), weights.shape[0])
-    if group == 1:
-        kind, laid, axes = "conv2d", weights.transpose(0, 2, 3, 1), (1, 2)
-    elif group == channels == weights.shape[1] * group and weights.shape[0] % group == 0:
-        kind, laid, axes = "depthwise_conv2d", weights[:, 0].transpose(1, 2, 0), (0, 1)
-    else:
-        raise Unsupported(f"{group} groups over {channels} channels; expected 1 group or one per channel")
-    value = image(b, x[0])
-    kernel = (laid.shape[axes[0]], laid.shape[axes[1]])
-    if pair(op, "kernel_shape", kernel) != kernel or weights.shape[1] * group != channels:
-        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape or the {channels} input channels")
-    stride, dilation = pair(op, "strides"), pair(op, "dilations")
-    padding = window_padding(op, value, kernel, stride, dilation)
+    value, weights = activation(x[0]), constant(operand(x, 1), "its weights")
+    spatial, group = weights.ndim - 2, int(op.attrs.get("group", 1))
+    if spatial not in (1, 2):
+        raise Unsupported(f"{spatial}-D convolution")
+    if len(value.shape) != weights.ndim or weights.shape[1] * group != value.shape[1] or weights.shape[0] % group:
+        raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
+    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
+    kernel, image = weights.shape[2:], common.image(b, value, spatial)
+    if pair(op, "kernel_shape", spatial, kernel) != kernel:
+        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
+    stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
+    padding = window_padding(op, image, spatial, kernel, stride, dilation)
     attrs = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
-    return [Tensor(b.emit(kind, [value, b.constant(laid, "weights"), bias], attrs, op.outputs[0]), NHWC)]
+    y = common.grouped(b, image, weights, bias_of(operand(x, 2), weights.shape[0]), group, op.outputs[0], attrs)
+    return [restored(b, y, channels_first(y, spatial))]
 
 
-def bias_of(b: Builder, x: Operand, channels: int) -> Value | None:
+def channels_first(y: Value, spatial: int) -> Shape:
+    """The source's shape of an image [N,H,W,C]."""
+    n, h, w, c = y.shape
+    return (n, c, h, w) if spatial == 2 else (n, c, w)
+
+
+def bias_of(x: Operand, channels: int) -> np.ndarray | None:
     if x is None:
         return None
     bias = constant(x, "its bias")
     if bias.shape != (channels,):
         raise ValueError(f"bias {list(bias.shape)}, expected [{channels}]")
-    return b.constant(bias, "bias")
+    return bias
 
 
 def pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value = image(b, x[0])
+    spatial = spatial_axes(activation(x[0]))
+    value = common.image(b, activation(x[0]), spatial)
     if "kernel_shape" not in op.attrs:
         raise ValueError("kernel_shape is missing")
-    kernel, stride = pair(op, "kernel_shape"), pair(op, "strides")
-    if pair(op, "dilations") != (1, 1):
+    kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
+    if pair(op, "dilations", spatial) != (1, 1):
         raise Unsupported("dilated pooling")
-    padding = window_padding(op, value, kernel, stride)
+    padding = window_padding(op, value, spatial, kernel, stride)
     if any(p >= k for p, k in zip(padding, kernel * 2, strict=True)):
         raise ValueError(f"padding {list(padding)} as large as the kernel {list(kernel)}")
     attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
@@ -149,100 +116,76 @@ def pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         attrs["count_padding"] = bool(op.attrs.get("count_include_pad", 0)) and any(padding)
         if attrs["count_padding"] and op.attrs.get("ceil_mode", 0):
             raise Unsupported("ceil_mode together with count_include_pad")
-    kind = "max_pool2d" if op.kind == "MaxPool" else "avg_pool2d"
-    return [Tensor(b.emit(kind, [value], attrs, op.outputs[0]), NHWC)]
+    y = b.emit("max_pool2d" if op.kind == "MaxPool" else "avg_pool2d", [value], op.outputs[0], **attrs)
+    return [restored(b, y, channels_first(y, spatial))]
 
 
 def global_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    value = activation(x[0])
     kind = "mean" if op.kind == "GlobalAveragePool" else "reduce_max"
-    value = b.emit(kind, [image(b, x[0])], {"axes": (1, 2), "keep_dims": True}, op.outputs[0])
-    return [Tensor(value, NHWC)]
+    axes = tuple(range(2, 2 + spatial_axes(value)))
+    return [b.emit(kind, [value], op.outputs[0], axes=axes, keep_dims=True)]
 
 
-def dense(b: Builder, op: Op, x: Operand, weights: np.ndarray, bias: Value | None) -> Tensor:
-    """x times weights [O, I] over the last axis. A flattened image stays as it lies: the
-    columns of the weights are put in its order instead."""
-    t = activation(x)
-    if t.shape[-1:] != weights.shape[1:]:
-        raise ValueError(f"{list(t.shape)} times {list(weights.shape[::-1])}")
-    if t.view is not None and t.view == (t.source[0], weights.shape[1]) and t.perm[0] == 0:
-        order = np.arange(weights.shape[1]).reshape(t.source[1:]).transpose([a - 1 for a in t.perm[1:]])
-        weights, t = weights[:, order.ravel()], Tensor(b.reshape(t.value, t.view), (0, 1))
-    t = settled(b, t)
-    if t.perm[-1] != len(t.perm) - 1:
-        t = Tensor(stored(b, t, identity(len(t.perm))), identity(len(t.perm)))
-    inputs = [t.value, b.constant(weights, "weights"), bias]
-    return replace(t, value=b.emit("fully_connected", inputs, {"activation": "none"}, op.outputs[0]))
-
-
-def transposed(x: Operand) -> Operand:
-    return replace(x, perm=tuple(1 - a for a in x.perm)) if isinstance(x, Tensor) else x
+def dense(b: Builder, op: Op, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str = "") -> Value:
+    """x times weights [O, I] over the last axis."""
+    if x.shape[-1:] != weights.shape[1:]:
+        raise ValueError(f"{list(x.shape)} times {list(weights.shape[::-1])}")
+    return common.dense(b, x, weights, bias, name)
 
 
 def gemm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    left = settled(b, activation(x[0])) if op.attrs.get("transA", 0) else activation(x[0])
+    left = activation(x[0])
     weights = constant(operand(x, 1), "its second matrix").astype(np.float32)
     if weights.ndim != 2 or len(left.shape) != 2:
         raise ValueError("expected two matrices")
-    left = activation(transposed(left)) if op.attrs.get("transA", 0) else left
+    left = b.transpose(left, (1, 0)) if op.attrs.get("transA", 0) else left
     weights = weights if op.attrs.get("transB", 0) else weights.T
     weights = weights * np.float32(op.attrs.get("alpha", 1.0))
     third, beta = operand(x, 2), np.float32(op.attrs.get("beta", 1.0))
     if third is None:
-        return [dense(b, op, left, weights, None)]
-    if (
-        isinstance(third, np.ndarray)
-        and third.size in (1, weights.shape[0])
-        and third.shape[-1:] in ((), (third.size,))
-    ):
-        bias = np.broadcast_to(third.reshape(-1) * beta, weights.shape[:1])
-        return [dense(b, op, left, weights, b.constant(bias, "bias"))]
-    if beta != 1.0:
-        third = third * beta if isinstance(third, np.ndarray) else scaled(b, third, float(beta))
-    return [binary(b, "add", dense(b, op, left, weights, None), third, op.outputs[0])]
+        return [dense(b, op, left, weights, None, op.outputs[0])]
+    if isinstance(third, np.ndarray) and is_row(third, weights.shape[0]):
+        return [dense(b, op, left, weights, third.reshape(-1) * beta, op.outputs[0])]
+    third = third * beta if isinstance(third, np.ndarray) else scaled(b, third, float(beta))
+    return [common.binary(b, "add", dense(b, op, left, weights, None), third, op.outputs[0])]
+
+
+def is_row(x: np.ndarray, columns: int) -> bool:
+    return x.size in (1, columns) and x.shape[-1:] in ((), (x.size,))
 
 
 def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     weights = constant(operand(x, 1), "its second matrix")
-    weights = weights.reshape(weights.shape[-2:]) if weights.ndim > 2 and weights.size else weights
+    matrix = math.prod(weights.shape[:-2]) == 1 and weights.size
+    weights = weights.reshape(weights.shape[-2:]) if weights.ndim > 2 and matrix else weights
     if weights.ndim != 2 or len(activation(x[0]).shape) < 2:
-        raise Unsupported("a product with a vector")
-    return [dense(b, op, x[0], weights.T, None)]
+        raise Unsupported("a product with a vector, or with several matrices")
+    return [dense(b, op, activation(x[0]), weights.T, None, op.outputs[0])]
 
 
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
+    value = activation(x[0])
     gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if op.attrs.get("training_mode", 0):
         raise Unsupported("training_mode")
-    if len(t.shape) < 2 or any(p.shape != (t.shape[1],) for p in (gamma, beta, mean, variance)):
-        raise ValueError(f"statistics do not match the channels of {list(t.shape)}")
+    if len(value.shape) < 2 or any(p.shape != (value.shape[1],) for p in (gamma, beta, mean, variance)):
+        raise ValueError(f"statistics do not match the channels of {list(value.shape)}")
     scale = gamma / np.sqrt(variance + op.attrs.get("epsilon", 1e-5))
-    shift = beta - mean * scale
-    if t.view is None and t.perm[-1] == 1 and len(t.perm) in (2, 4):
-        inputs = [t.value, b.constant(scale, "scale"), b.constant(shift, "shift")]
-        return [replace(t, value=b.emit("batch_norm", inputs, {}, op.outputs[0]))]
-    column = (-1,) + (1,) * (len(t.shape) - 2)
-    return [binary(b, "add", binary(b, "mul", t, scale.reshape(column)), shift.reshape(column), op.outputs[0])]
+    return [common.norm(b, value, scale, beta - mean * scale, op.outputs[0])]
 
 
-def binary(b: Builder, kind: str, x: Operand, y: Operand, name: str = "") -> Tensor:
+def binary(b: Builder, kind: str, x: Operand, y: Operand, name: str = "") -> Value:
     if x is None or y is None:
         raise ValueError("an input is missing")
-    values, lead = aligned(b, [x, y])
-    attrs = {"activation": "none"} if kind in ("add", "sub", "mul") else {}
-    return replace(lead, value=b.emit(kind, values, attrs, name))
-
-
-def scaled(b: Builder, t: Tensor, factor: float, name: str = "") -> Tensor:
-    return binary(b, "mul", t, np.array(factor, np.float32), name)
+    return common.binary(b, kind, x, y, name)
 
 
 def elementwise(kind: str) -> Rule:
     """Two inputs or, for Sum, Min and Max, any number, taken pairwise."""
 
     def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        result = x[0]
+        result: Operand = x[0]
         for i, y in enumerate(x[1:], 2):
             result = binary(b, kind, result, y, op.outputs[0] if i == len(x) else "")
         return [result]
@@ -254,7 +197,7 @@ def div(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     divisor = constant(operand(x, 1), "its divisor").astype(np.float64)
     if not np.all(divisor):
         raise ValueError("division by zero")
-    return [binary(b, "mul", activation(x[0]), 1.0 / divisor, op.outputs[0])]
+    return [common.binary(b, "mul", activation(x[0]), 1.0 / divisor, op.outputs[0])]
 
 
 def neg(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -262,20 +205,7 @@ def neg(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def unary(kind: str) -> Rule:
-    def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        t = activation(x[0])
-        return [replace(t, value=b.emit(kind, [t.value], {}, op.outputs[0]))]
-
-    return rule
-
-
-def clipped(b: Builder, t: Tensor, low: float, high: float, name: str) -> Tensor:
-    named = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
-    if math.isnan(low) or math.isnan(high) or low > high:
-        raise ValueError(f"limits {low} and {high}")
-    kind = named.get((low, high), "clip")
-    attrs = {"min": low, "max": high} if kind == "clip" else {}
-    return replace(t, value=b.emit(kind, [t.value], attrs, name))
+    return lambda b, op, x: [b.emit(kind, [activation(x[0])], op.outputs[0])]
 
 
 def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -287,49 +217,36 @@ def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     # Exporters write an open end as the largest float.
     low = -math.inf if limits[0] <= -3.4e38 else limits[0]
     high = math.inf if limits[1] >= 3.4e38 else limits[1]
-    return [clipped(b, activation(x[0]), low, high, op.outputs[0])]
+    return [limited(b, activation(x[0]), low, high, op.outputs[0])]
 
 
 def leaky_relu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
-    alpha = float(op.attrs.get("alpha", 0.01))
-    return [replace(t, value=b.emit("leaky_relu", [t.value], {"alpha": alpha}, op.outputs[0]))]
+    return [b.emit("leaky_relu", [activation(x[0])], op.outputs[0], alpha=float(op.attrs.get("alpha", 0.01)))]
 
 
 def hard_sigmoid(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     line = scaled(b, activation(x[0]), float(op.attrs.get("alpha", 0.2)))
-    line = binary(b, "add", line, np.array(op.attrs.get("beta", 0.5), np.float32))
-    return [clipped(b, line, 0.0, 1.0, op.outputs[0])]
+    line = common.binary(b, "add", line, float(op.attrs.get("beta", 0.5)))
+    return [limited(b, line, 0.0, 1.0, op.outputs[0])]
 
 
 def softmax(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
-    rank, shape = len(t.shape), t.shape
-    axis = axis_of(int(op.attrs.get("axis", -1 if op.opset >= 13 else 1)), rank)
-    if op.opset < 13 and axis != rank - 1 and math.prod(shape[axis + 1 :]) != 1:
+    value, shape = activation(x[0]), activation(x[0]).shape
+    axis = axis_of(int(op.attrs.get("axis", -1 if op.opset >= 13 else 1)), len(shape))
+    if op.opset < 13 and axis != len(shape) - 1 and math.prod(shape[axis + 1 :]) != 1:
         # Before opset 13, softmax runs over all axes from `axis` on.
-        flat = reshaped(b, t, (math.prod(shape[:axis]), math.prod(shape[axis:])))
-        return [reshaped(b, last_softmax(b, flat, 1, ""), shape)]
-    return [last_softmax(b, t, axis, op.outputs[0])]
-
-
-def last_softmax(b: Builder, t: Tensor, axis: int, name: str) -> Tensor:
-    t = settled(b, t)
-    order = t.perm if t.perm[-1] == axis else (*(a for a in t.perm if a != axis), axis)
-    return Tensor(b.emit("softmax", [stored(b, t, order)], {"beta": 1.0}, name), order)
+        flat = b.reshape(value, (math.prod(shape[:axis]), math.prod(shape[axis:])))
+        return [b.reshape(b.emit("softmax", [flat], beta=1.0), shape, op.outputs[0])]
+    return [over_axis(b, value, axis, "softmax", op.outputs[0], beta=1.0)]
 
 
 def reduction(kind: str) -> Rule:
     def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        t = settled(b, activation(x[0]))
-        axes = reduced_axes(op, operand(x, 1), len(t.shape))
-        keep = bool(op.attrs.get("keepdims", 1))
+        value = activation(x[0])
+        axes = tuple(reduced_axes(op, operand(x, 1), len(value.shape)))
         if not axes:
-            return [t]
-        lying = tuple(sorted(t.perm.index(a) for a in axes))
-        value = b.emit(kind, [t.value], {"axes": lying, "keep_dims": keep}, op.outputs[0])
-        left = [a for a in t.perm if keep or a not in axes]
-        return [Tensor(value, tuple(sorted(left).index(a) for a in left))]
+            return [value]
+        return [b.emit(kind, [value], op.outputs[0], axes=axes, keep_dims=bool(op.attrs.get("keepdims", 1)))]
 
     return rule
 

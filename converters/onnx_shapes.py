@@ -5,29 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from edgesdk.converters.onnx_layout import (
-    NHWC,
-    Builder,
-    Op,
-    Operand,
-    Tensor,
-    aligned,
-    reshaped,
-    settled,
-    stored_dtype,
-)
-from edgesdk.converters.onnx_ops import Rule, activation, axis_of, constant, image, operand
+from edgesdk.converters import common
+from edgesdk.converters.build import NHWC, Builder
+from edgesdk.converters.common import axis_of, restored
+from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, integers, operand, value_of
 from edgesdk.errors import Unsupported
+from edgesdk.ir import Value
 
 MAX_EXTENT = 65536  # rows or columns of a resized image
-
-
-def integers(x: Operand, what: str) -> list[int]:
-    return [int(v) for v in constant(x, what).ravel().tolist()]
 
 
 def axes_of(op: Op, x: Operand, rank: int) -> list[int] | None:
@@ -60,70 +48,68 @@ def new_shape(op: Op, before: tuple[int, ...], wanted: list[int]) -> tuple[int, 
     return tuple(inferred if d == -1 else d for d in wanted)
 
 
+def reshaped(b: Builder, op: Op, x: Value, shape: tuple[int, ...]) -> list[Operand]:
+    if math.prod(shape) != x.elements:
+        raise ValueError(f"{list(x.shape)} cannot be reshaped to {list(shape)}")
+    return [b.reshape(x, shape, op.outputs[0])]
+
+
 def reshape(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
-    return [reshaped(b, t, new_shape(op, t.shape, integers(operand(x, 1), "its shape")))]
+    value = activation(x[0])
+    return reshaped(b, op, value, new_shape(op, value.shape, integers(operand(x, 1), "its shape")))
 
 
 def flatten(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
-    axis = int(op.attrs.get("axis", 1))
-    axis = axis if axis == len(t.shape) else axis_of(axis, len(t.shape))
-    return [reshaped(b, t, (math.prod(t.shape[:axis]), math.prod(t.shape[axis:])))]
+    value = activation(x[0])
+    axis, rank = int(op.attrs.get("axis", 1)), len(value.shape)
+    axis = axis if axis == rank else axis_of(axis, rank)
+    return reshaped(b, op, value, (math.prod(value.shape[:axis]), math.prod(value.shape[axis:])))
 
 
 def squeeze(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
-    axes = axes_of(op, operand(x, 1), len(t.shape))
-    axes = [a for a, d in enumerate(t.shape) if d == 1] if axes is None else axes
-    if any(t.shape[a] != 1 for a in axes):
-        raise ValueError(f"axes {axes} of {list(t.shape)} are not all 1")
-    return [reshaped(b, t, [d for a, d in enumerate(t.shape) if a not in axes])]
+    value = activation(x[0])
+    axes = axes_of(op, operand(x, 1), len(value.shape))
+    axes = [a for a, d in enumerate(value.shape) if d == 1] if axes is None else axes
+    if any(value.shape[a] != 1 for a in axes):
+        raise ValueError(f"axes {axes} of {list(value.shape)} are not all 1")
+    return reshaped(b, op, value, tuple(d for a, d in enumerate(value.shape) if a not in axes))
 
 
 def unsqueeze(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = activation(x[0])
-    given = operand(x, 1)
-    count = len(integers(given, "its axes") if given is not None else op.attrs["axes"])
-    axes = axes_of(op, given, len(t.shape) + count) or []
-    rest = iter(t.shape)
-    return [reshaped(b, t, [1 if a in axes else next(rest) for a in range(len(t.shape) + count)])]
+    value, given = activation(x[0]), operand(x, 1)
+    rank = len(value.shape) + len(integers(given, "its axes") if given is not None else op.attrs["axes"])
+    axes, rest = axes_of(op, given, rank) or [], iter(value.shape)
+    return reshaped(b, op, value, tuple(1 if a in axes else next(rest) for a in range(rank)))
 
 
 def transpose(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
-    perm = [int(a) for a in op.attrs.get("perm", reversed(range(len(t.shape))))]
-    if sorted(perm) != list(range(len(t.shape))):
-        raise ValueError(f"perm {perm} for {list(t.shape)}")
-    return [replace(t, perm=tuple(perm.index(a) for a in t.perm))]
+    value = activation(x[0])
+    perm = tuple(int(a) for a in op.attrs.get("perm", reversed(range(len(value.shape)))))
+    if sorted(perm) != list(range(len(value.shape))):
+        raise ValueError(f"perm {perm} for {list(value.shape)}")
+    return [b.transpose(value, perm, op.outputs[0])]
 
 
 def concat(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    parts: list[Tensor | np.ndarray] = [settled(b, o) if isinstance(o, Tensor) else constant(o, "a part") for o in x]
-    rank = len(activation(next((o for o in parts if isinstance(o, Tensor)), None)).shape)
+    rank = len(activation(next((o for o in x if isinstance(o, Value)), None)).shape)
+    parts = [o if isinstance(o, Value) else constant(o, "a part") for o in x]
     if any(len(o.shape) != rank for o in parts):
         raise ValueError("parts with different numbers of axes")
     axis = axis_of(int(op.attrs["axis"]), rank)
-    if len(parts) == 1:
-        return [parts[0]]
-    values, lead = aligned(b, parts)
-    for i, part in enumerate(parts):
-        if isinstance(part, np.ndarray) and part.size == 1:
-            values[i] = b.constant(part.reshape((1,) * rank), f"part{i}", stored_dtype(part))
-    return [replace(lead, value=b.emit("concat", values, {"axis": lead.perm.index(axis)}, op.outputs[0]))]
+    values = [value_of(b, o, "part") for o in parts]
+    return [values[0] if len(values) == 1 else b.emit("concat", values, op.outputs[0], axis=axis)]
 
 
-def cut(b: Builder, t: Tensor, begin: list[int], end: list[int], stride: list[int], name: str) -> Tensor:
-    """t[begin:end:stride], all in the tensor's own axis order."""
-    size = [len(range(s, e, k)) for s, e, k in zip(begin, end, stride, strict=True)]
-    if tuple(size) == t.shape and min(stride, default=1) > 0:
-        return t
-    attrs = {k: tuple(v[a] for a in t.perm) for k, v in (("begin", begin), ("size", size), ("stride", stride))}
-    return replace(t, value=b.emit("slice", [t.value], attrs, name))
+def cut(b: Builder, x: Value, begin: list[int], end: list[int], stride: list[int], name: str) -> Value:
+    """x[begin:end:stride]"""
+    size = tuple(len(range(s, e, k)) for s, e, k in zip(begin, end, stride, strict=True))
+    if size == x.shape and min(stride, default=1) > 0:
+        return x
+    return b.emit("slice", [x], name, begin=tuple(begin), size=size, stride=tuple(stride))
 
 
 def slice_(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
+    t = activation(x[0])
     starts, ends = integers(operand(x, 1), "its starts"), integers(operand(x, 2), "its ends")
     axes = axes_of(op, operand(x, 3), len(t.shape)) or list(range(len(starts)))
     steps = integers(operand(x, 4), "its steps") if operand(x, 4) is not None else [1] * len(starts)
@@ -136,7 +122,7 @@ def slice_(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def split(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
+    t = activation(x[0])
     axis = axis_of(int(op.attrs.get("axis", 0)), len(t.shape))
     given = integers(operand(x, 1), "its sizes") if operand(x, 1) is not None else op.attrs.get("split")
     count = len(op.outputs)
@@ -155,7 +141,7 @@ def split(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def pad(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    t = settled(b, activation(x[0]))
+    t = activation(x[0])
     if op.attrs.get("mode", "constant") != "constant":
         raise Unsupported(f"mode {op.attrs['mode']!r}; expected constant")
     amounts = integers(operand(x, 1), "its amounts")
@@ -169,12 +155,12 @@ def pad(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         return [t]
     given = operand(x, 2)
     value = float(constant(given, "its value").astype(np.float32).reshape(())) if given is not None else 0.0
-    attrs = {"pads": tuple(around.get(a, (0, 0)) for a in t.perm), "value": value}
-    return [replace(t, value=b.emit("pad", [t.value], attrs, op.outputs[0]))]
+    pads = tuple(around.get(a, (0, 0)) for a in range(len(t.shape)))
+    return [b.emit("pad", [t], op.outputs[0], pads=pads, value=value)]
 
 
 def resize(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value = image(b, x[0])
+    value = common.image(b, activation(x[0]), 2)
     n, h, w, c = value.shape
     mode = op.attrs.get("mode", "nearest")
     if mode not in ("nearest", "linear") or op.attrs.get("antialias", 0):
@@ -183,9 +169,9 @@ def resize(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         raise Unsupported("keep_aspect_ratio_policy or axes")
     size, scales = resize_target(x, (n, c, h, w))
     sources = [source_positions(op, i, o, s) for i, o, s in zip((h, w), size, scales, strict=True)]
-    attrs = {"size": size, **matching_mode(mode, (h, w), size, sources)}
+    attrs = matching_mode(mode, (h, w), size, sources)
     kind = "resize_nearest" if mode == "nearest" else "resize_bilinear"
-    return [Tensor(b.emit(kind, [value], attrs, op.outputs[0]), NHWC)]
+    return [restored(b, b.emit(kind, [value], op.outputs[0], size=size, **attrs), (n, c, *size))]
 
 
 def resize_target(x: list[Operand], shape: tuple[int, ...]) -> tuple[tuple[int, int], list[float]]:
@@ -258,15 +244,15 @@ def matching_mode(
 
 
 def depth_space(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value, block = image(b, x[0]), int(op.attrs["blocksize"])
+    value, block = b.transpose(activation(x[0]), NHWC), int(op.attrs["blocksize"])
     if block < 1:
         raise ValueError(f"blocksize {block}")
     kind = "depth_to_space" if op.kind == "DepthToSpace" else "space_to_depth"
-    # With one output channel, column-row-depth and depth-column-row are the same.
-    crd = kind == "depth_to_space" and op.attrs.get("mode", "DCR") != "DCR"
-    if crd and value.shape[3] != block * block:
-        raise Unsupported(f"mode {op.attrs['mode']!r}; expected DCR")
-    return [Tensor(b.emit(kind, [value], {"block": block}, op.outputs[0]), NHWC)]
+    if kind == "depth_to_space" and op.attrs.get("mode", "DCR") == "CRD":
+        y = common.shuffled_to_space(b, value, block)
+    else:
+        y = b.emit(kind, [value], op.outputs[0], block=block)
+    return [restored(b, y, (y.shape[0], y.shape[3], *y.shape[1:3]))]
 
 
 RULES: dict[str, Rule] = {

@@ -150,7 +150,7 @@ def convert(
     labels: Path | None, portable: bool, stage: str | None, inputs: tuple[str, ...], ram: int | None,
     flash: int | None, latency: float | None, stream: bool, bind_input: bool, io: str, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Converts MODEL (.tflite, .onnx) to one .edge file.
+    """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
     Example: edgesdk convert model.onnx -o model.edge --quantize int8 --calibration samples.npz
     """

@@ -18,6 +18,7 @@ PROGRAMS = {
 }
 MODULES = {
     "onnx": "ONNX models: pip install edgesdk[onnx]",
+    "torch": "PyTorch models: pip install edgesdk[torch]",
     "ziglang": "firmware without arm-none-eabi-gcc: pip install edgesdk[zig]",
 }
 
@@ -63,10 +64,15 @@ def matrix() -> list[dict[str, Any]]:
 
 def operators() -> dict[str, list[str]]:
     """Operators of each kind of source model that its importer reads; some of ONNX on constants and shapes only."""
-    from edgesdk.converters import onnx, onnx_constants, tflite
+    from edgesdk.converters import onnx, onnx_constants, tflite, torch
 
     constant = set(onnx_constants.FOLDS) - set(onnx.RULES)
-    return {"tflite": sorted(tflite.OPS), "onnx": sorted(onnx.RULES), "onnx_constant": sorted(constant)}
+    return {
+        "tflite": sorted(tflite.OPS),
+        "onnx": sorted(onnx.RULES),
+        "onnx_constant": sorted(constant),
+        "torch": sorted(name for name in torch.RULES if not name.startswith("_")),
+    }
 
 
 def checks() -> list[dict[str, Any]]:

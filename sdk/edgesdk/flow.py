@@ -61,9 +61,10 @@ class Room:
 
 
 def convert(
-    model: str | Path,
+    model: Any,
     board: str | Board = "host",
     *,
+    example_inputs: Any = None,
     quantize: str = "none",
     calibration: str | Path | None = None,
     ram_bytes: int | None = None,
@@ -76,8 +77,10 @@ def convert(
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Converted:
-    """Reads `model` (.tflite, .onnx) and writes a program for `board` (an id or the path of a board.toml).
+    """Writes a program for `board` (an id or the path of a board.toml).
 
+    `model` is the path of a .tflite, .onnx or .pt2 file, a torch.export.ExportedProgram, or a torch.nn.Module
+    in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
     flash), outside the arena. io "int8" makes quantised inputs and outputs int8.
@@ -85,8 +88,8 @@ def convert(
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
-        model, board, quantize=quantize, calibration=calibration, stream=stream, bind_input=bind_input, io=io,
-        portable=portable, input_shapes=input_shapes, progress=progress,
+        model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration, stream=stream,
+        bind_input=bind_input, io=io, portable=portable, input_shapes=input_shapes, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -101,9 +104,10 @@ def convert(
 
 
 def base_schedule(
-    model: str | Path,
+    model: Any,
     board: str | Board = "host",
     *,
+    example_inputs: Any = None,
     quantize: str = "none",
     calibration: str | Path | None = None,
     stream: bool = False,
@@ -118,9 +122,9 @@ def base_schedule(
         raise UsageError("--bind-input and --stream exclude each other; give one of them")
     target = board if isinstance(board, Board) else boards.load(board)
     progress("import")
-    source = converters.load(Path(model), dict(input_shapes or {}))
+    source = converters.load(model, input_shapes, example_inputs)
     progress("simplify")
-    graph = passes.simplify(source)
+    graph = passes.simplify(source.copy())
     progress("quantize")
     graph = compress(graph, quantize, calibration)
     progress("lower")

@@ -8,6 +8,7 @@ dtypes are numpy names. A value with `data` is a constant.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +120,11 @@ class Graph:
             for v in {v for v in n.inputs if v is not None}:
                 readers.setdefault(v, []).append(n)
         return readers
+
+    def copy(self) -> Graph:
+        """Nodes of its own over the same values, so that passes may change one and not the other."""
+        nodes = [Node(n.op, list(n.inputs), list(n.outputs), dict(n.attrs), n.source) for n in self.nodes]
+        return Graph(self.name, list(self.inputs), list(self.outputs), nodes, deepcopy(self.metadata))
 
     def replace_value(self, old: Value, new: Value) -> None:
         """Every reader of `old`, graph outputs included, reads `new`."""

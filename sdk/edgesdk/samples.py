@@ -13,10 +13,12 @@ import numpy as np
 
 from edgesdk.errors import UsageError
 
+CHANNELS_FIRST = {"NCHW": -3, "NCL": -2}  # layout -> where its channels are
+
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a model input takes. `layout` "NCHW" means that the source model had channels first."""
+    """What a model input takes. `layout` "NCHW" or "NCL" means that the source model had channels first."""
 
     name: str
     shape: tuple[int, ...]
@@ -65,11 +67,11 @@ def _prepare(path: Path, a: np.ndarray, spec: InputSpec) -> np.ndarray:
     n = a.shape[0]
     item = a.shape[1:]
     squeezed = spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape
-    if spec.layout == "NCHW" and len(spec.shape) == 4:
-        b, h, w, c = spec.shape
+    if len(spec.shape) == len(spec.layout) and spec.layout in CHANNELS_FIRST:
+        b, *extents, c = spec.shape
         # A shape that could be either is taken as the source model's own.
-        if item == (b, c, h, w) or (b == 1 and item == (c, h, w)):
-            a = np.moveaxis(a, -3, -1)
+        if item == (b, c, *extents) or (b == 1 and item == (c, *extents)):
+            a = np.moveaxis(a, CHANNELS_FIRST[spec.layout], -1)
             item = a.shape[1:]
     if item not in (squeezed, spec.shape):
         raise UsageError(f"{path}: input {spec.name} has samples of shape {item}; expected {squeezed}")
@@ -114,9 +116,12 @@ def _read_labels(path: Path) -> np.ndarray:
 def stack(
     results: Sequence[Sequence[np.ndarray]], names: Sequence[str], layouts: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Outputs of many runs by name, first axis = samples; those that `layouts` calls NCHW in that order again."""
+    """Outputs of many runs by name, first axis = samples; those that `layouts` names in that order again."""
     stacked = {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}
-    return {n: np.moveaxis(a, -1, -3) if layouts.get(n) == "NCHW" else a for n, a in stacked.items()}
+    return {
+        n: np.moveaxis(a, -1, CHANNELS_FIRST[layouts[n]]) if layouts.get(n) in CHANNELS_FIRST else a
+        for n, a in stacked.items()
+    }
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from edgesdk import converters, ops  # noqa: E402
 from edgesdk.errors import Unsupported, UsageError  # noqa: E402
 from edgesdk.ir import Graph  # noqa: E402
+from edgesdk.passes.move_transposes import move_transposes  # noqa: E402
 
 
 class Net:
@@ -77,19 +78,19 @@ def evaluate_both(path: Path, graph: Graph, seed: int = 1) -> list[tuple[np.ndar
     for info, value in zip(session.get_inputs(), graph.inputs, strict=True):
         array = random.normal(0, 1, value.shape).astype(np.float32)
         arrays.append(array)
-        feeds[info.name] = array.transpose(0, 3, 1, 2) if layouts.get(value.name) == "NCHW" else array
+        feeds[info.name] = np.moveaxis(array, -1, 1) if value.name in layouts else array
     expected = session.run(None, feeds)
     values = ops.evaluate(graph, arrays)
     outputs = []
     for value, e in zip(graph.outputs, expected, strict=True):
         got = values[value]
-        got = got.transpose(0, 3, 1, 2) if graph.metadata["output_layouts"].get(value.name) == "NCHW" else got
+        got = np.moveaxis(got, -1, 1) if value.name in graph.metadata["output_layouts"] else got
         outputs.append((got, e))
     return outputs
 
 
 def check(path: Path, transposes: int | None = 0) -> Graph:
-    graph = converters.load(path)
+    graph = move_transposes(converters.load(path))
     for got, expected in evaluate_both(path, graph):
         assert got.shape == expected.shape
         error = np.linalg.norm(got.astype(np.float64) - expected) / max(np.linalg.norm(expected), 1e-30)
@@ -208,6 +209,12 @@ def i64(net: Net, *values: int) -> str:
     return net.constant(list(values), "int64")
 
 
+def signal(net: Net, x: str) -> str:
+    x = net.op("Conv", x, net.weights(6, 2, 5), net.weights(6), group=2, pads=[2, 1], strides=[2])
+    x = net.op("AveragePool", net.norm(x, 6), kernel_shape=[3], pads=[1, 1], auto_pad="NOTSET")
+    return str(net.op("MaxPool", x, kernel_shape=[2], auto_pad="SAME_UPPER"))
+
+
 SINGLE = {
     "avg_include": (17, lambda n, x: n.op("AveragePool", x, kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1)),
     "avg_exclude": (17, lambda n, x: n.op("AveragePool", x, kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 1])),
@@ -215,6 +222,9 @@ SINGLE = {
     "max_ceil": (17, lambda n, x: n.op("MaxPool", x, kernel_shape=[2, 3], strides=[3, 2], ceil_mode=1)),
     "same_upper": (17, lambda n, x: n.conv(x, 4, 3, 3, pads=None, auto_pad="SAME_UPPER", strides=[2, 2])),
     "same_lower": (17, lambda n, x: n.conv(x, 4, 3, 2, pads=None, auto_pad="SAME_LOWER", strides=[1, 1])),
+    "groups": (17, lambda n, x: n.conv(x, 4, 6, 3, group=2)),
+    "signal": (17, lambda n, x: n.op("Relu", signal(n, n.op("Reshape", x, i64(n, 1, 4, 48))))),
+    "d2s_crd": (17, lambda n, x: n.op("DepthToSpace", n.op("Concat", x, x, axis=1), blocksize=2, mode="CRD")),
     "dilated": (17, lambda n, x: n.conv(x, 4, 3, 3, pads=[2, 2, 2, 2], dilations=[2, 2])),
     "multiplier": (17, lambda n, x: n.conv(x, 4, 12, 3, group=4)),
     "global_max": (17, lambda n, x: n.op("GlobalMaxPool", x)),
@@ -234,6 +244,7 @@ SINGLE = {
     "mean_18": (18, lambda n, x: n.op("ReduceMean", x, i64(n, 2), keepdims=1)),
     "concat_w": (17, lambda n, x: n.op("Concat", x, n.constant(np.ones((1, 4, 6, 2))), x, axis=-1)),
     "slice": (17, lambda n, x: n.op("Slice", x, i64(n, 1, -7), i64(n, 99, -1), i64(n, 1, 3), i64(n, 1, 2))),
+    "gather": (17, lambda n, x: n.op("Gather", x, n.constant(-2, "int64"), axis=2)),
     "split": (17, lambda n, x: n.op("Add", *n.op("Split", x, n=2, axis=1))),
     "split_13": (13, lambda n, x: n.op("Sub", *n.op("Split", x, i64(n, 3, 3), n=2, axis=2))),
     "pad": (17, lambda n, x: n.op("Pad", x, i64(n, 0, 1, 2, 0, 0, 0, 1, 3), n.constant(0.25))),
@@ -327,8 +338,9 @@ def test_unsupported_ops_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"Erf \('Erf_2'\).*LSTM \('LSTM_1'\).*control flow If \('If_0'\)"):
         converters.load(net.save(tmp_path / "m.onnx", y))
     net, x = image_net(lambda n, x: x)
-    y = net.op("Add", net.conv(x, 4, 4, group=2), net.op("Pad", x, i64(net, *[1] * 8), mode="edge"))
-    with pytest.raises(Unsupported, match=r"Conv 'Conv_0' \(2 groups.*Pad 'Pad_1' \(mode 'edge'"):
+    pooled = net.op("MaxPool", x, kernel_shape=[2, 2], dilations=[2, 2])
+    y = net.op("Add", pooled, net.op("Pad", x, i64(net, *[1] * 8), mode="edge"))
+    with pytest.raises(Unsupported, match=r"MaxPool 'MaxPool_0' \(dilated.*Pad 'Pad_1' \(mode 'edge'"):
         converters.load(net.save(tmp_path / "m.onnx", y))
 
 
@@ -339,7 +351,9 @@ def test_old_opset_is_refused(tmp_path: Path) -> None:
 
 
 def test_input_shapes(tmp_path: Path) -> None:
-    net, y = image_net(lambda n, x: n.op("Relu", x), shape=("n", 3, "h", "w"))  # type: ignore[arg-type]
+    net, y = image_net(
+        lambda n, x: n.op("GlobalMaxPool", n.op("MaxPool", x, kernel_shape=[2, 2])), shape=("n", 3, "h", "w")
+    )  # type: ignore[arg-type]
     path = net.save(tmp_path / "m.onnx", y)
     assert converters.load(path, {"x": (1, 3, 7, 9)}).inputs[0].shape == (1, 7, 9, 3)
     with pytest.raises(UsageError, match="--input x:1,3,N,N"):

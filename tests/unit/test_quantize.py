@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesdk import converters, ops
+from edgesdk import converters, ops, passes
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import asymmetric, quantize_int8
 from edgesdk.errors import Unsupported, UsageError
@@ -304,7 +304,7 @@ def test_pads_that_must_stay(change: str) -> None:
 def test_digits_classifier_keeps_its_accuracy() -> None:
     pytest.importorskip("onnx")
     datasets = pytest.importorskip("sklearn.datasets")
-    graph = fuse_activations(fold_batch_norm(converters.load(DIGITS)))
+    graph = passes.simplify(converters.load(DIGITS))
     assert not {n.op for n in graph.nodes} & {"batch_norm", "relu", "transpose"}
     bunch = datasets.load_digits()
     order = np.random.RandomState(0).permutation(len(bunch.target))

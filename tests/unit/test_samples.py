@@ -71,6 +71,14 @@ def test_channels_first(tmp_path: Path, shape: tuple[int, ...], batch_axis: bool
     assert np.array_equal(np.stack([s[0] for s in got]), a.transpose(0, 1, 3, 4, 2))
 
 
+def test_signals_with_channels_first(tmp_path: Path) -> None:
+    a = np.arange(24, dtype=np.float32).reshape(2, 1, 3, 4)
+    spec = InputSpec("x", (1, 4, 3), "float32", layout="NCL")
+    for given in (a, a[:, 0]):
+        got = samples.load(npz(tmp_path, x=given), [spec])
+        assert np.array_equal(np.stack([s[0] for s in got]), a.transpose(0, 1, 3, 2))
+
+
 def test_channels_last_is_taken_where_it_cannot_be_meant_otherwise(tmp_path: Path) -> None:
     a = np.arange(30, dtype=np.float32).reshape(1, 2, 5, 3)
     got = samples.load(npz(tmp_path, x=a), [InputSpec("x", (1, 2, 5, 3), "float32", layout="NCHW")])
@@ -208,8 +216,9 @@ def test_packed_arrays_keep_any_name(tmp_path: Path) -> None:
 
 
 def test_outputs_go_back_to_channels_first() -> None:
-    runs = [[np.arange(24).reshape(1, 2, 4, 3) + i, np.zeros((1, 5))] for i in range(2)]
-    got = samples.stack(runs, ["image", "scores"], {"image": "NCHW"})
+    runs = [[np.arange(24).reshape(1, 2, 4, 3) + i, np.zeros((1, 5)), np.zeros((1, 7, 2))] for i in range(2)]
+    got = samples.stack(runs, ["image", "scores", "signal"], {"image": "NCHW", "signal": "NCL"})
+    assert got["signal"].shape == (2, 1, 2, 7)
     assert got["image"].shape == (2, 1, 3, 2, 4) and got["scores"].shape == (2, 1, 5)
     assert np.array_equal(got["image"][1, 0].transpose(1, 2, 0), runs[1][0][0])
 

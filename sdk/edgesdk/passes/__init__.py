@@ -15,6 +15,8 @@ from edgesdk.verify import verify
 
 SIMPLIFY = (
     "fold_constants",  # first: later passes look for constants
+    "move_transposes",  # before all that looks for neighbours
+    "sink_reshapes",  # behind it: the order of the axes is settled
     "fold_batch_norm",  # before activations: a relu may follow the norm
     "fold_pad",  # before lowering makes pads copies
     "fuse_activations",

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the importers have in common: ops of frameworks that count axes channels first, in terms of the graph's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgesdk.converters.build import NCHW, NHWC, Builder, Shape
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Value
+
+Operand = Value | np.ndarray | float
+ACTIVATED = ("add", "sub", "mul")  # binary ops with a fused activation
+
+
+def axis_of(axis: int, rank: int) -> int:
+    if not -max(rank, 1) <= axis < max(rank, 1):
+        raise ValueError(f"axis {axis} of a tensor with {rank} axes")
+    return axis % max(rank, 1)
+
+
+def operand(b: Builder, x: Operand, name: str, dtype: str = "float32") -> Value:
+    """A tensor; a constant in its own type; a number in `dtype`."""
+    if isinstance(x, Value):
+        return x
+    if not isinstance(x, np.ndarray) and dtype != "float32" and x != np.asarray(x).astype(dtype):
+        raise Unsupported(f"{x} together with {dtype}; expected a number of that type, cast the tensor before")
+    return b.constant(x if isinstance(x, np.ndarray) else np.asarray(x, dtype), f"{name}/constant")
+
+
+def operands(b: Builder, given: Sequence[Operand], name: str) -> list[Value]:
+    """Numbers become constants of the dtype that the tensors have."""
+    dtype = next((v.dtype for v in given if isinstance(v, Value)), "float32")
+    return [operand(b, v, name, dtype) for v in given]
+
+
+def binary(b: Builder, op: str, x: Operand, y: Operand, name: str = "") -> Value:
+    values = operands(b, unexpanded(b, x, y), name or op)
+    attrs = {"activation": "none"} if op in ACTIVATED else {}
+    return b.emit(op, values, name, **attrs)
+
+
+def unexpanded(b: Builder, x: Operand, y: Operand) -> list[Operand]:
+    """Operands without an expand that broadcasting does anyway."""
+    pair: list[Operand] = [x, y]
+    full = np.broadcast_shapes(shape_of(x), shape_of(y))
+    for i, own in enumerate(pair):
+        before = b.expanded.get(own) if isinstance(own, Value) else None
+        if before is not None and np.broadcast_shapes(before.shape, shape_of(pair[1 - i])) == full:
+            pair[i] = before
+    return pair
+
+
+def shape_of(x: Operand) -> Shape:
+    return x.shape if isinstance(x, Value | np.ndarray) else ()
+
+
+def scaled(b: Builder, x: Value, factor: float, name: str = "") -> Value:
+    return x if factor == 1 else binary(b, "mul", x, factor, name)
+
+
+def limited(b: Builder, x: Value, low: float, high: float, name: str = "") -> Value:
+    if math.isnan(low) or math.isnan(high) or low > high:
+        raise ValueError(f"limits {low} and {high}")
+    named = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
+    op = named.get((low, high), "clip")
+    return b.emit(op, [x], name, **({"min": low, "max": high} if op == "clip" else {}))
+
+
+def over_axis(b: Builder, x: Value, axis: int, op: str, name: str, **attrs: Any) -> Value:
+    """An op over the last axis, applied to `axis`."""
+    axis, rank = axis_of(axis, len(x.shape)), len(x.shape)
+    order = (*(a for a in range(rank) if a != axis), axis)
+    y = b.emit(op, [b.transpose(x, order)], name, **attrs)
+    return b.transpose(y, tuple(order.index(a) for a in range(rank)))
+
+
+def dense(b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str) -> Value:
+    """x times weights [O,I] over the last axis."""
+    if len(x.shape) == 1:
+        row = dense(b, b.reshape(x, (1, *x.shape)), weights, bias, name)
+        return b.reshape(row, row.shape[1:])
+    terms = None if bias is None else b.constant(np.broadcast_to(bias, weights.shape[:1]), f"{name}/bias")
+    inputs = [x, b.constant(weights, f"{name}/weights"), terms]
+    return b.emit("fully_connected", inputs, name, activation="none")
+
+
+def image(b: Builder, x: Value, spatial: int) -> Value:
+    """[N,H,W,C] of [N,C,L] or [N,C,H,W], whose batch axis may be missing."""
+    if spatial > 2:
+        raise Unsupported(f"a convolution or pool over {spatial} axes; expected 1 or 2")
+    if not spatial + 1 <= len(x.shape) <= spatial + 2:
+        raise ValueError(f"an input of shape {list(x.shape)} for {spatial} spatial axes")
+    n = x.shape[0] if len(x.shape) == spatial + 2 else 1
+    return b.transpose(b.reshape(x, (n, x.shape[-spatial - 1], *(1,) * (2 - spatial), *x.shape[-spatial:])), NHWC)
+
+
+def restored(b: Builder, y: Value, shape: Shape) -> Value:
+    """The result of an op on an image in the source's shape."""
+    return b.reshape(b.transpose(y, NCHW), shape)
+
+
+def grouped(
+    b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, groups: int, name: str, attrs: dict[str, Any]
+) -> Value:
+    """One convolution, a depthwise one, or one per group side by side. weights [O, I / groups, KH, KW]."""
+    if groups == 1:
+        return dense_conv(b, x, weights, bias, name, attrs)
+    if groups == x.shape[3]:
+        laid = b.constant(weights[:, 0].transpose(1, 2, 0), f"{name}/weights")
+        terms = None if bias is None else b.constant(bias, f"{name}/bias")
+        return b.emit("depthwise_conv2d", [x, laid, terms], name, **attrs)
+    each, out = x.shape[3] // groups, weights.shape[0] // groups
+    parts = []
+    for g in range(groups):
+        size = (*x.shape[:3], each)
+        part = b.emit("slice", [x], begin=(0, 0, 0, g * each), size=size, stride=(1, 1, 1, 1))
+        own = slice(g * out, (g + 1) * out)
+        parts.append(dense_conv(b, part, weights[own], None if bias is None else bias[own], f"{name}/group{g}", attrs))
+    return b.emit("concat", parts, name, axis=3)
+
+
+def dense_conv(
+    b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str, attrs: dict[str, Any]
+) -> Value:
+    laid = b.constant(weights.transpose(0, 2, 3, 1), f"{name}/weights")
+    terms = None if bias is None else b.constant(bias, f"{name}/bias")
+    return b.emit("conv2d", [x, laid, terms], name, **attrs)
+
+
+def cut(b: Builder, x: Value, axis: int, first: int, last: int, step: int = 1, name: str = "") -> Value:
+    """x[first:last:step] along `axis`"""
+    rank, count = len(x.shape), len(range(first, last, step))
+    if count < 1:
+        raise Unsupported(f"an empty slice [{first}:{last}:{step}] of {list(x.shape)}; expected at least one item")
+    if count == x.shape[axis] and step > 0:
+        return x
+    begin = tuple(first if a == axis else 0 for a in range(rank))
+    size = tuple(count if a == axis else d for a, d in enumerate(x.shape))
+    stride = tuple(step if a == axis else 1 for a in range(rank))
+    return b.emit("slice", [x], name, begin=begin, size=size, stride=stride)
+
+
+def repeated(b: Builder, x: Value, counts: Sequence[int], name: str = "") -> Value:
+    """x as often along each axis as `counts` says."""
+    if len(counts) != len(x.shape) or min(counts, default=1) < 1:
+        raise ValueError(f"repeats {list(counts)} for {list(x.shape)}")
+    return x if max(counts, default=1) == 1 else b.emit("tile", [x], name, repeats=tuple(counts))
+
+
+def expanded(b: Builder, x: Value, shape: Shape, name: str = "") -> Value:
+    """Axes of 1 are repeated; an op that broadcasts anyway reads what was there before."""
+    if shape == x.shape:
+        return x
+    result = b.emit("broadcast_to", [x], name, shape=shape)
+    b.expanded[result] = x
+    return result
+
+
+def norm(b: Builder, x: Value, scale: np.ndarray, shift: np.ndarray, name: str) -> Value:
+    """x * scale + shift, one of each per channel, axis 1."""
+    inputs = [b.constant(scale, f"{name}/scale"), b.constant(shift, f"{name}/shift")]
+    rank = len(x.shape)
+    order = (0, *range(2, rank), 1)
+    y = b.emit("batch_norm", [b.transpose(x, order), *inputs], name)
+    return b.transpose(y, tuple(order.index(a) for a in range(rank)))
+
+
+def shuffled_to_space(b: Builder, x: Value, block: int) -> Value:
+    """[N,H,W,C b b] -> [N,H b,W b,C]; channel c b b + y b + x is pixel (y, x) of a block."""
+    n, h, w, deep = x.shape
+    c = deep // (block * block)
+    if c == 1:
+        return b.emit("depth_to_space", [x], block=block)
+    y = b.transpose(b.reshape(x, (n, h, w, c, block, block)), (0, 1, 4, 2, 5, 3))
+    return b.reshape(y, (n, h * block, w * block, c))
