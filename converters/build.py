@@ -27,7 +27,8 @@ LAYOUTS = {4: "NCHW", 3: "NCL"}  # rank -> what the metadata calls channels firs
 UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh"
 BINARY = "add sub mul minimum maximum equal not_equal less less_equal greater greater_equal"
 LOGIC = "bitwise_and bitwise_or bitwise_xor shift_left shift_right select"
-TRANSPARENT = frozenset(f"{UNARY} {BINARY} {LOGIC} cast cumsum tile pad slice concat".split())
+ALONG_AXIS = "cumsum gather gather_elements top_k_values top_k_indices"
+TRANSPARENT = frozenset(f"{UNARY} {BINARY} {LOGIC} {ALONG_AXIS} cast tile broadcast_to pad slice concat".split())
 CONSTANT_DTYPES = ("float32", "int32", "int64", "bool", "uint8", "int16")
 
 
@@ -139,6 +140,11 @@ def is_lift(low: Value, high: Value) -> bool:
     return len(low.shape) == 3 and high.shape == (*low.shape[:2], 1, low.shape[2])
 
 
+def is_transparent(node: Node, x: Value) -> bool:
+    """Whether the node's result is an image where its input `x` is one."""
+    return node.op in TRANSPARENT and len(x.shape) == len(node.output.shape)
+
+
 def becomes_image(graph: Graph, value: Value) -> bool:
     """Whether some op that wants channels last reads the value, perhaps through elementwise ops."""
     readers, front, seen = graph.consumers(), [value], {value}
@@ -148,7 +154,7 @@ def becomes_image(graph: Graph, value: Value) -> bool:
             y = node.output
             if node.op == "transpose" and node.attrs["perm"] == NHWC:
                 return True
-            if y not in seen and (node.op in TRANSPARENT or (node.op == "reshape" and is_lift(x, y))):
+            if y not in seen and (is_transparent(node, x) or (node.op == "reshape" and is_lift(x, y))):
                 seen.add(y)
                 front.append(y)
     return False
@@ -164,10 +170,11 @@ def was_image(graph: Graph, value: Value) -> bool:
             continue
         if node.op == "transpose" and node.attrs["perm"] == NCHW:
             return True
-        if node.op in TRANSPARENT or (node.op == "reshape" and is_lift(y, node.input(0))):
-            found = [v for v in node.inputs if v is not None and v not in seen]
-            seen.update(found)
-            front += found
+        for x in node.inputs:
+            lifted = x is not None and node.op == "reshape" and is_lift(y, x)
+            if x is not None and x not in seen and (lifted or is_transparent(node, x)):
+                seen.add(x)
+                front.append(x)
     return False
 
 

@@ -134,7 +134,8 @@ def mirrored(b: Builder, x: Value, axis: int, before: int, after: int, mode: str
 
 def broadcast_tensors(b: Builder, call: Call) -> list[Value]:
     return [
-        expand(b, Call("expand", call.name, {"self": operand(b, x, call.name)}, call.shape)) for x in call["tensors"]
+        expand(b, Call("expand", call.name, {"self": operand(b, x, call.name)}, call.shape, call.dtype))
+        for x in call["tensors"]
     ]
 
 
