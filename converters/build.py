@@ -65,12 +65,15 @@ class Builder:
         value.name = name
 
     def emit(self, op: str, inputs: Sequence[Value | None], name: str = "", **attrs: Any) -> Value:
+        return self.emit_all(op, inputs, name, **attrs)[0]
+
+    def emit_all(self, op: str, inputs: Sequence[Value | None], name: str = "", **attrs: Any) -> list[Value]:
+        """The same for an op of several outputs."""
         node = Node(op, list(inputs), [], attrs, self.source)
-        ((shape, dtype),) = ops.module(op).infer(node)
-        value = Value(self.unique(name or op), check_shape(shape), dtype)
-        node.outputs.append(value)
+        for shape, dtype in ops.module(op).infer(node):
+            node.outputs.append(Value(self.unique(name or op), check_shape(shape), dtype))
         self.nodes.append(node)
-        return value
+        return node.outputs
 
     def constant(self, array: np.ndarray, name: str, finite: bool = True) -> Value:
         """Floats become float32; those of weights are finite."""

@@ -40,7 +40,8 @@ def folded(rule: Rule, op: Op, x: list[Operand]) -> list[Operand]:
     arrays: dict[Value, np.ndarray] = {}
     for node in b.nodes:
         inputs = [None if v is None else v.data if v.data is not None else arrays[v] for v in node.inputs]
-        arrays[node.output] = ops.module(node.op).reference(node, inputs)[0].astype(node.output.dtype)
+        found = ops.module(node.op).reference(node, inputs)
+        arrays.update({v: a.astype(v.dtype) for v, a in zip(node.outputs, found, strict=True)})
     return [v if not isinstance(v, Value) else v.data if v.data is not None else arrays[v] for v in results]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgesdk.converters import tflite_detection, tflite_file, tflite_index, tflite_logic, tflite_ops
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
-from edgesdk.converters.tflite_scope import STORED_DTYPES, Operator, Scope, constant, operator
+from edgesdk.converters.tflite_scope import QUANTISED_DTYPES, STORED_DTYPES, Operator, Scope, constant, operator
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
@@ -48,7 +48,7 @@ def parse(data: bytes, name: str, input_shapes: dict[str, tuple[int, ...]], file
         metadata["source_description"] = file.description
     if scope.dequantized:
         metadata["dequantized_weights"] = scope.dequantized
-    return Graph(name, inputs, outputs, scope.nodes, metadata)
+    return Graph(name, inputs, outputs, scope.nodes, metadata, scope.variables)
 
 
 def read_inputs(scope: Scope, input_shapes: dict[str, tuple[int, ...]]) -> list[Value]:
@@ -83,10 +83,10 @@ def input_shape(scope: Scope, index: int, wanted: tuple[int, ...] | None) -> tup
 def input_value(scope: Scope, index: int, shape: tuple[int, ...]) -> Value:
     file = scope.file
     dtype = tflite_file.dtype(file, index)
-    quant = tflite_file.quant(file, index) if dtype == "int8" else None
-    if dtype == "int8" and (quant is None or quant.axis is not None):
+    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
+    if (quant is None and dtype == "int8") or (quant is not None and quant.axis is not None):
         raise UsageError(
-            f"{tflite_file.label(file, index)}: is an int8 input without one scale for the whole tensor, "
+            f"{tflite_file.label(file, index)}: is an {dtype} input without one scale for the whole tensor, "
             f"expected one; quantise the model again"
         )
     return Value(scope.unique(tflite_file.name(file, index)), shape, dtype, quant)
@@ -109,14 +109,14 @@ def refuse_types(scope: Scope) -> None:
 
 
 def is_quantized_otherwise(file: File, index: int, kind: str) -> bool:
-    """Whether the tensor holds reals in 8 bits without sign or in 16 bits; plain integers are no matter."""
-    return kind in ("UINT8", "INT16") and tflite_file.quant(file, index) is not None
+    """Whether the tensor holds reals in 8 bits without sign; plain integers are no matter."""
+    return kind == "UINT8" and tflite_file.quant(file, index) is not None
 
 
 def refused_type(file: File, index: int, kind: str) -> str:
     return (
-        f"{tflite_file.label(file, index)} is {kind}, expected quantised inputs, outputs and activations to be INT8; "
-        f"convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
+        f"{tflite_file.label(file, index)} is {kind}, expected quantised inputs, outputs and activations to be INT8 or "
+        f"INT16; convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
     )
 
 
@@ -155,7 +155,7 @@ def assume_outputs(op: Operator) -> None:
     for index in op.outputs:
         if index not in op.scope.values:
             dtype = schema.DTYPES.get(tflite_file.type_name(file, index), "float32")
-            quant = tflite_file.quant(file, index) if dtype == "int8" else None
+            quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
             name = op.scope.unique(tflite_file.name(file, index))
             op.scope.values[index] = Value(name, tflite_file.shape(file, index), dtype, quant)
 
@@ -178,5 +178,5 @@ def written(scope: Scope, index: int) -> Value:
                 f"writes it; export the model again"
             )
         source = f"output {tflite_file.name(scope.file, index)}"
-        scope.values[index] = constant(Operator(scope, "OUTPUT", source, [index], [], {}), index)
+        scope.values[index] = constant(Operator(scope, "OUTPUT", source, [index], [], {}, {}), index)
     return scope.values[index]

@@ -48,7 +48,7 @@ def embedding_lookup(op: Operator) -> None:
 def scatter_nd(op: Operator) -> None:
     """Updates added up where nothing was."""
     where, updates, shape = indices(op, 0), value(op, 1), integers(op, 2)
-    if updates.dtype in ("bool", "int8"):
+    if updates.dtype in ("bool", "int8") or updates.quant is not None:
         raise Unsupported(f"sums of {updates.dtype}")
     if any(d < 1 for d in shape):
         raise op.fail(f"writes shape {shape}, expected positive dimensions")

@@ -10,7 +10,16 @@ from functools import partial
 import numpy as np
 
 from edgesdk.converters import tflite_file
-from edgesdk.converters.tflite_scope import STORED_DTYPES, Operator, emit, integers, known, step, value
+from edgesdk.converters.tflite_scope import (
+    QUANTISED_DTYPES,
+    STORED_DTYPES,
+    Operator,
+    emit,
+    integers,
+    known,
+    step,
+    value,
+)
 from edgesdk.errors import Unsupported
 from edgesdk.ir import MAX_RANK, Value
 from edgesdk.ops.cast import CASTS
@@ -42,10 +51,10 @@ def select(op: Operator) -> None:
 
 
 def check_scales(op: Operator, values: list[Value], out: int = 0) -> None:
-    """Stored items are moved: int8 inputs and output have one scale."""
+    """Stored items are moved: quantised inputs and output have one scale."""
     quant = tflite_file.quant(op.scope.file, op.outputs[out])
     for v in values:
-        if v.dtype != "int8" or v.quant is None or quant is None:
+        if v.dtype not in QUANTISED_DTYPES or v.quant is None or quant is None:
             continue
         scale = float(quant.scale[0])
         if abs(v.scale - scale) > 1e-5 * scale or v.zero_point != int(quant.zero_point[0]):
@@ -54,7 +63,7 @@ def check_scales(op: Operator, values: list[Value], out: int = 0) -> None:
 
 def cast(op: Operator) -> None:
     x, to = value(op, 0), tflite_file.dtype(op.scope.file, op.outputs[0])
-    if x.dtype not in CASTS or to not in STORED_DTYPES:
+    if x.dtype not in CASTS or to not in STORED_DTYPES or x.quant is not None:
         raise Unsupported(f"a cast from {x.dtype} to {to}")
     emit(op, "cast", [x], to=to)
 

@@ -21,6 +21,9 @@ TENSOR = {
     "external_buffer": 10,
 }
 QUANTIZATION = {"scale": 2, "zero_point": 3, "details_type": 4, "quantized_dimension": 6}
+SPARSITY = {"traversal_order": 0, "block_map": 1, "dim_metadata": 2}
+DIMENSION = {"format": 0, "size": 1, "segments_type": 2, "indices_type": 4}
+INDEX_TYPES = {1: "int32", 2: "uint16", 3: "uint8"}
 OPERATOR = {"opcode_index": 0, "inputs": 1, "outputs": 2, "options_type": 3, "options": 4, "custom_options": 5}
 BUFFER = {"data": 0, "offset": 1, "size": 2}
 
@@ -36,11 +39,11 @@ DTYPES = {
     "FLOAT32": "float32",
     "FLOAT16": "float16",
     "INT8": "int8",
+    "INT16": "int16",
     "INT32": "int32",
     "INT64": "int64",
     "BOOL": "bool",
     "UINT8": "uint8",
-    "INT16": "int16",
 }
 
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -89,7 +92,13 @@ _BLOCK: Fields = {"block": (0, "i", 0)}
 OPTIONS: dict[str, tuple[int, Fields]] = {
     "CONV_2D": (
         1,
-        {**_WINDOW, "activation": (3, "b", 0), "dilation_w": (4, "i", 1), "dilation_h": (5, "i", 1)},
+        {
+            **_WINDOW,
+            "activation": (3, "b", 0),
+            "dilation_w": (4, "i", 1),
+            "dilation_h": (5, "i", 1),
+            "bias_type": (6, "b", 0),
+        },
     ),
     "DEPTHWISE_CONV_2D": (
         2,
@@ -103,7 +112,16 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     ),
     "AVERAGE_POOL_2D": (5, _POOL),
     "MAX_POOL_2D": (5, _POOL),
-    "FULLY_CONNECTED": (8, {"activation": (0, "b", 0), "weights_format": (1, "b", 0), "keep_num_dims": (2, "b", 0)}),
+    "FULLY_CONNECTED": (
+        8,
+        {
+            "activation": (0, "b", 0),
+            "weights_format": (1, "b", 0),
+            "keep_num_dims": (2, "b", 0),
+            "asymmetric_inputs": (3, "b", 0),
+            "bias_type": (4, "b", 0),
+        },
+    ),
     "SOFTMAX": (9, {"beta": (0, "f", 0.0)}),
     "CONCATENATION": (10, {"axis": (0, "i", 0), "activation": (1, "b", 0)}),
     "ADD": (11, _ACTIVATION_0),
@@ -137,7 +155,19 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     "RESIZE_NEAREST_NEIGHBOR": (74, {"align_corners": (0, "b", 0), "half_pixel_centers": (1, "b", 0)}),
     "LEAKY_RELU": (75, {"alpha": (0, "f", 0.0)}),
     "DEPTH_TO_SPACE": (94, _BLOCK),
+    "SVDF": (6, {"rank": (0, "i", 0), "activation": (1, "b", 0)}),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        71,
+        {"activation": (0, "b", 0), "cell_clip": (1, "f", 0.0), "time_major": (3, "b", 0)},
+    ),
+    "CALL_ONCE": (103, {"subgraph": (0, "i", 0)}),
+    "VAR_HANDLE": (111, {}),
 }
+
+# operator -> field -> slot, of options that are strings
+TEXT_OPTIONS = {"VAR_HANDLE": {"container": 0, "shared_name": 1}}
+
+WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
 
 # operator -> (its number in the union, slot of the vector of int32 that is its one field)
 VECTOR_OPTIONS = {"RESHAPE": (17, 0), "SQUEEZE": (30, 0)}

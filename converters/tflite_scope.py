@@ -14,10 +14,11 @@ from edgesdk.converters import flatbuffer, tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
 from edgesdk.errors import Unsupported, UsageError
-from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value
+from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value, Variable
 from edgesdk.ops import elementwise
 
-ACTIVATION_DTYPES = ("int8", "float32")  # what layers compute with
+ACTIVATION_DTYPES = ("int8", "int16", "float32")  # what layers compute with
+QUANTISED_DTYPES = ("int8", "int16")
 STORED_DTYPES = ("int8", "float32", "int32", "int64", "bool", "uint8", "int16")
 
 # Ops that move or select stored bytes: their output has the scale of their inputs.
@@ -37,10 +38,20 @@ FOLDED = frozenset(
 UNSCALED = ("CAST",)
 
 
+@dataclass(eq=False)
+class Resource:
+    """A resource variable: what it holds at this point of a run (None: what the last run left), what it began with."""
+
+    content: Value | None = None
+    variable: Variable | None = None
+    initial: np.ndarray | None = None
+
+
 @dataclass
 class Scope:
     """`values` by tensor index. `resized`: the caller changed an input's shape, so the
-    shapes that the file gives for later tensors no longer hold."""
+    shapes that the file gives for later tensors no longer hold. `handles` are resource variables by
+    tensor index; `is_initial`: the subgraph runs once, before the first run."""
 
     file: File
     values: dict[int, Value] = field(default_factory=dict)
@@ -48,6 +59,11 @@ class Scope:
     names: dict[str, int] = field(default_factory=dict)
     resized: bool = False
     dequantized: list[str] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
+    resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    handles: dict[int, Resource] = field(default_factory=dict)
+    is_initial: bool = False
+    stored: dict[Value, Value] = field(default_factory=dict)  # float constants by what they were stored as
 
     def unique(self, name: str) -> str:
         while True:
@@ -68,6 +84,7 @@ class Operator:
     inputs: list[int]
     outputs: list[int]
     options: dict[str, Any]
+    texts: dict[str, str]
     custom_options: bytes = b""
 
     def fail(self, message: str) -> UsageError:
@@ -81,12 +98,20 @@ def operator(scope: Scope, index: int) -> Operator:
     outputs = table.array(schema.OPERATOR["outputs"], "int32")
     source = f"#{index} {name}"
     scope.file.charge(tflite_file.OPERATOR_BYTES + 4 * (inputs.size + outputs.size), source)
-    if not outputs.size:
+    if not outputs.size and name not in schema.WITHOUT_OUTPUT:
         raise UsageError(f"{source}: has no output, expected at least one; the file is damaged")
-    source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
+    if outputs.size:
+        source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
     custom = table.array(schema.OPERATOR["custom_options"], "uint8").tobytes() if name.startswith("CUSTOM") else b""
-    options = read_options(table, name, source)
-    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), options, custom)
+    options, texts = read_options(table, name, source), read_texts(table, name)
+    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), options, texts, custom)
+
+
+def read_texts(table: flatbuffer.Table, name: str) -> dict[str, str]:
+    """Those options of the operator that are strings; empty where the file leaves them out."""
+    fields = schema.TEXT_OPTIONS.get(name, {})
+    options = table.table(schema.OPERATOR["options"]) if fields else None
+    return {key: options.text(slot) if options else "" for key, slot in fields.items()}
 
 
 def read_options(table: flatbuffer.Table, name: str, source: str) -> dict[str, Any]:
@@ -140,19 +165,19 @@ def constant(op: Operator, index: int) -> Value:
         )
     dtype = tflite_file.dtype(file, index)
     # Floats may keep the scale of a training tool and shapes may keep an unused one.
-    quant = tflite_file.quant(file, index) if dtype == "int8" else None
+    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
     return Value(op.scope.unique(tflite_file.name(file, index)), data.shape, dtype, quant, data)
 
 
 def activations(op: Operator, i: int, rank: int | None = None) -> Value:
-    """Input `i` as something to compute with: int8 or float32, of the given rank."""
+    """Input `i` as something to compute with: int8, int16 or float32, of the given rank."""
     x = value(op, i)
     if x.dtype not in ACTIVATION_DTYPES:
         raise Unsupported(f"{x.dtype} input {x.name!r}")
     if rank is not None and len(x.shape) != rank:
         raise op.fail(f"has input {i} of shape {x.shape}, expected {rank} dimensions")
-    if x.dtype == "int8" and (x.quant is None or x.quant.axis is not None):
-        raise op.fail(f"reads int8 {x.name!r} without one scale for the whole tensor; quantise the model again")
+    if x.dtype in QUANTISED_DTYPES and (x.quant is None or x.quant.axis is not None):
+        raise op.fail(f"reads {x.dtype} {x.name!r} without one scale for the whole tensor; quantise the model again")
     return x
 
 
@@ -214,12 +239,12 @@ def stated_output(op: Operator, out: int) -> Value:
             f"writes {tflite_file.label(file, index)} a second time, expected one writer; the file is damaged"
         )
     dtype = tflite_file.dtype(file, index)
-    quant = tflite_file.quant(file, index) if dtype == "int8" else None
+    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
     if dtype == "int8" and quant is None and op.name in UNSCALED:
         quant = Quant.per_tensor(1.0, 0)
-    if dtype == "int8" and (quant is None or quant.axis is not None):
+    if (quant is None and dtype == "int8") or (quant is not None and quant.axis is not None):
         raise op.fail(
-            f"writes int8 {tflite_file.label(file, index)} without one scale for the whole tensor; "
+            f"writes {dtype} {tflite_file.label(file, index)} without one scale for the whole tensor; "
             f"quantise the model again"
         )
     return Value(op.scope.unique(tflite_file.name(file, index)), tflite_file.shape(file, index), dtype, quant)
@@ -251,7 +276,7 @@ def place(op: Operator, node: Node) -> Value:
         return out
     if out.dtype not in STORED_DTYPES:
         raise Unsupported(f"{out.dtype} output {out.name!r}")
-    if node.op in SAME_SCALE and out.dtype == "int8":
+    if node.op in SAME_SCALE and out.quant is not None:
         check_same_scale(node)
     op.scope.nodes.append(node)
     return out

@@ -277,7 +277,8 @@ static void work_push(void *context) {
 }
 
 static void begin_pushes(int32_t watch) {
-  ert_begin(&session, &model, arena, sizeof arena);
+  if (model.streamed == SLIDING) ert_reset(&session);
+  else session.at = session.rows = 0; /* variables go on from the input before it */
   pushed.watch = begin_costs();
   pushed.want = (wanted){watch, 0};
   pushed.sum = pushed.row = pushed.arrived = 0;
@@ -311,6 +312,13 @@ static int on_push(const uint8_t *p, int32_t n) {
   put32((uint32_t)pushed.ended);
   put32(pushed.sum);
   put32(pushed.want.sent);
+  return 0;
+}
+
+static int on_start(const uint8_t *p, int32_t n) {
+  (void)p, (void)n;
+  ert_reset(&session);
+  pushed.row = pushed.arrived = 0;
   return 0;
 }
 
@@ -348,6 +356,7 @@ static const request requests[] = {
     [AGENT_MARKS] = {0, 0, 0, on_marks},
     [AGENT_RESET] = {0, 0, 0, on_reset},
     [AGENT_PUSH] = {12, 12 + LINK_CHUNK, 1, on_push},
+    [AGENT_START] = {0, 0, 1, on_start},
 };
 
 /* Bytes of head and payload in `received`, or negative LINK_E. Empty frames are skipped: they end a broken one. */

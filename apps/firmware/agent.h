@@ -12,6 +12,7 @@
  *   STEP   u32 step -> event BYTES {u32 offset in the call, bytes} ...; then the u32 sum of those bytes
  *   PUSH   u32 row, u32 offset, i32 watch, bytes -> u32 1 where the outputs are there, u32 sum, u32 bytes in events
  *   MARKS         -> u32 stack bytes used, stack bytes there, arena bytes used, arena bytes there
+ *   START         -> ; variables hold their first contents, and what was pushed is forgotten
  *   RESET         -> ; then the board restarts and sends BOOT {u8 protocol}
  *
  * LOAD fills the arena with `paint`; MARKS finds the last byte that differs from it. A sum is over the calls of a kernel
@@ -29,7 +30,7 @@
 
 #include <stdint.h>
 
-enum { AGENT_PROTOCOL = 2 };
+enum { AGENT_PROTOCOL = 3 };
 
 enum {
   AGENT_HELLO = 1,
@@ -42,6 +43,7 @@ enum {
   AGENT_MARKS,
   AGENT_RESET,
   AGENT_PUSH,
+  AGENT_START,
   AGENT_BOOT = 0x40,
   AGENT_COST,
   AGENT_BYTES,

@@ -63,8 +63,9 @@ typedef struct {
   const int32_t *steps;
   const int32_t *stages;
   const int32_t *tensors; /* inputs, then outputs */
+  const int32_t *variables;
   const uint8_t *weights;
-  int32_t n_steps, n_stages, n_inputs, n_outputs;
+  int32_t n_steps, n_stages, n_inputs, n_outputs, n_variables;
   int32_t streamed; /* 1 where the input arrives row by row, 2 where it slides frame by frame, else 0 */
   uint32_t file_bytes, weights_bytes, arena_bytes, steps_bytes;
   uint32_t bound_bytes; /* of the input that is read where the app has it; 0 where there is none */
@@ -109,7 +110,13 @@ int ert_check(const void *bytes, size_t n_bytes);
 
 static inline uint32_t ert_arena_bytes(const ert_model *m) { return m->arena_bytes; }
 
+/* A session in this arena. Variables (state that a run leaves to the next one) get their first contents, in time
+ * proportional to their bytes; the rest of the arena is left as it is. */
 int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes);
+
+/* The session as ert_begin made it: variables hold their first contents, and what was pushed is forgotten. */
+void ert_reset(ert_session *s);
+
 int ert_input(const ert_session *s, int index, ert_tensor *t);
 int ert_output(const ert_session *s, int index, ert_tensor *t);
 int ert_run(ert_session *s);

@@ -22,3 +22,21 @@ float ert_exp(float x) {
   const int32_t half = n / 2;
   return p * power_of_two(half) * power_of_two(n - half);
 }
+
+/* e^-|x| cannot overflow. */
+float ert_logistic(float x) {
+  const float e = ert_exp(x < 0 ? x : -x);
+  return (x < 0 ? e : 1.0f) / (1.0f + e);
+}
+
+/* Near 0 a minimax polynomial in x^2 with relative error below 2^-25; farther away nothing cancels. */
+float ert_tanh(float x) {
+  const float magnitude = x < 0 ? -x : x, u = x * x;
+  if (magnitude < 0.625f) {
+    const float q =
+        -0.333333292f + u * (0.133327945f + u * (-0.0538540691f + u * (0.0210100786f - u * 0.00611318793f)));
+    return x + x * u * q;
+  }
+  const float t = 1.0f - 2.0f / (ert_exp(2.0f * magnitude) + 1.0f);
+  return x < 0 ? -t : t;
+}

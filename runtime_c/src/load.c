@@ -15,7 +15,7 @@ static int check_header(const uint8_t *b, size_t n) {
   if (word_at(b, 0) != 0x45474445u) return ERT_EMAGIC; /* "EDGE" */
   if ((word_at(b, 4) & 0xffff) != ERT_FORMAT_MAJOR || word_at(b, 4) >> 16 > ERT_FORMAT_MINOR) return ERT_EVERSION;
   if (word_at(b, 8) < ERT_HEADER_BYTES || word_at(b, 8) > n || word_at(b, 8) > INT32_MAX) return ERT_ETRUNCATED;
-  if (word_at(b, 16) != 0) return ERT_EFEATURE;
+  if ((word_at(b, 16) & ~(uint32_t)ERT_FEATURES) != 0) return ERT_EFEATURE;
   return word_at(b, 24) >= ERT_TABLE_BIT ? ERT_ELAYOUT : ERT_OK;
 }
 
@@ -208,6 +208,22 @@ static int load_tensors(ert_model *m) {
   return err;
 }
 
+static int check_variable(const ert_model *m, const int32_t *v) {
+  const ert_step blobs = {.weights_bytes = m->weights_bytes};
+  if (v[0] < 0 || !lies_in((uint32_t)v[0], 1, v[1], 1, m->arena_bytes)) return ERT_ELAYOUT;
+  return v[2] == ERT_NO_BLOB || ert_blob_ok(&blobs, v[2], v[1], 1) ? ERT_OK : ERT_ELAYOUT;
+}
+
+static int load_variables(ert_model *m) {
+  section found;
+  int err = find_section(m, ERT_SECTION_VARIABLES, &found);
+  if (err) return err;
+  m->variables = (const int32_t *)(const void *)(m->bytes + found.offset);
+  m->n_variables = (int32_t)(found.bytes / (4 * ERT_VARIABLE_WORDS));
+  for (int32_t i = 0; i < m->n_variables && !err; i++) err = check_variable(m, m->variables + i * ERT_VARIABLE_WORDS);
+  return err;
+}
+
 int ert_load(ert_model *m, const void *bytes, size_t n_bytes) {
   section weights;
   int err = check_header(bytes, n_bytes);
@@ -221,6 +237,7 @@ int ert_load(ert_model *m, const void *bytes, size_t n_bytes) {
   m->weights = m->bytes + weights.offset;
   m->weights_bytes = weights.bytes;
   err = load_tensors(m);
+  if (!err) err = load_variables(m);
   if (!err) err = load_steps(m);
   return err ? err : load_stages(m);
 }

@@ -26,5 +26,9 @@
 #include "top_k/top_k.h"
 #include "cumsum/cumsum.h"
 #include "nms/nms.h"
+#include "svdf/svdf.h"
+#include "lstm/lstm.h"
+#include "rnn/rnn.h"
+#include "dynamic_quantize/dynamic_quantize.h"
 
 #endif

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "step.h"
 
+static void begin_variable(const ert_model *m, uint8_t *arena, const int32_t *v) {
+  if (v[2] == ERT_NO_BLOB) ERT_MEMSET(arena + v[0], v[3], v[1]);
+  else ERT_MEMMOVE(arena + v[0], m->weights + v[2], v[1]);
+}
+
+void ert_reset(ert_session *s) {
+  const ert_model *m = s->model;
+  s->at = s->rows = 0;
+  for (int32_t i = 0; i < m->n_variables; i++) begin_variable(m, s->arena, m->variables + i * ERT_VARIABLE_WORDS);
+}
+
 int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes) {
   if (arena_bytes < m->arena_bytes) return ERT_EARENA;
   if (((uintptr_t)arena & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
   *s = (ert_session){m, arena, 0, 0, NULL};
+  ert_reset(s);
   return ERT_OK;
 }
 

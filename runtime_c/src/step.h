@@ -5,9 +5,25 @@
 
 #include "kernel.h"
 
-enum { ERT_HEADER_BYTES = 32, ERT_SECTION_BYTES = 12, ERT_TENSOR_WORDS = 12, ERT_STEP_WORDS = 4, ERT_STAGE_WORDS = 7 };
+enum {
+  ERT_HEADER_BYTES = 32,
+  ERT_SECTION_BYTES = 12,
+  ERT_TENSOR_WORDS = 12,
+  ERT_STEP_WORDS = 4,
+  ERT_STAGE_WORDS = 7,
+  ERT_VARIABLE_WORDS = 4 /* arena offset, bytes, blob with the first contents or ERT_NO_BLOB, then the byte they are */
+};
 
-enum { ERT_SECTION_TENSORS = 1, ERT_SECTION_STEPS = 2, ERT_SECTION_STAGES = 3, ERT_SECTION_WEIGHTS = 4 };
+enum {
+  ERT_SECTION_TENSORS = 1,
+  ERT_SECTION_STEPS = 2,
+  ERT_SECTION_STAGES = 3,
+  ERT_SECTION_WEIGHTS = 4,
+  ERT_SECTION_VARIABLES = 6
+};
+
+/* Required features of a file that this runtime has. */
+enum { ERT_FEATURE_VARIABLES = 1, ERT_FEATURES = ERT_FEATURE_VARIABLES };
 
 /* An input view whose offset has this bit lies in the weights, not in the arena. */
 #define ERT_CONSTANT_BIT ((int32_t)0x40000000)

@@ -52,6 +52,7 @@ def value_text(v: Value | None) -> str:
 def graph_lines(graph: Graph) -> Iterator[str]:
     yield f"graph {graph.name}"
     yield from (f"  input {value_text(v)}" for v in graph.inputs)
+    yield from (f"  variable {value_text(v.value)} then {v.next.name}" for v in graph.variables)
     for n in graph.nodes:
         attrs = ", ".join(f"{k}={_plain(v)}" for k, v in sorted(n.attrs.items()))
         yield f"  {n.op}({attrs})"
@@ -83,5 +84,6 @@ def program_lines(p: Program) -> Iterator[str]:
     yield f"arena {p.arena_bytes}, weights {len(p.weights)}"
     yield from (f"input {t}" for t in p.inputs)
     yield from (f"output {t}" for t in p.outputs)
+    yield from (f"variable {v}" for v in p.variables)
     yield from (f"stage {s}" for s in p.stages)
     yield from (f"step {i}: {s}" for i, s in enumerate(p.steps))

@@ -11,7 +11,8 @@ from typing import Any
 from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, samples, schedule
 from edgesdk.boards import Board, Memory
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import quantize_int8
+from edgesdk.compress.quantize import SCHEMES, quantized
+from edgesdk.compress.stored_weights import expand_weights
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -73,8 +74,10 @@ def convert(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Converted:
     """Writes a program for `board` (an id or the path of a board.toml).
@@ -83,13 +86,16 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. io "int8" makes quantised inputs and outputs int8.
+    flash), outside the arena. io "int8" makes quantised inputs and outputs int8. `states` names inputs and the outputs
+    that replace them in the next run: the session keeps them (Graph.keep).
+    `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration, stream=stream,
-        bind_input=bind_input, io=io, portable=portable, input_shapes=input_shapes, progress=progress,
+        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
+        progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -113,8 +119,10 @@ def base_schedule(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    states: Mapping[str, str] | None = None,
     progress: Progress = lambda stage: None,
 ) -> Base:
     """The first half of `convert`: what `choose` and `pareto.points` search from."""
@@ -123,10 +131,14 @@ def base_schedule(
     target = board if isinstance(board, Board) else boards.load(board)
     progress("import")
     source = converters.load(model, input_shapes, example_inputs)
+    for given, left in (states or {}).items():
+        source.keep(given, left)
     progress("simplify")
     graph = passes.simplify(source.copy())
     progress("quantize")
     graph = compress(graph, quantize, calibration)
+    if hybrid:
+        graph = passes.hybrid(graph)
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")
@@ -232,16 +244,17 @@ def compress(graph: Graph, method: str, calibration: str | Path | None) -> Graph
     """Post-training quantisation where asked for."""
     if method == "none":
         return graph
-    if method != "int8":
-        raise Unsupported(f"--quantize {method} is not available in this version; use int8 or none")
+    if method not in SCHEMES:
+        raise Unsupported(f"--quantize {method} is not available in this version; use {', '.join(SCHEMES)} or none")
     if not any(v.dtype == "float32" for v in graph.inputs):
-        raise UsageError("--quantize int8: the model is quantised already; leave the option out")
+        raise UsageError(f"--quantize {method}: the model is quantised already; leave the option out")
     if calibration is None:
-        raise UsageError("--quantize int8 needs --calibration DATA.npz: one array per input, first axis = samples")
+        raise UsageError(f"--quantize {method} needs --calibration DATA.npz: one array per input, first axis = samples")
     specs = input_specs(graph)
     sets = samples.load(Path(calibration), specs)
     arrays = {s.name: [item[i] for item in sets] for i, s in enumerate(specs)}
-    return quantize_int8(graph, calibrate(graph, arrays))
+    graph = expand_weights(graph)
+    return quantized(graph, calibrate(graph, arrays), SCHEMES[method])
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:

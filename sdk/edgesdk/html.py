@@ -98,7 +98,8 @@ def _times(x: float) -> str:
 
 def pareto_page(result: dict[str, Any], points: Sequence[Point]) -> str:
     """The page of `edgesdk pareto`: `result` is its JSON object, `points` the programs behind it."""
-    streamed = "input arrives row by row" if result["streamed"] else "input resident"
+    bound = "input read where it lies" if result.get("bound") else "input resident"
+    streamed = "input arrives row by row" if result["streamed"] else bound
     sections = [_front(result), _comparison(result), _maps(result, points)]
     if result["advice"]:
         sections.append(_advice(result["advice"]))

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from edgesdk.errors import UsageError
+
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 MAX_RANK = 6
 MAX_ELEMENTS = 2**31 - 1
@@ -102,6 +104,16 @@ class Node:
 
 
 @dataclass(eq=False)
+class Variable:
+    """State of a session: a run reads `value` and leaves `next` to the run after it; the first run
+    reads `initial`. `value` and `next` have one shape, dtype and quantisation."""
+
+    value: Value
+    next: Value
+    initial: np.ndarray
+
+
+@dataclass(eq=False)
 class Graph:
     """Nodes in an executable order. `metadata` travels to the file (JSON types only)."""
 
@@ -110,6 +122,32 @@ class Graph:
     outputs: list[Value]
     nodes: list[Node]
     metadata: dict[str, Any] = field(default_factory=dict)
+    variables: list[Variable] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Value]:
+        """What a run must leave behind: its outputs, and the new contents of its variables."""
+        return [*self.outputs, *(v.next for v in self.variables)]
+
+    def state(self) -> dict[Value, np.ndarray]:
+        """What the variables hold before the first run."""
+        return {v.value: v.initial for v in self.variables}
+
+    def keep(self, source: str, result: str, initial: np.ndarray | None = None) -> Variable:
+        """Makes input `source` and output `result` (by name) one variable, real zero before the first run."""
+        value = next((v for v in self.inputs if v.name == source), None)
+        following = next((v for v in self.outputs if v.name == result), None)
+        if value is None or following is None or (value.shape, value.dtype) != (following.shape, following.dtype):
+            raise UsageError(
+                f"state {source!r} to {result!r}: expected the name of an input and that of an output "
+                f"of the same shape and type"
+            )
+        if initial is None:
+            initial = np.full(value.shape, value.zero_point, value.dtype)
+        self.inputs = [v for v in self.inputs if v is not value]
+        self.outputs = [v for v in self.outputs if v is not following]
+        self.variables.append(Variable(value, following, np.asarray(initial, value.dtype).reshape(value.shape)))
+        return self.variables[-1]
 
     def producers(self) -> dict[Value, Node]:
         return {v: n for n in self.nodes for v in n.outputs}
@@ -124,10 +162,13 @@ class Graph:
     def copy(self) -> Graph:
         """Nodes of its own over the same values, so that passes may change one and not the other."""
         nodes = [Node(n.op, list(n.inputs), list(n.outputs), dict(n.attrs), n.source) for n in self.nodes]
-        return Graph(self.name, list(self.inputs), list(self.outputs), nodes, deepcopy(self.metadata))
+        variables = [Variable(v.value, v.next, v.initial) for v in self.variables]
+        return Graph(self.name, list(self.inputs), list(self.outputs), nodes, deepcopy(self.metadata), variables)
 
     def replace_value(self, old: Value, new: Value) -> None:
-        """Every reader of `old`, graph outputs included, reads `new`."""
+        """Every reader of `old`, graph outputs and variables included, reads `new`."""
         for n in self.nodes:
             n.inputs = [new if v is old else v for v in n.inputs]
         self.outputs = [new if v is old else v for v in self.outputs]
+        for variable in self.variables:
+            variable.next = new if variable.next is old else variable.next

@@ -111,7 +111,7 @@ def lifetimes(schedule: Schedule) -> dict[Value, _Rows]:
             out.born[y] = t if out.born[y] < 0 else out.born[y]
             out.dies[y] = t
     for value in schedule.graph.outputs:
-        if schedule.root(value) in schedule.rings:
+        if schedule.root(value) in schedule.rings or schedule.is_held(value):
             continue
         if schedule.root(value) not in lives:
             raise Unsupported(f"output {value.name} is constant; expected a value that some node computes, remove it")
@@ -136,9 +136,9 @@ def _read(schedule: Schedule, lives: dict[Value, _Rows], view: RowView, rows: ra
 
 
 def _root_values(schedule: Schedule) -> list[Value]:
-    """Those with a lifetime in the arena; rings live for ever."""
+    """Those with a lifetime in the arena; rings and variables live for ever."""
     values = dict.fromkeys([*schedule.graph.inputs, *(s.output for s in schedule.steps)])
-    return [v for v in values if v not in schedule.rings and v is not schedule.bound]
+    return [v for v in values if v not in schedule.rings and v is not schedule.bound and not schedule.is_held(v)]
 
 
 def _users(schedule: Schedule) -> dict[Value, list[int]]:
@@ -190,6 +190,9 @@ class _Items:
         for value, rows in schedule.rings.items():
             n_bytes = rows * (value.n_bytes // value.shape[1])
             self.whole[value] = Item(value.name, [Segment(0, n_bytes, -1, len(schedule.calls))])
+        for variable in schedule.graph.variables:
+            held = Segment(0, variable.value.n_bytes, -1, len(schedule.calls))
+            self.whole[variable.value] = Item(variable.value.name, [held])
         for value in schedule.graph.inputs:
             if value in lives:
                 self._add(value)
@@ -217,7 +220,7 @@ class _Items:
 
     def _add_output(self, schedule: Schedule, call: Call, t: int) -> None:
         value = schedule.steps[call.step].output
-        if value in schedule.rings:
+        if value in schedule.rings or schedule.is_held(value):
             return
         if not self.lives[value].by_row:
             if value not in self.whole and not self._take_whole(schedule, call, t):

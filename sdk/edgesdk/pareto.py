@@ -11,7 +11,7 @@ from edgesdk import cost, memory, ops, search
 from edgesdk.boards import Board
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-from edgesdk.schedule import Schedule, Stage, Step, frames, trace
+from edgesdk.schedule import Schedule, Stage, Step, frames, overwritten, trace
 from edgesdk.search import Point
 
 
@@ -79,6 +79,8 @@ def bound(base: Schedule) -> Schedule:
     if len(inputs) != 1 or inputs[0] in map(base.root, base.graph.outputs):
         shapes = ", ".join(f"{v.name} {list(v.shape)}" for v in inputs)
         raise Unsupported(f"--bind-input: inputs {shapes}; expected one input that is no output, leave the option out")
+    if any(inputs[0] in overwritten(s, base.roots) for s in base.steps):
+        raise Unsupported(f"--bind-input: {inputs[0].name} is a state that the model changes; leave the option out")
     return replace(base, bound=inputs[0])
 
 

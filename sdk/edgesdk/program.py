@@ -16,7 +16,7 @@ import numpy as np
 
 from edgesdk import ops
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
-from edgesdk.ir import Value
+from edgesdk.ir import Value, Variable
 from edgesdk.memory import TABLE_REACH_BYTES, MemoryPlan
 from edgesdk.ops import RowView
 from edgesdk.schedule import Schedule, Stage, Step
@@ -31,6 +31,9 @@ TENSOR = struct.Struct("<iiifii6i")
 CRC_START = 16
 ALIGN = 16
 STAGE = struct.Struct("<7i")
+VARIABLE = struct.Struct("<4i")
+NO_BLOB = -1
+VARIABLES_FEATURE = 1
 CONSTANT_BIT, TABLE_BIT = 0x40000000, 0x20000000
 BOUND_BITS = CONSTANT_BIT | TABLE_BIT
 VIEW_WORDS = 4
@@ -39,7 +42,7 @@ MAX_RANK = 6
 MAX_METADATA_BYTES = 1 << 24
 DTYPE_CODES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "int32": 5, "int64": 6, "bool": 7}
 DTYPE_NAMES = {code: name for name, code in DTYPE_CODES.items()}
-TENSORS, STEPS, STAGES, WEIGHTS, METADATA = 1, 2, 3, 4, 5
+TENSORS, STEPS, STAGES, WEIGHTS, METADATA, VARIABLES = 1, 2, 3, 4, 5, 6
 STAGE_KINDS = ("plain", "rows", "frames")
 RESIDENT, ROWS, FRAMES, BOUND = range(4)  # how an input arrives
 
@@ -103,6 +106,17 @@ class StageRecord:
 
 
 @dataclass(frozen=True)
+class VariableRecord:
+    """Bytes of the arena that a run leaves to the next one. A session begins with the blob `initial` of the weights
+    in them, or, where that is NO_BLOB, with the byte `fill`."""
+
+    offset: int
+    n_bytes: int
+    initial: int
+    fill: int
+
+
+@dataclass(frozen=True)
 class Program:
     """The content of a .edge file. `metadata` is JSON; a device need not read it."""
 
@@ -113,6 +127,7 @@ class Program:
     stages: tuple[StageRecord, ...]
     weights: bytes
     metadata: dict[str, Any] = field(default_factory=dict)
+    variables: tuple[VariableRecord, ...] = ()
 
 
 class _StepInfo(msgspec.Struct):
@@ -167,6 +182,7 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
         _stage(schedule, stage, span, counters, steps, weights)
         for (stage, span), counters in zip(schedule.spans(), plan.counters, strict=True)
     )
+    variables = tuple(_variable(v, plan, weights) for v in schedule.graph.variables)
     _check_addressable("arena", plan.arena_bytes)
     _check_addressable("weight section", len(weights.data))
     graph = schedule.graph
@@ -186,7 +202,16 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
         stages,
         bytes(weights.data),
         described,
+        variables,
     )
+
+
+def _variable(v: Variable, plan: MemoryPlan, weights: _Weights) -> VariableRecord:
+    """One byte says it all for zeros of any type, and for zero points of int8."""
+    raw = np.ascontiguousarray(v.initial, v.value.dtype).view(np.int8).ravel()
+    fill = int(raw[0])
+    initial = NO_BLOB if (raw == fill).all() else weights.place(v.initial)
+    return VariableRecord(plan.offsets[v.value], v.value.n_bytes, initial, fill if initial == NO_BLOB else 0)
 
 
 def _check_addressable(what: str, need: int) -> None:
@@ -217,7 +242,8 @@ def _tensor(value: Value, schedule: Schedule, plan: MemoryPlan, weights: _Weight
     if len(value.shape) > MAX_RANK:
         raise UsageError(f"{value.name}: rank {len(value.shape)}; expected at most {MAX_RANK} dimensions")
     scale, zero_point = (value.scale, value.zero_point) if value.quant is not None else (0.0, 0)
-    streamed, bound, ring = value in plan.tables, value is schedule.bound, schedule.rings.get(value, 0)
+    streamed, bound = value in plan.tables, value is schedule.bound
+    ring = schedule.rings.get(value, 0) if value in schedule.graph.inputs else 0
     offset = _table(plan.tables[value], weights) if streamed else 0 if bound else plan.offsets[value]
     return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed or ring > 0, ring, bound)
 
@@ -282,13 +308,17 @@ def write(program: Program) -> bytes:
         (WEIGHTS, ALIGN, program.weights),
         (METADATA, 4, metadata),
     ]
+    if program.variables:
+        records = b"".join(VARIABLE.pack(v.offset, v.n_bytes, v.initial, v.fill) for v in program.variables)
+        sections.append((VARIABLES, 4, records))
     body = bytearray(HEADER.size + SECTION.size * len(sections))
     for i, (number, align, data) in enumerate(sections):
         body += bytes(-len(body) % align)
         SECTION.pack_into(body, HEADER.size + SECTION.size * i, number, len(body), len(data))
         body += data
     counts = (len(program.inputs), len(program.outputs), program.arena_bytes, len(sections))
-    HEADER.pack_into(body, 0, MAGIC, MAJOR, MINOR, len(body), 0, 0, *counts)
+    features = VARIABLES_FEATURE if program.variables else 0
+    HEADER.pack_into(body, 0, MAGIC, MAJOR, MINOR, len(body), 0, features, *counts)
     struct.pack_into("<I", body, 12, zlib.crc32(bytes(body[CRC_START:])))
     return bytes(body)
 
@@ -329,7 +359,7 @@ def _read(data: bytes) -> Program:
     magic, major, minor, size, crc, features, n_in, n_out, arena, n_sections = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise ValueError(f"it starts with {magic!r}, expected {MAGIC!r}")
-    if major != MAJOR or minor > MINOR or features:
+    if major != MAJOR or minor > MINOR or features & ~VARIABLES_FEATURE:
         raise ValueError(f"format {major}.{minor}, features {features:#x}; this reader knows {MAJOR}.{MINOR}")
     if size > len(data):
         raise ValueError(f"{len(data)} bytes, the header says {size}")
@@ -347,7 +377,9 @@ def _read(data: bytes) -> Program:
     if "steps" in metadata and len(metadata["steps"]) != len(steps):
         raise ValueError(f"{len(steps)} steps, its metadata describes {len(metadata['steps'])}")
     outputs = tuple(tensors[n_in:])
-    return Program(arena, tuple(tensors[:n_in]), outputs, steps, tuple(stages), found.get(WEIGHTS, b""), metadata)
+    variables = tuple(VariableRecord(*v) for v in VARIABLE.iter_unpack(found.get(VARIABLES, b"")))
+    weights, inputs = found.get(WEIGHTS, b""), tuple(tensors[:n_in])
+    return Program(arena, inputs, outputs, steps, tuple(stages), weights, metadata, variables)
 
 
 def _read_metadata(packed: bytes) -> dict[str, Any]:

@@ -20,8 +20,8 @@ ALIGN = 16
 
 class _Model(ctypes.Structure):
     _fields_ = [
-        *((n, ctypes.c_void_p) for n in ("bytes", "steps", "stages", "tensors", "weights")),
-        *((n, ctypes.c_int32) for n in ("n_steps", "n_stages", "n_inputs", "n_outputs", "streamed")),
+        *((n, ctypes.c_void_p) for n in ("bytes", "steps", "stages", "tensors", "variables", "weights")),
+        *((n, ctypes.c_int32) for n in ("n_steps", "n_stages", "n_inputs", "n_outputs", "n_variables", "streamed")),
         *((n, ctypes.c_uint32) for n in ("file_bytes", "weights_bytes", "arena_bytes", "steps_bytes", "bound_bytes")),
     ]
 
@@ -99,6 +99,10 @@ class Session:
     _model: _Model
     _session: _Session
 
+    def reset(self) -> None:
+        """As just opened: variables hold their first contents, and what was pushed is forgotten."""
+        library().ert_reset(ctypes.byref(self._session))
+
 
 def open_session(data: bytes) -> Session:
     """Loads the bytes of a .edge file. Raises LoadError with the runtime's code."""
@@ -135,7 +139,7 @@ def _tensor(get: Callable[..., int], session: _Session, index: int) -> np.ndarra
 def run(session: Session, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """One inference. Arrays in the model's own dtypes and shapes; returns copies of the outputs.
 
-    A streamed input is pushed row by row.
+    A streamed input is pushed row by row. Variables keep what the run left until `Session.reset`.
     """
     _execute(session, inputs)
     return [o.copy() for o in session.outputs]
@@ -155,18 +159,12 @@ def push_rows(session: Session, rows: np.ndarray) -> bool:
 def push_frames(session: Session, frames: np.ndarray) -> bool:
     """Gives the next frames [n, W, C] of a sliding input; True when the outputs are those of a new window.
 
-    Raises UsageError for frames of another kind. `restart` empties the window.
+    Raises UsageError for frames of another kind. `Session.reset` empties the window.
     """
     shape = session.inputs[0].shape[2:]
     if not session.sliding or frames.dtype != session.inputs[0].dtype or frames.shape[1:] != shape:
         raise UsageError(f"frames are {frames.dtype} {frames.shape}; expected {session.inputs[0].dtype} (n, {shape})")
     return _push(session, frames, _Hook())
-
-
-def restart(session: Session) -> None:
-    """Forgets what was pushed."""
-    s, arena = session._session, session.arena
-    _raise_for(library().ert_begin(ctypes.byref(s), ctypes.byref(session._model), arena.ctypes.data, arena.size))
 
 
 def _push(session: Session, rows: np.ndarray, hook: Any) -> bool:
@@ -189,7 +187,7 @@ def _execute(session: Session, inputs: Sequence[np.ndarray], hook: Any = None) -
             memory[...] = array
     hook = hook or _Hook()
     if session.sliding:
-        restart(session)
+        session.reset()
     if session.streamed:
         _push(session, inputs[0][0], hook)
     else:

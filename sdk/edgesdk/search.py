@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from edgesdk import memory
 from edgesdk.ir import Graph, Value
 from edgesdk.memory import MemoryPlan
-from edgesdk.schedule import Schedule, Step, trace
+from edgesdk.schedule import Schedule, Step, overwritten, trace
 from edgesdk.schedule.strips import Piece, expand, strips
 
 MAX_STAGE_STEPS = 254
@@ -137,7 +137,7 @@ def _crossing(base: Schedule, i: int) -> set[Value]:
     """Root values that are written before step i, and read at or after it."""
     before = {*base.graph.inputs, *(s.output for s in base.steps[:i])}
     after = {base.root(v) for s in base.steps[i:] for v in s.reads()} | {base.root(v) for v in base.graph.outputs}
-    return (before & after) - {base.bound}
+    return (before & after) - {base.bound} - base.held
 
 
 def _crossing_bytes(base: Schedule, i: int) -> int:
@@ -151,7 +151,7 @@ def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator
     if base.streamed is None or i > 0:
         yield ends[0], search.edge(Piece("plain", i, ends[0] - i))
     for j in ends:
-        if j - i > MAX_STAGE_STEPS or not all(trace.can_run_by_rows(s) for s in base.steps[i:j]):
+        if j - i > MAX_STAGE_STEPS or not all(_can_run_by_rows(base, s) for s in base.steps[i:j]):
             return
         if j - i == 1 and not (base.streamed is not None and i == 0):
             continue
@@ -160,6 +160,11 @@ def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator
             return
         yield j, edge
         yield from ((j, e) for e in _strip_edges(search, edge))
+
+
+def _can_run_by_rows(base: Schedule, step: Step) -> bool:
+    """The order of rows follows what is read; it knows nothing of what must not be overwritten yet."""
+    return trace.can_run_by_rows(step) and not overwritten(step, base.roots)
 
 
 def _strip_edges(search: _Search, rows: _Path) -> Iterator[_Path]:
@@ -195,7 +200,7 @@ def _part(base: Schedule, piece: Piece) -> Schedule:
     """The steps between two cuts as a schedule of their own, with what passes by as an input and output."""
     i, j = piece.first, piece.first + piece.count
     inputs, outputs = sorted(_crossing(base, i), key=lambda v: v.name), sorted(_crossing(base, j), key=lambda v: v.name)
-    graph = Graph(base.graph.name, inputs, outputs, [])
+    graph = Graph(base.graph.name, inputs, outputs, [], variables=base.graph.variables)
     streamed = base.streamed if i == 0 else None
     part = Schedule(graph, base.steps[i:j], [], base.roots, streamed, bound=base.bound)
     return expand(part, [replace(piece, first=0)])

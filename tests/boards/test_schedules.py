@@ -194,7 +194,7 @@ def test_rows_written_in_place(graph: Graph) -> None:
     assert chosen is not None
     opened, x = runtime.open_session(written(chosen)), inputs(graph)
     for _ in range(2):
-        runtime.restart(opened)
+        opened.reset()
         assert [push_in_place(opened, row) for row in x[0][0]] == [0] * (x[0].shape[1] - 1) + [1]
         assert np.array_equal(opened.outputs[0], ops.evaluate(graph, x)[graph.outputs[0]])
 

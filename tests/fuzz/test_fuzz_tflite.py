@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 pytest.importorskip("ai_edge_litert")
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
+import test_tflite_states  # noqa: E402
 import tflite_models as models  # noqa: E402
 
 from edgesdk.converters import tflite  # noqa: E402
@@ -27,10 +29,18 @@ EDGES = [0, 1, 2, 3, 4, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32
 
 @cache
 def seeds() -> list[bytes]:
-    small = [models.conv_net(), models.float_net(), moving(), image()]
+    small = [models.conv_net(), models.float_net(), moving(), image(), *states()]
     real = ("tflm-hello-world/hello_world_int8", "tflm-micro-speech/micro_speech_quantized")
     paths = [SHARED / f"{name}.tflite" for name in real]
     return small + [p.read_bytes() for p in paths if p.exists()]
+
+
+def states() -> list[bytes]:
+    """Operators that keep a state, and a subgraph that begins it."""
+    rng = np.random.default_rng(0)
+    lstm = test_tflite_states.lstm_model(rng, (2, 1, 3, 4), "int8", True, 1.0)
+    svdf = test_tflite_states.svdf_model(rng, (1, 3, 2, 2, 3), "int16", models.RELU)
+    return [lstm, svdf, test_tflite_states.streaming_model(rng)]
 
 
 def moving() -> bytes:

@@ -55,12 +55,13 @@ class File:
     stages: list[tuple[int, ...]]
     weights: bytes
     metadata: dict[str, Any]
+    variables: list[tuple[int, ...]]
 
 
 def read(data: bytes) -> File:
     magic, major, minor, size, crc, features = struct.unpack_from("<4sHHIII", data)
     n_inputs, n_outputs, arena, n_sections = struct.unpack_from("<HHII", data, 20)
-    assert (magic, major, minor, features) == (b"EDGE", 1, 0, 0)
+    assert (magic, major, minor, features & ~1) == (b"EDGE", 1, 0, 0)
     assert size <= len(data) and zlib.crc32(data[16:size]) == crc
     sections = {}
     for i in range(n_sections):
@@ -70,8 +71,10 @@ def read(data: bytes) -> File:
     tensors = [tensor(sections[1][48 * i : 48 * i + 48]) for i in range(n_inputs + n_outputs)]
     stages = list(struct.iter_unpack("<7i", sections.get(3, b"")))
     found = steps(sections.get(2, b""))
+    variables = list(struct.iter_unpack("<4i", sections.get(6, b"")))
+    assert bool(variables) == bool(features & 1) and all(0 <= at <= at + n <= arena for at, n, _, _ in variables)
     metadata = json.loads(zlib.decompress(sections[5])) if sections.get(5) else {}
-    return File(arena, tensors[:n_inputs], tensors[n_inputs:], found, stages, sections.get(4, b""), metadata)
+    return File(arena, tensors[:n_inputs], tensors[n_inputs:], found, stages, sections.get(4, b""), metadata, variables)
 
 
 def tensor(record: bytes) -> Tensor:

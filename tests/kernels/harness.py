@@ -92,6 +92,11 @@ def rows_of(op: str, types: str) -> list[Kernel]:
 
 def run(node: Node, arrays: list, kernel: Kernel) -> np.ndarray:  # type: ignore[type-arg]
     """The kernel's output for `arrays` (one per node input, None for absent ones)."""
+    return run_all(node, arrays, kernel)[0]
+
+
+def run_all(node: Node, arrays: list, kernel: Kernel) -> list[np.ndarray]:  # type: ignore[type-arg]
+    """Every output of the node: what the kernel writes, then the inputs that it changes in place."""
     encoded = ops.module(node.op).encode(node, kernel)
     words, blobs = place(encoded.params)
     assert words.size == kernel.n_params, (kernel.name, words.size, kernel.n_params)
@@ -116,17 +121,21 @@ def run(node: Node, arrays: list, kernel: Kernel) -> np.ndarray:  # type: ignore
         kernels.call(kernel, ctypes.addressof(call), 0, half)
         kernels.call(kernel, ctypes.addressof(call), half, encoded.rows)
     weights.check("weights", unchanged=True)
-    for buffer in inputs:
-        buffer.check("input", unchanged=True)
+    buffers = {v.value: buffer for v, buffer in zip(encoded.inputs, inputs, strict=True)}
+    states = {node.input(i): node.outputs[o] for o, i in ops.states(node).items()}
+    for value, buffer in buffers.items():
+        buffer.check("input", unchanged=value not in states)
     scratch.check("scratch")
     out.check("output")
-    return out.body.view(node.output.dtype).reshape(node.output.shape)
+    changed = [buffers[v].body.view(s.dtype).reshape(s.shape) for v, s in states.items()]
+    return [out.body.view(node.output.dtype).reshape(node.output.shape), *changed]
 
 
 def _check_accepts(kernel: Kernel, words: np.ndarray, encoded: ops.Encoded, weights_bytes: int) -> None:
     """The loader's check of the row accepts what the encoder writes."""
     out = np.array([0, encoded.output.rows, encoded.output.row_bytes, 0], np.int32)
-    ins = np.array([[0, v.rows, v.row_bytes, 0] for v in encoded.inputs], np.int32).reshape(-1)
+    constant = [0x40000000 * (v.value.data is not None) for v in encoded.inputs]
+    ins = np.array([[at, v.rows, v.row_bytes, 0] for at, v in zip(constant, encoded.inputs, strict=True)], np.int32)
     step = Step(words.ctypes.data, out.ctypes.data, ins.ctypes.data, kernel.number, len(encoded.inputs), words.size)
     step.rows, step.batch, step.weights_bytes = encoded.rows, encoded.batch, weights_bytes
     assert kernels.accepts(kernel, ctypes.addressof(step)), f"{kernel.name} refuses what encode() wrote"
@@ -138,11 +147,12 @@ def check(node: Node, arrays: list) -> None:  # type: ignore[type-arg]
     op = ops.module(node.op)
     (shape, dtype), *_ = op.infer(node)
     assert (shape, dtype) == (node.output.shape, node.output.dtype), (shape, node.output.shape)
-    expected = op.reference(node, arrays)[0]
+    expected = op.reference(node, arrays)
     rows = rows_of(getattr(op, "kernel_op", lambda n: n.op)(node), op.types(node))
     assert rows, f"no kernel for {node.op} {op.types(node)}"
     for kernel in rows:
-        compare(kernel.name, run(node, arrays, kernel), expected)
+        for got, wanted in zip(run_all(node, arrays, kernel), expected, strict=True):
+            compare(kernel.name, got, wanted)
 
 
 def compare(name: str, got: np.ndarray, expected: np.ndarray) -> None:

@@ -99,7 +99,7 @@ INDICES: dict[str, Function] = {
     "embedding": lambda x, y, i: F.embedding(i, torch.arange(6.0).reshape(3, 2)),
     "gather": lambda x, y, i: x.gather(1, i[:, :2]),
     "an index": lambda x, y, i: x[:, i[0, 0]],
-    "a constant table": lambda x, y, i: torch.arange(6.0).reshape(3, 2)[i[0], i[1].clamp(max=1)],
+    "a constant table": lambda x, y, i: torch.arange(6.0).reshape(3, 2)[i[0], (i[1] > 0).long()],
     "a list of indices": lambda x, y, i: x[:, [2, 0, 3]],
     "two indices": lambda x, y, i: x[:, i[0], i[1]],
     "two indices apart": lambda x, y, i: x[i[0, 0], :, i[1, 0]],

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-QUICK = ("ds_cnn", "conv_autoencoder", "tcn")
+QUICK = ("ds_cnn", "tcn")
 NEEDED_TRANSPOSES = {"espcn": 1, "shufflenet_v2": 16}  # pixel and channel shuffles
 
 

@@ -68,6 +68,12 @@ OPTIONS = {
     "REDUCE_PROD": "ReducerOptions",
     "REDUCE_ANY": "ReducerOptions",
     "REDUCE_ALL": "ReducerOptions",
+    "SVDF": "SVDFOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
+    "CALL_ONCE": "CallOnceOptions",
+    "VAR_HANDLE": "VarHandleOptions",
+    "READ_VARIABLE": "ReadVariableOptions",
+    "ASSIGN_VARIABLE": "AssignVariableOptions",
 }
 
 
@@ -83,6 +89,7 @@ class Tensor:
     axis: int = 0
     data: np.ndarray | None = None
     signature: tuple[int, ...] | None = None
+    variable: bool = False
 
 
 @dataclass
@@ -103,24 +110,42 @@ def constant(name: str, data: Any, dtype: str = "int32", **quant: Any) -> Tensor
 
 
 def build(
-    tensors: list[Tensor], ops: list[Op], inputs: list[str] | None = None, outputs: list[str] | None = None
+    tensors: list[Tensor],
+    ops: list[Op],
+    inputs: list[str] | None = None,
+    outputs: list[str] | None = None,
+    initial: tuple[list[Tensor], list[Op]] | None = None,
 ) -> bytes:
-    """A model of one subgraph. Inputs default to the first tensor, outputs to those of the last op."""
-    index = {t.name: i for i, t in enumerate(tensors)}
+    """A model of one subgraph, and one that CALL_ONCE runs. Inputs default to the first tensor, outputs to those of
+    the last op."""
     model = schema.ModelT()
     model.version = 3
     model.description = "edgesdk test"
     model.buffers = [schema.BufferT()]
-    codes = list(dict.fromkeys((op.code, op.custom) for op in ops))
+    once = initial[1] if initial else []
+    codes = list(dict.fromkeys((op.code, op.custom) for op in [*ops, *once]))
     model.operatorCodes = [code_object(*code) for code in codes]
+    main = subgraph_object(model, tensors, ops, inputs or [tensors[0].name], outputs or ops[-1].outputs, codes)
+    model.subgraphs = [main] + ([subgraph_object(model, *initial, [], [], codes)] if initial else [])
+    return pack(model)
+
+
+def subgraph_object(
+    model: schema.ModelT,
+    tensors: list[Tensor],
+    ops: list[Op],
+    inputs: list[str],
+    outputs: list[str],
+    codes: list[tuple[str, str]],
+) -> schema.SubGraphT:
+    index = {t.name: i for i, t in enumerate(tensors)}
     graph = schema.SubGraphT()
     graph.name = "main"
     graph.tensors = [tensor_object(t, model.buffers) for t in tensors]
-    graph.inputs = [index[n] for n in (inputs or [tensors[0].name])]
-    graph.outputs = [index[n] for n in (outputs or ops[-1].outputs)]
+    graph.inputs = [index[n] for n in inputs]
+    graph.outputs = [index[n] for n in outputs]
     graph.operators = [op_object(op, codes.index((op.code, op.custom)), index) for op in ops]
-    model.subgraphs = [graph]
-    return pack(model)
+    return graph
 
 
 def pack(model: schema.ModelT) -> bytes:
@@ -148,6 +173,7 @@ def tensor_object(t: Tensor, buffers: list[schema.BufferT]) -> schema.TensorT:
     made.name, made.shape, made.shapeSignature = t.name, list(t.shape), t.signature and list(t.signature)
     made.type = getattr(schema.TensorType, t.dtype.upper())
     made.buffer = 0
+    made.isVariable = t.variable
     if t.data is not None:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(t.data).tobytes(), np.uint8)
@@ -200,6 +226,20 @@ def run_micro(model: bytes, inputs: list[np.ndarray], n_outputs: int = 1) -> lis
         interpreter.set_input(array, i)
     interpreter.invoke()
     return [np.array(interpreter.get_output(i)) for i in range(n_outputs)]
+
+
+def micro_sequence(model: bytes, sequence: list[list[np.ndarray]], n_outputs: int = 1) -> list[list[np.ndarray]]:
+    """What TFLite Micro makes of one call after the other."""
+    from tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(model, arena_size=16 << 20)
+    results = []
+    for inputs in sequence:
+        for i, array in enumerate(inputs):
+            interpreter.set_input(array, i)
+        interpreter.invoke()
+        results.append([np.array(interpreter.get_output(i)) for i in range(n_outputs)])
+    return results
 
 
 def conv_net(seed: int = 0) -> bytes:

@@ -55,6 +55,10 @@ static void copy_run(const uint8_t *in, uint8_t *out, int32_t n, int32_t stride,
     ERT_MEMMOVE(out, in, n * size);
   } else if (size == 1) {
     for (int32_t k = 0; k < n; k++) out[k] = in[k * stride];
+  } else if (size == 2) {
+    const int16_t *from = (const void *)in;
+    int16_t *to = (void *)out;
+    for (int32_t k = 0; k < n; k++) to[k] = from[k * (stride / 2)];
   } else if (size == 4) {
     const int32_t *from = (const void *)in;
     int32_t *to = (void *)out;

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,15 @@ Execute = Callable[[Graph, list[np.ndarray]], dict[Value, np.ndarray]]
 Samples = Mapping[str, Any] | Sequence[Any]
 
 
-def calibrate(graph: Graph, samples: Samples, execute: Execute = ops.evaluate) -> Ranges:
+def calibrate(graph: Graph, samples: Samples, execute: Execute | None = None) -> Ranges:
     """(min, max) of each float activation, taken over all samples.
 
     `samples` has one array per graph input, by name or in order; its first axis counts samples
-    and the rest is the input's shape, with or without a batch axis of 1.
+    and the rest is the input's shape, with or without a batch axis of 1. Variables go on from one sample to the next.
     """
     columns = sample_arrays(graph, samples)
     ranges: Ranges = {}
+    execute = execute or partial(ops.evaluate, state=graph.state())
     for i in range(len(columns[0])):
         arrays = execute(graph, [c[i] for c in columns])
         for value, array in arrays.items():

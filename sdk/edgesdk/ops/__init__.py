@@ -23,6 +23,9 @@ and, for STAGE "runtime",
                the op's folder in runtime_c/kernels where it is not the op's own name
     in_place(node) -> tuple[int, ...]
                inputs whose memory the output may take over (default: none)
+    states(node) -> dict[int, int]
+               outputs after the first -> the inputs that they replace: the kernel changes those
+               in place (default: none)
     rows_read(node, encoded, i, y) -> range
                rows of the encoded input i that output row y reads (default: all of them);
                a fused stage computes rows one by one where this is less than all
@@ -109,6 +112,11 @@ def in_place(node: Node) -> tuple[int, ...]:
     return tuple(rule(node)) if rule else ()
 
 
+def states(node: Node) -> dict[int, int]:
+    rule = getattr(module(node.op), "states", None)
+    return dict(rule(node)) if rule else {}
+
+
 def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
     rule = getattr(module(node.op), "rows_read", None)
     rows = encoded.inputs[i].rows
@@ -128,12 +136,17 @@ def macs(node: Node) -> int:
     return int(rule(node)) if rule else 0
 
 
-def evaluate(graph: Graph, inputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
+def evaluate(
+    graph: Graph, inputs: list[np.ndarray], state: dict[Value, np.ndarray] | None = None
+) -> dict[Value, np.ndarray]:
     """Runs the numpy reference of every node; returns the array of every value.
 
-    `inputs` has one array per graph input, in the input's own dtype and shape.
+    `inputs` has one array per graph input, in the input's own dtype and shape. `state` is what the
+    variables hold (Graph.state() at first) and is brought forward by the run; without it they hold
+    their initial contents.
     """
-    arrays: dict[Value, np.ndarray] = dict(zip(graph.inputs, inputs, strict=True))
+    state = graph.state() if state is None else state
+    arrays: dict[Value, np.ndarray] = {**dict(zip(graph.inputs, inputs, strict=True)), **state}
 
     def array(v: Value | None) -> np.ndarray | None:
         if v is None:
@@ -145,4 +158,5 @@ def evaluate(graph: Graph, inputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
         for value, result in zip(node.outputs, results, strict=True):
             assert result.shape == value.shape, (node.op, node.source, result.shape, value.shape)
             arrays[value] = result.astype(value.dtype, copy=False)
+    state.update({v.value: a for v in graph.variables if (a := array(v.next)) is not None})
     return arrays

@@ -29,8 +29,10 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 def scale(node: Node) -> tuple[int, int]:
     """(multiplier, shift) of a sum of inputs times 2^19; (0, 0) where nothing is scaled."""
     x, y = node.input(0), node.output
-    if x.dtype != "int8" or x.quant is None:
+    if x.quant is None or x.dtype not in ("int8", "int16"):
         return 0, 0
+    if x.dtype == "int16":
+        raise Unsupported(f"{node.source}: cumsum of int16 with a scale; expected int8, floats or plain integers")
     multiplier, shift = fixedpoint.quantize_multiplier(2 * x.scale / (2.0**20 * y.scale))
     if shift > 0 or multiplier == 0:
         raise Unsupported(

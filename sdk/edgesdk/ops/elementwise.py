@@ -85,11 +85,13 @@ Scale = tuple[int, int, int]  # zero point, multiplier, shift; multiplier 0: com
 
 def operand_scales(node: Node) -> tuple[Scale, Scale]:
     a, b = node.input(0), node.input(1)
-    if node.op not in COMPARISONS or a.quant is None or (a.quant.same_as(b.quant) and a.scale >= DISTINCT_SCALE):
+    distinct = a.dtype != "int8" or a.quant is None or a.scale >= DISTINCT_SCALE
+    alike = a.quant.same_as(b.quant) if a.quant is not None else b.quant is None
+    if node.op not in COMPARISONS or (distinct and alike):
         return (0, 0, 0), (0, 0, 0)
-    if b.quant is None:
+    if a.quant is None or b.quant is None or a.dtype != "int8":
         raise Unsupported(
-            f"{node.source}: {node.op} compares {a.name}, which is quantised, with {b.name}, which is not"
+            f"{node.source}: {node.op} compares {a.name} and {b.name} of different scales; expected int8, or one scale"
         )
     # TFLite asks for scales below 1; halving both compares the same numbers.
     largest = max(a.scale, b.scale)

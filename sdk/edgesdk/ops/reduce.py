@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mean, sum, maximum, minimum and product over some axes. attrs: axes (sorted tuple), keep_dims.
 
-Floats have all of them, int8 all but the product; other integers have sum and product (modulo 2^bits), maximum and
-minimum, bools reduce_any and reduce_all.
+Floats have all of them, int8 and int16 of a scale all but the product; other integers have sum and product (modulo
+2^bits), maximum and minimum, bools reduce_any and reduce_all.
 
 The kernel reduces the middle of [outer, reduced, inner]; passes/lower_reduce.py brings other
 sets of axes into that form. It is called once per input row, so that a fused stage may forget a
@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.errors import Unsupported
-from edgesdk.ir import DTYPES, Node
+from edgesdk.ir import DTYPES, Node, Value
 from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, pool, quantize
 
@@ -26,13 +26,17 @@ NAMES = ("mean", "sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any",
 KINDS = {"reduce_max": 1, "image_mean": 2, "reduce_min": 3, "reduce_prod": 4, "reduce_any": 1, "reduce_all": 3}
 INTEGER = {"sum", "reduce_max", "reduce_min", "reduce_prod"}
 BOOL = {"reduce_any", "reduce_all"}
-SCALED = ("int8",)  # dtypes whose sums are rescaled
+
+
+def is_scaled(x: Value) -> bool:
+    """Whether sums are rescaled; int16 without a scale is a plain integer."""
+    return x.dtype == "int8" or (x.dtype == "int16" and x.quant is not None)
 
 
 def types(node: Node) -> str:
-    """Kernel "int" serves all integers; int8 has kernels of its own for what keeps a scale."""
-    dtype = node.input(0).dtype
-    return pool.types(node) if dtype in SCALED and node.op != "reduce_min" or dtype == "float32" else "int"
+    """Kernel "int" serves all integers; what has a scale has kernels of its own, but for the minimum."""
+    x = node.input(0)
+    return pool.types(node) if x.dtype == "float32" or (is_scaled(x) and node.op != "reduce_min") else "int"
 
 
 def kernel_op(node: Node) -> str:
@@ -43,24 +47,18 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x, axes = node.input(0), node.attrs["axes"]
     if list(axes) != sorted(set(axes)) or any(not 0 <= a < len(x.shape) for a in axes):
         raise ValueError(f"expected sorted axes of {x.shape}, found {axes}")
-    if node.op not in _ops_of(x.dtype):
+    if node.op not in _ops_of(x):
         raise Unsupported(f"{node.source}: {node.op} of {x.dtype}; expected another dtype, cast it before")
     keep = node.attrs["keep_dims"]
     shape = tuple(1 if a in axes else d for a, d in enumerate(x.shape) if keep or a not in axes)
     return [(shape, x.dtype)]
 
 
-def _ops_of(dtype: str) -> set[str]:
+def _ops_of(x: Value) -> set[str]:
     every = {n for n in NAMES if n not in BOOL}
-    return (
-        every
-        if dtype == "float32"
-        else every - {"reduce_prod"}
-        if dtype in SCALED
-        else BOOL
-        if dtype == "bool"
-        else INTEGER
-    )
+    if x.dtype == "float32" or is_scaled(x):
+        return every if x.dtype == "float32" else every - {"reduce_prod"}
+    return BOOL if x.dtype == "bool" else INTEGER
 
 
 def reduced_count(node: Node) -> int:
@@ -83,7 +81,7 @@ def rescale_words(node: Node) -> list[int]:
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, axes, shape = arrays[0], tuple(node.attrs["axes"]), node.output.shape
-    if node.op == "image_mean" and x.dtype == np.int8:
+    if node.op == "image_mean" and x.dtype != np.float32:
         total, count = x.sum(axes, dtype=np.int64).reshape(shape), reduced_count(node)
         return [pool.clamp(node, np.sign(total) * ((np.abs(total) + count // 2) // count))]
     if KINDS.get(node.op) in (1, 3):
@@ -100,7 +98,8 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     offset, multiplier, shift, zero_point = rescale_words(node)
     total = x.sum(axes, dtype=np.int64).reshape(shape) + offset
     scaled = fixedpoint.requantize(total, multiplier, shift)
-    return [np.clip(scaled + zero_point, -128, 127).astype(np.int8)]
+    info = np.iinfo(x.dtype)
+    return [np.clip(scaled + zero_point, info.min, info.max).astype(x.dtype)]
 
 
 def canonical(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -150,20 +149,22 @@ def _finish_words(node: Node) -> list[int]:
     if types(node) == "int":
         pool.check_same_grid(node)
         return [DTYPES.index(node.input(0).dtype)]
+    dtype = node.input(0).dtype
+    info, bits = np.iinfo(dtype), {"int8": 23, "int16": 15}[dtype]
     if node.op == "reduce_max":
         pool.check_same_grid(node)
-        return [0, 0, 0, 0, -128, 127]
-    if reduced_count(node) >= 2**23:
+        return [0, 0, 0, 0, int(info.min), int(info.max)]
+    if reduced_count(node) >= 2**bits:
         raise Unsupported(
-            f"{node.source}: {node.op} of {reduced_count(node)} int8 items can leave 32 bits; expected fewer than "
-            "2**23, reduce in two steps"
+            f"{node.source}: {node.op} of {reduced_count(node)} {dtype} items can leave 32 bits; expected fewer than "
+            f"2**{bits}, reduce in two steps"
         )
     if node.op == "image_mean":
         pool.check_same_grid(node)
         x = node.input(0)
-        low, high = fixedpoint.activation_range(node.attrs["activation"], x.scale, x.zero_point)
+        low, high = fixedpoint.activation_range(node.attrs["activation"], x.scale, x.zero_point, dtype)
         return [0, reduced_count(node), 0, 0, low, high]
-    return [*rescale_words(node), -128, 127]
+    return [*rescale_words(node), int(info.min), int(info.max)]
 
 
 def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:

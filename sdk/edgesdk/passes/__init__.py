@@ -36,6 +36,7 @@ LOWER = (
     "lower_shuffles",  # transpose, slice, pad, tile and their like become strided copies
     "store_outputs",  # last but one: an output that is constant gets a place
     "remove_dead_nodes",
+    "place_states",  # last: needs the final readers of every state
 )
 
 
@@ -54,6 +55,11 @@ def simplify(graph: Graph) -> Graph:
 def lower(graph: Graph) -> Graph:
     """Only ops with kernels and views are left; integer results keep every byte."""
     return _run(graph, LOWER, "lowered")
+
+
+def hybrid(graph: Graph) -> Graph:
+    """Activations of layers with int8 weights are quantised while the model runs."""
+    return _run(graph, ("quantize_activations",), "source")
 
 
 def reshape_io(graph: Graph, stream: bool, io: str) -> Graph:

@@ -12,7 +12,7 @@ def fold_input_transpose(graph: Graph) -> Graph:
     readers = graph.consumers()
     for i, value in enumerate(graph.inputs):
         nodes = readers.get(value, [])
-        if value in graph.outputs or not nodes or not all(_to_nhwc(n) for n in nodes):
+        if value in graph.results or not nodes or not all(_to_nhwc(n) for n in nodes):
             continue
         image = Value(value.name, nodes[0].output.shape, value.dtype, value.quant)
         graph.inputs[i] = image

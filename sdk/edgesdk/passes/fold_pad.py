@@ -14,7 +14,7 @@ def fold_pad(graph: Graph) -> Graph:
     kept: list[Node] = []
     for node in reversed(graph.nodes):  # of two pads in a row, the second first
         readers = consumers.get(node.output, []) if node.op == "pad" else []
-        if readers and node.output not in graph.outputs and foldable(node, readers):
+        if readers and node.output not in graph.results and foldable(node, readers):
             for reader in readers:
                 widen(reader, node)
             # A pad in front of this one now sees the convolutions.

@@ -41,7 +41,7 @@ def fusible(graph: Graph, producer: Node, node: Node, consumers: dict[Value, lis
     return (
         producer.op in CLAMPING
         and producer.attrs.get("activation", "none") == "none"
-        and before not in graph.outputs
+        and before not in graph.results
         and len(consumers[before]) == 1
         and before.dtype == after.dtype
         and same_numbers

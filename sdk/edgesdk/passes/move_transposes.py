@@ -39,11 +39,14 @@ def move_transposes(graph: Graph) -> Graph:
     before = moved_items(graph)
     if not any(n.op == "transpose" for n in graph.nodes):
         return graph
-    r, orders = Rewriting(), {v: Ordered(v, identity(len(v.shape))) for v in graph.inputs}
+    given = [*graph.inputs, *(v.value for v in graph.variables)]
+    r, orders = Rewriting(), {v: Ordered(v, identity(len(v.shape))) for v in given}
     for node in graph.nodes:
         rewrite(r, node, orders)
-    outputs = final_outputs(r, graph, orders)
-    moved = Graph(graph.name, graph.inputs, outputs, r.nodes, graph.metadata)
+    final = final_values(r, graph, orders)
+    outputs = [final.get(y, y) for y in graph.outputs]
+    variables = [replace(v, next=final.get(v.next, v.next)) for v in graph.variables]
+    moved = Graph(graph.name, graph.inputs, outputs, r.nodes, graph.metadata, variables)
     fold_into_rows(r, moved)
     if moved_items(moved) > before:
         return graph
@@ -233,6 +236,19 @@ def per_row(quant: Quant | None) -> bool:
     return quant is None or quant.axis in (None, 0)
 
 
+def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
+    """Sequences may lie batch first or time first."""
+    t = settled(r, orders[node.input(0)])
+    if t.perm != (1, 0, 2):
+        return None
+    held = [stored(r, orders[v], (0, 1)) if v in orders else v for v in node.inputs[1:] if v is not None]
+    y = r.value(node.output, tuple(node.output.shape[a] for a in t.perm))
+    attrs = {**node.attrs, "time_major": not node.attrs["time_major"]}
+    r.nodes.append(Node(node.op, [t.value, *held], [y, *node.outputs[1:]], attrs, node.source))
+    orders.update({v: Ordered(v, (0, 1)) for v in node.outputs[1:]})
+    return replace(t, value=y)
+
+
 UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize cast".split()
 BINARY = "add sub mul minimum maximum".split()
 LOGIC = "bitwise_and bitwise_or bitwise_xor shift_left shift_right select".split()
@@ -256,21 +272,22 @@ RULES: dict[str, Rule] = {
     "slice": per_axis("begin", "size", "stride"),
     "pad": per_axis("pads"),
     "fully_connected": fully_connected,
+    "rnn": recurrent,
 }
 
 
-def final_outputs(r: Rewriting, graph: Graph, orders: Orders) -> list[Value]:
-    """The graph's outputs in the order of the source, each with storage of its own."""
+def final_values(r: Rewriting, graph: Graph, orders: Orders) -> dict[Value, Value]:
+    """The graph's results in the order of the source, each output with storage of its own."""
     final: dict[Value, Value] = {}
-    for y in graph.outputs:
+    for y in graph.results:
         if y not in orders or y in final:  # a constant, or given twice
             continue
         value = stored(r, orders[y], identity(len(y.shape)))
-        if value is not y and value in (*graph.inputs, *graph.outputs, *final.values()):
+        if y in graph.outputs and value is not y and value in (*graph.inputs, *graph.outputs, *final.values()):
             r.nodes.append(Node("reshape", [value], [y], {"shape": y.shape}, r.source))
             value = y
         final[y] = value
-    return [final.get(y, y) for y in graph.outputs]
+    return final
 
 
 def unify_names(graph: Graph, names: list[str], made: list[Value]) -> None:
@@ -304,7 +321,7 @@ def product_before(
 ) -> Node | None:
     """The matrix product whose result, seen as an image, `node` transposes, where only that reads it."""
     value = node.input(0)
-    while node.attrs["perm"][0] == 0 and value not in graph.outputs and len(consumers[value]) == 1:
+    while node.attrs["perm"][0] == 0 and value not in graph.results and len(consumers[value]) == 1:
         producer = producers.get(value)
         if producer is None:
             return None

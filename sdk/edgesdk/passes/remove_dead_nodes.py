@@ -4,7 +4,7 @@ from edgesdk.ir import Graph
 
 def remove_dead_nodes(graph: Graph) -> Graph:
     """Nodes whose outputs nobody reads are dropped."""
-    wanted = set(graph.outputs)
+    wanted = set(graph.results)
     kept = []
     for node in reversed(graph.nodes):
         if wanted.intersection(node.outputs):

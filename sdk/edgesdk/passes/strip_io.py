@@ -7,7 +7,7 @@ def strip_io(graph: Graph) -> Graph:
     readers = graph.consumers()
     for i, value in enumerate(graph.inputs):
         nodes = readers.get(value, [])
-        if len(nodes) == 1 and nodes[0].op == "quantize" and value.dtype == "float32" and value not in graph.outputs:
+        if len(nodes) == 1 and nodes[0].op == "quantize" and value.dtype == "float32" and value not in graph.results:
             inner = nodes[0].output
             inner.name = value.name
             graph.inputs[i] = inner

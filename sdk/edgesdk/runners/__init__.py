@@ -44,6 +44,9 @@ class Session(Protocol):
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]: ...
 
+    def reset(self) -> None:
+        """Variables hold their first contents again."""
+
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
 
 

@@ -49,6 +49,9 @@ class AgentSession:
     def streamed(self) -> bool:
         return any(tensor.streamed for tensor in self.program.inputs)
 
+    def reset(self) -> None:
+        requests.start(self.link)
+
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         self._infer(inputs)
         return self.outputs()
@@ -57,8 +60,13 @@ class AgentSession:
         return [self._read(i, tensor) for i, tensor in enumerate(self.program.outputs)]
 
     def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
-        """The output bytes of every step: one run per step."""
-        return [self._step(inputs, step) for step in range(self.loaded.steps)]
+        """The output bytes of every step: one run per step, each from the first contents of the variables."""
+        outputs = []
+        for step in range(self.loaded.steps):
+            if self.program.variables:
+                self.reset()
+            outputs.append(self._step(inputs, step))
+        return outputs
 
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
         """Costs without that of reading the timer. One run warms up; the steps are of one run of their own."""

@@ -25,6 +25,9 @@ class HostSession:
     session: runtime.Session
     init_us: float
 
+    def reset(self) -> None:
+        self.session.reset()
+
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return runtime.run(self.session, inputs)
 

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from edgesdk.errors import DeviceError
 
-PROTOCOL = 2
-HELLO, LOAD, WRITE, RUN, PROFILE, READ, STEP, MARKS, RESET, PUSH = range(1, 11)
+PROTOCOL = 3
+HELLO, LOAD, WRITE, RUN, PROFILE, READ, STEP, MARKS, RESET, PUSH, START = range(1, 12)
 BOOT, COST, BYTES = 0x40, 0x41, 0x42
 ANSWER, FAULT, ERROR = 0x80, 0xFE, 0xFF
-NAMES = dict(enumerate("hello load write run profile read step marks reset push".split(), 1))
+NAMES = dict(enumerate("hello load write run profile read step marks reset push start".split(), 1))
 WATCH_NOTHING, WATCH_COSTS = -1, -2  # or the number of a step
 PAINTS = (0xA7, 0x58)  # no byte that a run writes is both
 ERRORS = {
@@ -341,6 +341,11 @@ def wait_boot(link: Link, timeout_s: float = QUICK_S) -> None:
     deadline = time.monotonic() + timeout_s
     while receive(link, deadline).kind != BOOT:
         continue
+
+
+def start(link: Link) -> None:
+    """Variables hold their first contents again, and what was pushed is forgotten."""
+    exchange(link, START)
 
 
 def reset(link: Link) -> None:

@@ -81,6 +81,15 @@ class Schedule:
         return self.roots.get(value, value)
 
     @cached_property
+    def held(self) -> set[Value]:
+        """Variables: they live for ever."""
+        return {v.value for v in self.graph.variables}
+
+    def is_held(self, value: Value) -> bool:
+        """It lies in a variable's memory."""
+        return self.root(value) in self.held
+
+    @cached_property
     def calls(self) -> list[Call]:
         """Everything that happens, in order (see trace.py)."""
         return [c for stage in self.stages for c in self.stage_calls(stage)]
@@ -123,7 +132,17 @@ def _views(graph: Graph) -> dict[Value, Value]:
         if node.op in VIEW_OPS:
             source = node.input(0)
             roots[node.output] = roots.get(source, source)
-    return roots
+        for changed, state in ops.states(node).items():
+            source = node.input(state)
+            roots[node.outputs[changed]] = roots.get(source, source)
+    kept = {v.next: v.value for v in graph.variables if roots.get(v.next, v.next) is not v.value}
+    return {view: kept.get(root, root) for view, root in roots.items()} | kept
+
+
+def overwritten(step: Step, roots: dict[Value, Value]) -> set[Value]:
+    """Roots whose content the step replaces: states that its kernel changes, the variable that it writes."""
+    changed = [step.node.outputs[o] for o in ops.states(step.node)]
+    return {roots[v] for v in (step.node.output, *changed) if v in roots}
 
 
 def _steps(graph: Graph, chain: Sequence[str]) -> list[Step]:

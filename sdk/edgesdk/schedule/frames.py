@@ -38,6 +38,8 @@ def sliding(base: Schedule) -> Schedule | None:
 
     The first stage ends at the first value of one row; the rest runs whenever that is new.
     """
+    if base.graph.variables:
+        return None  # rings and states would both keep what was
     window = base.graph.inputs[0]
     paces: dict[Value, Pace] = {window: Pace(0, 1)}
     for n, step in enumerate(base.steps, 1):

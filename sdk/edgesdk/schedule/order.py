@@ -61,18 +61,31 @@ def _problem(steps: list[Step], graph: Graph, roots: dict[Value, Value]) -> _Pro
         return 1 << index.setdefault(root, len(index))
 
     first = sum(bit(v) for v in {roots.get(v, v) for v in graph.inputs})
-    writer = {bit(s.node.output): i for i, s in enumerate(steps)}
+    writes = [bit(s.node.output) for s in steps]
+    writer = {bit(s.node.output): i for i, s in enumerate(steps) if s.node.output not in roots}
     reads = [_union(bit(v) for v in s.reads()) for s in steps]
     reusable = [
         _union(bit(s.node.input(i)) for i in ops.in_place(s.node) if s.node.input(i) in s.reads()) for s in steps
     ]
     needs = [_union(1 << writer[1 << b] for b in _bits(r) if 1 << b in writer) for r in reads]
+    _keep_state_order(steps, roots, needs)
     keep = _union(bit(v) for v in graph.outputs if v.data is None)
     sizes = [0] * len(index)
+    held = {v.value for v in graph.variables}
     for value, i in index.items():
-        sizes[i] = value.n_bytes
-    writes = [bit(s.node.output) for s in steps]
+        sizes[i] = 0 if value in held else value.n_bytes
     return _Problem(sizes, reads, writes, reusable, [s.scratch_bytes for s in steps], needs, keep, first)
+
+
+def _keep_state_order(steps: list[Step], roots: dict[Value, Value], needs: list[int]) -> None:
+    """Steps that touch a state stay on their side of each step that overwrites it."""
+    from edgesdk.schedule import overwritten
+
+    touched = [{roots.get(v, v) for v in (*s.reads(), s.node.output)} for s in steps]
+    for k, step in enumerate(steps):
+        for root in overwritten(step, roots):
+            for j in (j for j, roots_of_j in enumerate(touched) if root in roots_of_j and j != k):
+                needs[max(j, k)] |= 1 << min(j, k)
 
 
 def _union(bits: Iterable[int]) -> int:

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSTM, GRU and RNN of ONNX: the numbers of onnxruntime, from the reference and from the runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+onnx = pytest.importorskip("onnx")
+from test_onnx_import import Net  # noqa: E402
+
+from edgesdk import converters, memory, ops, passes, program, runtime, schedule  # noqa: E402
+from edgesdk.errors import Unsupported  # noqa: E402
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def layer(net: Net, kind: str, x: str, shape: tuple[int, int, int, int], direction: str, **options: Any) -> list[str]:
+    """An ONNX layer with or without bias and initial states; returns Y, Y_h (and Y_c)."""
+    steps, batch, in_c, units = shape
+    n, rows = 2 if direction == "bidirectional" else 1, GATES[kind] * units
+    inputs = [x, net.weights(n, rows, in_c), net.weights(n, rows, units)]
+    inputs.append(net.constant(net.random.normal(size=(n, 2 * rows)) / 2) if options.pop("bias", True) else "")
+    lengths = options.pop("lengths", None)
+    inputs.append("" if lengths is None else net.constant(lengths, "int32"))
+    states = options.pop("states", "none")
+    order = (batch, n, units) if options.get("layout") else (n, batch, units)
+    for k in range(2 if kind == "LSTM" else 1):
+        if states == "constant":
+            inputs.append(net.constant(net.random.normal(size=order)))
+        elif states == "input":
+            inputs.append(net.input(f"state{k}", list(order)))
+    outputs = 3 if kind == "LSTM" else 2
+    return list(net.op(kind, *inputs, n=outputs, direction=direction, hidden_size=units, **options))
+
+
+def session_of(path: Path) -> runtime.Session:
+    graph = passes.lower(passes.simplify(converters.load(path, {})))
+    s = schedule.schedule(graph, ("c",))
+    return runtime.open_session(program.write(program.assemble(s, memory.plan(s))))
+
+
+def compare(path: Path) -> None:
+    import onnxruntime
+
+    oracle = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(1)
+    feeds = {i.name: rng.standard_normal(i.shape).astype(np.float32) for i in oracle.get_inputs()}
+    expected = oracle.run(None, feeds)
+    graph = converters.load(path, {})
+    arrays = ops.evaluate(graph, [feeds[v.name] for v in graph.inputs])
+    got = runtime.run(session_of(path), [feeds[v.name] for v in graph.inputs])
+    for value, ours, theirs in zip(graph.outputs, got, expected, strict=True):
+        for found in (arrays[value], ours):
+            assert found.shape == theirs.shape
+            assert np.linalg.norm(found - theirs) <= 1e-5 * np.linalg.norm(theirs) + 1e-6, value.name
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(sorted(GATES)),
+    st.tuples(*[st.integers(1, 5)] * 4),
+    st.sampled_from(["forward", "reverse", "bidirectional"]),
+    st.sampled_from(["none", "constant", "input"]),
+    st.booleans(),
+    st.integers(0, 1),
+)
+def test_layers(
+    tmp_path_factory: Any, kind: str, shape: Any, direction: str, states: str, bias: bool, reset: int
+) -> None:
+    net = Net()
+    options = {"linear_before_reset": reset} if kind == "GRU" else {}
+    options |= {"activations": ["Relu"] * (2 if direction == "bidirectional" else 1)} if kind == "RNN" and reset else {}
+    x = net.input("x", list(shape[:3]))
+    outputs = layer(net, kind, x, shape, direction, states=states, bias=bias, **options)
+    compare(net.save(tmp_path_factory.mktemp("onnx") / "m.onnx", *outputs))
+
+
+def test_a_batch_first_layer_of_two_directions_needs_no_transposition(tmp_path: Path) -> None:
+    """As PyTorch exports it: transposed in front, transposed and joined behind."""
+    net, shape = Net(), (6, 3, 4, 5)
+    x = net.input("x", [3, 6, 4])
+    turned = net.op("Transpose", x, perm=[1, 0, 2])
+    y, *_ = layer(net, "GRU", turned, shape, "bidirectional", linear_before_reset=1)
+    side = net.op("Transpose", y, perm=[0, 2, 1, 3])
+    joined = net.op("Reshape", side, net.constant([0, 0, -1], "int64"))
+    path = net.save(tmp_path / "m.onnx", net.op("Transpose", joined, perm=[1, 0, 2]))
+    compare(path)
+    assert not [n.op for n in passes.simplify(converters.load(path, {})).nodes if n.op == "transpose"]
+
+
+def test_two_layers_and_a_classifier(tmp_path: Path) -> None:
+    net = Net()
+    x = net.input("x", [7, 1, 4])
+    y, *_ = layer(net, "LSTM", x, (7, 1, 4, 6), "forward")
+    flat = net.op("Squeeze", y, net.constant([1], "int64"))
+    _, last = layer(net, "GRU", flat, (7, 1, 6, 5), "forward")
+    logits = net.op("Gemm", net.op("Reshape", last, net.constant([1, 5], "int64")), net.weights(5, 3))
+    compare(net.save(tmp_path / "m.onnx", logits))
+
+
+def test_states_of_the_model_become_states_of_the_session(tmp_path: Path) -> None:
+    """A streaming model passes its state in and out; kept as a variable, only the frames go in."""
+    net, shape = Net(), (1, 1, 4, 6)
+    y, after = layer(net, "GRU", net.input("x", [1, 1, 4]), shape, "forward", states="input")
+    path = net.save(tmp_path / "m.onnx", y, after)
+    graph = converters.load(path, {})
+    graph.keep("state0", after)
+    state, frames = graph.state(), np.random.default_rng(0).standard_normal((8, 1, 1, 4)).astype(np.float32)
+    expected = [ops.evaluate(graph, [f], state)[graph.outputs[0]] for f in frames]
+    s = schedule.schedule(passes.lower(passes.simplify(graph)), ("c",))
+    session = runtime.open_session(program.write(program.assemble(s, memory.plan(s))))
+    got = [runtime.run(session, [f])[0] for f in frames]
+    assert np.allclose(got, expected, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(got[0], runtime.run(session, [frames[0]])[0])
+    assert [step.node.op for step in s.steps] == ["rnn"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"lengths": [2, 3]}, "different lengths"),
+        ({"activations": ["Tanh", "Tanh"]}, "activations Tanh, Tanh"),
+        ({"clip": 2.0}, "attribute clip"),
+    ],
+)
+def test_what_no_kernel_computes_is_refused(tmp_path: Path, options: dict[str, Any], reason: str) -> None:
+    net = Net()
+    y, _ = layer(net, "GRU", net.input("x", [3, 2, 4]), (3, 2, 4, 5), "forward", **options)
+    with pytest.raises(Unsupported, match=reason):
+        converters.load(net.save(tmp_path / "m.onnx", y), {})
+
+
+def test_full_lengths_are_no_lengths(tmp_path: Path) -> None:
+    net = Net()
+    y, _ = layer(net, "GRU", net.input("x", [3, 2, 4]), (3, 2, 4, 5), "forward", lengths=[3, 3])
+    compare(net.save(tmp_path / "m.onnx", y))
