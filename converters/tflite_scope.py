@@ -20,17 +20,19 @@ from edgesdk.ops import elementwise
 ACTIVATION_DTYPES = ("int8", "int16", "float32")  # what layers compute with
 QUANTISED_DTYPES = ("int8", "int16")
 STORED_DTYPES = ("int8", "float32", "int32", "int64", "bool", "uint8", "int16")
+INTEGER_DTYPES = ("int32", "int64")  # plain integers
 
 # Ops that move or select stored bytes: their output has the scale of their inputs.
 SAME_SCALE = frozenset(
     "avg_pool2d max_pool2d reshape transpose pad concat slice resize_nearest resize_bilinear "
-    "minimum maximum reduce_max reduce_min space_to_depth depth_to_space tile broadcast_to".split()
+    "reduce_max reduce_min space_to_depth depth_to_space border_pad tile broadcast_to".split()
 )
 
 # Computed at once where all inputs are constant: exporters leave arithmetic on shapes behind.
 FOLDED = frozenset(
     "reshape transpose concat slice pad tile broadcast_to gather gather_nd scatter_nd cast select cumsum "
-    "arg_max arg_min reduce_max reduce_min reduce_prod reduce_any reduce_all top_k_values top_k_indices".split()
+    "arg_max arg_min reduce_max reduce_min reduce_prod reduce_any reduce_all top_k_values top_k_indices "
+    "add sub mul minimum maximum".split()
 ) | frozenset(elementwise.NAMES)
 
 
@@ -169,10 +171,10 @@ def constant(op: Operator, index: int) -> Value:
     return Value(op.scope.unique(tflite_file.name(file, index)), data.shape, dtype, quant, data)
 
 
-def activations(op: Operator, i: int, rank: int | None = None) -> Value:
-    """Input `i` as something to compute with: int8, int16 or float32, of the given rank."""
+def activations(op: Operator, i: int, rank: int | None = None, dtypes: tuple[str, ...] = ACTIVATION_DTYPES) -> Value:
+    """Input `i` as something to compute with: one of the dtypes, of the given rank."""
     x = value(op, i)
-    if x.dtype not in ACTIVATION_DTYPES:
+    if x.dtype not in dtypes:
         raise Unsupported(f"{x.dtype} input {x.name!r}")
     if rank is not None and len(x.shape) != rank:
         raise op.fail(f"has input {i} of shape {x.shape}, expected {rank} dimensions")

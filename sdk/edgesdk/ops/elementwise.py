@@ -17,7 +17,7 @@ import numpy as np
 from edgesdk.errors import Unsupported
 from edgesdk.ir import DTYPES, Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, binary, fixedpoint, same_row
+from edgesdk.ops import Encoded, RowView, broadcast, fixedpoint, same_row
 
 KINDS = {"equal": 0, "not_equal": 1, "less": 2, "less_equal": 3, "greater": 2, "greater_equal": 3}
 KINDS |= {"bitwise_and": 4, "bitwise_or": 5, "bitwise_xor": 6, "shift_left": 7, "shift_right": 8, "select": 9}
@@ -113,7 +113,7 @@ def _scaled(x: np.ndarray, scale: Scale) -> np.ndarray:
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    found = binary.layout(node)
+    found = broadcast.layout(node)
     assert found is not None, f"{node.source}: this broadcast of {node.op} must be lowered first"
     values, operands = [node.input(i) for i in range(len(node.inputs))], list(found.operands)
     scales = operand_scales(node)

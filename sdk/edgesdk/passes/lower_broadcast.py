@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import binary, elementwise
+from edgesdk.ops import arithmetic, binary, elementwise
 
-BROADCASTING = (*binary.NAMES, *elementwise.NAMES)
+BROADCASTING = (*binary.NAMES, *arithmetic.NAMES, *elementwise.NAMES)
 
 
 def lower_broadcast(graph: Graph) -> Graph:
