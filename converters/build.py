@@ -17,7 +17,7 @@ import numpy as np
 from edgesdk import ops
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Graph, Node, Value
-from edgesdk.ops import arithmetic, elementary
+from edgesdk.ops import activation, arithmetic, elementary
 
 Shape = tuple[int, ...]
 
@@ -25,14 +25,13 @@ NHWC: Shape = (0, 2, 3, 1)  # output axis -> axis of an NCHW value
 NCHW: Shape = (0, 3, 1, 2)
 LAYOUTS = {4: "NCHW", 3: "NCL"}  # rank -> what the metadata calls channels first
 # Ops through which an image is still an image.
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh "
-UNARY += "gelu silu erf softplus mish elu selu hard_sigmoid cast"
+UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh cast"
 COMPARISONS = "equal not_equal less less_equal greater greater_equal"
 LOGIC = "bitwise_and bitwise_or bitwise_xor shift_left shift_right select"
 ALONG_AXIS = "cumsum gather gather_elements top_k_values top_k_indices"
-MOVES = "add sub mul minimum maximum pad border_pad slice concat tile broadcast_to"
+MOVES = "quantize dequantize add sub mul minimum maximum pad border_pad slice concat tile broadcast_to"
 NAMED = f"{UNARY} {COMPARISONS} {LOGIC} {ALONG_AXIS} {MOVES}"
-TRANSPARENT = frozenset([*NAMED.split(), *elementary.NAMES, *arithmetic.NAMES])
+TRANSPARENT = frozenset([*NAMED.split(), *activation.NAMES, *elementary.NAMES, *arithmetic.NAMES])
 CONSTANT_DTYPES = ("float32", "int32", "int64", "bool", "uint8", "int16")
 
 
