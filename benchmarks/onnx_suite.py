@@ -78,10 +78,15 @@ def case_of(test: Any) -> Case:
     folder = Path(test.model_dir)
     model = onnx.load(str(folder / "model.onnx"))
     sets = [
-        (stored(d, "input", model.graph.input), stored(d, "output", model.graph.output))
+        (stored(d, "input", live_inputs(model)), stored(d, "output", model.graph.output))
         for d in sorted(folder.glob("test_data_set_*"))
     ]
     return Case(test.name, model, sets, test.rtol, test.atol)
+
+
+def live_inputs(model: Any) -> list[Any]:
+    constants = {t.name for t in model.graph.initializer}
+    return [i for i in model.graph.input if i.name not in constants]
 
 
 def stored(folder: Path, what: str, infos: Any) -> list[Any]:
@@ -125,7 +130,7 @@ def too_long(signum: int, frame: Any) -> None:
 
 
 def check(case: Case, outcome: Outcome) -> None:
-    inputs = [i for i in case.model.graph.input if i.name not in {t.name for t in case.model.graph.initializer}]
+    inputs = live_inputs(case.model)
     for given, expected in case.sets:
         if any(not isinstance(a, np.ndarray | np.generic) for a in (*given, *expected)):
             raise Unsupported("a sequence, map or missing value as an input or output")
@@ -193,10 +198,10 @@ def run_graph(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
     session = runtime.open_session(program.write(written))
     layouts = [graph.metadata["input_layouts"].get(v.name) for v in graph.inputs]
     fed = [
-        laid_out(a, layout).astype(v.dtype).reshape(v.shape)
+        laid_out(a, layout).astype(v.dtype, order="C").reshape(v.shape)
         for a, layout, v in zip(inputs, layouts, graph.inputs, strict=True)
     ]
-    found = runtime.run(session, [np.ascontiguousarray(a) for a in fed])
+    found = runtime.run(session, fed)
     back = [graph.metadata["output_layouts"].get(v.name) for v in graph.outputs]
     return [a.transpose(np.argsort(LAYOUTS[how])) if how else a for a, how in zip(found, back, strict=True)]
 

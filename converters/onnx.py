@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX -> Graph: float convolutional networks, opset 11 and later.
+"""ONNX -> Graph: float convolutional networks, opset 6 and later.
 
 The graph is NHWC. `metadata["input_layouts"]` and `["output_layouts"]` name the inputs and
 outputs that are NCHW in the source, for whoever feeds arrays in the source's layout.
@@ -39,7 +39,7 @@ RULES = {
     **onnx_recurrent.RULES,
 }
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
-OLDEST_OPSET = 11
+OLDEST_OPSET = 6
 
 Env = dict[str, Operand]
 
@@ -48,6 +48,7 @@ def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
     """The graph of an ONNX file. `input_shapes` are in the source's layout."""
     try:
         import onnx
+        import onnx.inliner
     except ImportError as error:
         raise UsageError(f"{path}: reading ONNX needs the onnx package; run pip install edgesdk[onnx]") from error
     try:
@@ -60,6 +61,7 @@ def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
 def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
     model = guarded(path, "the file", lambda: parse(onnx, path))
     opset = opset_of(path, model)
+    model = expanded(onnx, model)
     refuse_unknown(path, model)
     env: Env = {}
     for tensor in model.graph.initializer:
@@ -94,6 +96,22 @@ def parse(onnx: Any, path: Path) -> Any:
     if not model.graph.node and not model.graph.output:
         raise ValueError("it holds no graph")
     return model
+
+
+def expanded(onnx: Any, model: Any) -> Any:
+    """The model with its own functions, and those operators that have no rule but that ONNX defines by simpler ones,
+    written out."""
+    kinds = {(n.domain, n.op_type) for n in model.graph.node}
+    own = {(f.domain, f.name) for f in model.functions}
+    wanted = sorted(kinds & own) + sorted(k for k in kinds - own if k[1] not in RULES and k[1] not in FOLDS)
+    if not wanted:
+        return model
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        result = onnx.inliner.inline_selected_functions(inferred, wanted, inline_schema_functions=True)
+        return result if len(result.graph.node) else model
+    except Exception:  # a malformed model: what cannot be expanded is listed by name
+        return model
 
 
 def to_array(onnx: Any, path: Path, tensor: Any) -> np.ndarray:

@@ -86,14 +86,28 @@ def cast(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]
 
 
+def cast_like(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    value, like = value_of(b, x[0]), operand(x, 1)
+    if like is None:
+        raise ValueError("the tensor whose type it takes is missing")
+    to = like.dtype if isinstance(like, Value) else "float32" if like.dtype.kind == "f" else like.dtype.name
+    if to not in DTYPES.values():
+        raise Unsupported(f"a cast to {to}")
+    return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]
+
+
 def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    """Limits that are computed, or of integers, are a maximum and a minimum."""
+    """Limits that are computed, or of integers, are a maximum and a minimum. Before opset 11 they are attributes."""
+    x = [x[0], *(np.array(op.attrs[k], np.float32) if k in op.attrs else operand(x, i) for i, k in LIMITS)]
     if activation(x[0]).dtype == "float32" and not any(isinstance(o, Value) for o in x[1:]):
         return onnx_ops.clip(b, op, x)
     result = x[0]
     for kind, limit in zip(("maximum", "minimum"), x[1:], strict=False):
         result = result if limit is None else binary(b, kind, result, limit)
     return [result]
+
+
+LIMITS = ((1, "min"), (2, "max"))
 
 
 def index_values(b: Builder, x: Operand) -> Value:
@@ -143,7 +157,7 @@ def arg(kind: str) -> Rule:
 
 def top_k(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
-    (k,) = integers(operand(x, 1), "its number of items")
+    (k,) = [int(op.attrs["k"])] if "k" in op.attrs else integers(operand(x, 1), "its number of items")
     axis = axis_of(int(op.attrs.get("axis", -1)), len(value.shape))
     attrs = {"axis": axis, "k": k, "largest": bool(op.attrs.get("largest", 1)), "index_dtype": "int64"}
     names = [*op.outputs, ""]
@@ -263,6 +277,7 @@ RULES: dict[str, Rule] = {
     "BitwiseOr": broadcasting("bitwise_or"),
     "BitwiseXor": broadcasting("bitwise_xor"),
     "Cast": cast,
+    "CastLike": cast_like,
     "Clip": clip,
     "CumSum": cumsum,
     "Equal": broadcasting("equal"),

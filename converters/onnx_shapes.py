@@ -107,7 +107,10 @@ def cut(b: Builder, x: Value, begin: list[int], end: list[int], stride: list[int
 
 def slice_(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     t = activation(x[0])
-    starts, ends = integers(operand(x, 1), "its starts"), integers(operand(x, 2), "its ends")
+    starts, ends = (
+        [int(v) for v in op.attrs[k]] if k in op.attrs else integers(operand(x, i), f"its {k}")
+        for i, k in ((1, "starts"), (2, "ends"))
+    )
     axes = axes_of(op, operand(x, 3), len(t.shape)) or list(range(len(starts)))
     steps = integers(operand(x, 4), "its steps") if operand(x, 4) is not None else [1] * len(starts)
     begin, end, stride = [0] * len(t.shape), list(t.shape), [1] * len(t.shape)
@@ -142,7 +145,7 @@ def pad(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     mode = str(op.attrs.get("mode", "constant"))
     if mode not in ("constant", "reflect", "edge", "wrap"):
         raise Unsupported(f"mode {mode!r}; expected constant, reflect, edge or wrap")
-    amounts = integers(operand(x, 1), "its amounts")
+    amounts = [int(v) for v in op.attrs["pads"]] if "pads" in op.attrs else integers(operand(x, 1), "its amounts")
     axes = axes_of(op, operand(x, 3), len(t.shape)) or list(range(len(t.shape)))
     if len(amounts) != 2 * len(axes):
         raise ValueError(f"{len(amounts)} amounts for {len(axes)} axes")
@@ -155,7 +158,8 @@ def pad(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if mode != "constant":
         return [b.emit("border_pad", [t], op.outputs[0], pads=pads, mode=mode)]
     given = operand(x, 2)
-    value = float(constant(given, "its value").astype(np.float32).reshape(())) if given is not None else 0.0
+    stated = float(op.attrs.get("value", 0.0))  # before opset 11
+    value = float(constant(given, "its value").astype(np.float32).reshape(())) if given is not None else stated
     return [b.emit("pad", [t], op.outputs[0], pads=pads, value=value)]
 
 
