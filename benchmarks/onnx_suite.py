@@ -72,7 +72,8 @@ def cases(kinds: Sequence[str] = ("node",)) -> list[Case]:
 
 def case_of(test: Any) -> Case:
     if test.model is not None:
-        return Case(test.name, test.model, [(list(i), list(o)) for i, o in test.data_sets], test.rtol, test.atol)
+        sets = [(list(map(array_of, i)), list(map(array_of, o))) for i, o in test.data_sets]
+        return Case(test.name, test.model, sets, test.rtol, test.atol)
     import onnx
 
     folder = Path(test.model_dir)
@@ -82,6 +83,12 @@ def case_of(test: Any) -> Case:
         for d in sorted(folder.glob("test_data_set_*"))
     ]
     return Case(test.name, model, sets, test.rtol, test.atol)
+
+
+def array_of(x: Any) -> Any:
+    from onnx import TensorProto, numpy_helper
+
+    return numpy_helper.to_array(x) if isinstance(x, TensorProto) else x
 
 
 def live_inputs(model: Any) -> list[Any]:

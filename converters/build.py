@@ -51,6 +51,10 @@ class Builder:
     names: set[str] = field(default_factory=set)
     source: str = ""
     expanded: dict[Value, Value] = field(default_factory=dict)  # written-out broadcast -> what it was made of
+    twins: dict[Value, Value] = field(default_factory=dict)  # uint8 value -> the same as int8
+    plain: set[Value] = field(default_factory=set)  # int8 inputs whose grid no node has told yet
+    # id of an array of floats on a grid -> (the array, its scales)
+    grids: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def unique(self, name: str) -> str:
         candidate, i = name, 1
@@ -77,6 +81,11 @@ class Builder:
             node.outputs.append(Value(self.unique(name or op), check_shape(shape), dtype))
         self.nodes.append(node)
         return node.outputs
+
+    def add(self, op: str, inputs: Sequence[Value | None], output: Value, **attrs: Any) -> Value:
+        """A node whose output is given, where its type is the node's own choice."""
+        self.nodes.append(Node(op, list(inputs), [output], attrs, self.source))
+        return output
 
     def constant(self, array: np.ndarray, name: str, finite: bool = True) -> Value:
         """Floats become float32; those of weights are finite."""

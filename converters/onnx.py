@@ -19,6 +19,7 @@ from edgesdk.converters import (
     onnx_data,
     onnx_elementwise,
     onnx_ops,
+    onnx_quantized,
     onnx_recurrent,
     onnx_resize,
     onnx_shapes,
@@ -27,7 +28,7 @@ from edgesdk.converters.build import Builder, check_shape, declare_images, live_
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
 from edgesdk.converters.onnx_node import DTYPES, Op, Operand
 from edgesdk.errors import EdgeError, Unsupported, UsageError
-from edgesdk.ir import Graph, Value
+from edgesdk.ir import Graph, Quant, Value
 
 RULES = {
     **onnx_ops.RULES,
@@ -37,9 +38,15 @@ RULES = {
     **onnx_resize.RULES,
     **onnx_data.RULES,
     **onnx_recurrent.RULES,
+    **onnx_quantized.RULES,
 }
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 6
+MAX_NESTING = 4  # of functions that are defined by functions
+
+INPUTS = {**DTYPES, 3: "int8"}
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+MOVES = ("reshape", "transpose", "slice", "max_pool2d", "space_to_depth", "depth_to_space", "take_pixels")
 
 Env = dict[str, Operand]
 
@@ -101,6 +108,14 @@ def parse(onnx: Any, path: Path) -> Any:
 def expanded(onnx: Any, model: Any) -> Any:
     """The model with its own functions, and those operators that have no rule but that ONNX defines by simpler ones,
     written out."""
+    for _ in range(MAX_NESTING):
+        before, model = model, inlined(onnx, model)
+        if model is before:
+            break
+    return model
+
+
+def inlined(onnx: Any, model: Any) -> Any:
     kinds = {(n.domain, n.op_type) for n in model.graph.node}
     own = {(f.domain, f.name) for f in model.functions}
     wanted = sorted(kinds & own) + sorted(k for k in kinds - own if k[1] not in RULES and k[1] not in FOLDS)
@@ -109,7 +124,7 @@ def expanded(onnx: Any, model: Any) -> Any:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         result = onnx.inliner.inline_selected_functions(inferred, wanted, inline_schema_functions=True)
-        return result if len(result.graph.node) else model
+        return model if [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node] else result
     except Exception:  # a malformed model: what cannot be expanded is listed by name
         return model
 
@@ -174,7 +189,10 @@ def graph_inputs(path: Path, model: Any, env: Env, b: Builder, wanted: dict[str,
     values = []
     for info in declared:
         shape = input_shape(path, info, wanted.get(info.name))
-        values.append(Value(b.unique(info.name), shape, DTYPES[info.type.tensor_type.elem_type]))
+        values.append(Value(b.unique(info.name), shape, INPUTS[info.type.tensor_type.elem_type]))
+        if values[-1].dtype == "int8":  # stored integers, until a node tells their grid
+            values[-1].quant = Quant.per_tensor(1.0, 0)
+            b.plain.add(values[-1])
         env[info.name] = values[-1]
     if not values:
         raise UsageError(f"{path}: the model has no inputs; expected at least one")
@@ -183,7 +201,7 @@ def graph_inputs(path: Path, model: Any, env: Env, b: Builder, wanted: dict[str,
 
 def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
     tensor = info.type.tensor_type
-    if tensor.elem_type not in DTYPES:
+    if tensor.elem_type not in INPUTS:
         raise Unsupported(
             f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32 or a plain integer"
         )
@@ -219,12 +237,26 @@ def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
                 f"expected nodes in execution order without cycles, export it again"
             )
         try:
-            guarded(path, f"node {op.name!r} ({op.kind})", partial(import_node, op, env, b))
+            guarded(path, f"node {op.name!r} ({op.kind})", partial(import_quantized, op, env, b))
         except Unsupported as error:
             refused.append(f"{op.kind} {op.name!r} ({error})")
             lost.update(op.outputs)
     if refused:
         raise Unsupported(f"{path}: unsupported: {'; '.join(refused)}")
+
+
+def import_quantized(op: Op, env: Env, b: Builder) -> None:
+    """What moves int8 items keeps their grid; weights of a layer tell theirs."""
+    first = len(b.nodes)
+    import_node(op, env, b)
+    if op.kind in WEIGHTED and len(op.inputs) > 1:
+        onnx_quantized.mark_grids(b, first, env[op.inputs[1]])
+    for node in b.nodes[first:]:
+        if node.output.dtype == "int8" and node.output.quant is None:
+            if node.op not in MOVES:
+                raise Unsupported("arithmetic of int8 numbers; expected floats between DequantizeLinear and Quantize")
+            node.output.quant = node.input(0).quant
+            b.plain.difference_update(v for v in node.inputs if v is not None)
 
 
 def import_node(op: Op, env: Env, b: Builder) -> None:

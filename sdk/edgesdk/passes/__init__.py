@@ -24,6 +24,7 @@ SIMPLIFY = (
     "fold_pad",  # before lowering makes pads copies
     "fuse_products",  # silu and the like, written as products
     "fuse_activations",
+    "fuse_quantized",  # behind the folding of float neighbours: what is left is the layer and its activation
     "fold_exponents",
     "remove_dead_nodes",
 )
