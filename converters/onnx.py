@@ -18,6 +18,7 @@ from edgesdk.converters import (
     onnx_compute,
     onnx_data,
     onnx_elementwise,
+    onnx_old,
     onnx_ops,
     onnx_quantized,
     onnx_recurrent,
@@ -39,6 +40,7 @@ RULES = {
     **onnx_data.RULES,
     **onnx_recurrent.RULES,
     **onnx_quantized.RULES,
+    "Upsample": onnx_resize.resize,
 }
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 6
@@ -257,10 +259,12 @@ def import_quantized(op: Op, env: Env, b: Builder) -> None:
                 raise Unsupported("arithmetic of int8 numbers; expected floats between DequantizeLinear and Quantize")
             node.output.quant = node.input(0).quant
             b.plain.difference_update(v for v in node.inputs if v is not None)
+        if node.op in ("add", "sub", "mul") and node.output.dtype == "int16" and node.output.quant is None:
+            raise Unsupported("arithmetic of int16 numbers that are not quantised; expected int32, cast them before")
 
 
 def import_node(op: Op, env: Env, b: Builder) -> None:
-    operands = [env[name] if name else None for name in op.inputs]
+    op, operands = onnx_old.modern(op, [env[name] if name else None for name in op.inputs])
     if op.kind == "Shape" and isinstance(operands[0], Value):
         results: list[Operand] = [sliced_shape(op, operands[0].shape)]
     elif op.kind == "Size" and isinstance(operands[0], Value):
@@ -287,7 +291,9 @@ def graph_outputs(path: Path, model: Any, env: Env, b: Builder, inputs: list[Val
             value = constant_output(path, b, info.name, value)
         elif value in inputs or value in outputs:  # an output needs storage of its own
             b.source = info.name
+            quant = value.quant
             value = b.emit("reshape", [value], info.name, shape=value.shape)
+            value.quant = quant
         b.rename(value, info.name)
         outputs.append(value)
     if not outputs:

@@ -80,13 +80,22 @@ def equation(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 def layer_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """LayerNormalization and RMSNormalization, over the axes from `axis` on."""
-    if len([o for o in op.outputs if o]) > 1:
-        raise Unsupported("its mean and deviation as outputs")
     value, name = activation(x[0]), op.outputs[0]
     axis = axis_of(int(op.attrs.get("axis", -1)), len(value.shape))
     factors = common.norm_factors(b, factors_of(x), value.shape[axis:], name)
     kind = "layer_norm" if op.kind == "LayerNormalization" else "rms_norm"
-    return [b.emit(kind, [value, *factors], name, axis=axis, epsilon=float(op.attrs.get("epsilon", 1e-5)))]
+    epsilon = float(op.attrs.get("epsilon", 1e-5))
+    y = b.emit(kind, [value, *factors], name, axis=axis, epsilon=epsilon)
+    return [y, *statistics(b, op, value, axis, epsilon)] if any(op.outputs[1:]) else [y]
+
+
+def statistics(b: Builder, op: Op, x: Value, axis: int, epsilon: float) -> list[Operand]:
+    """The mean and 1 / deviation that LayerNormalization tells beside its result."""
+    attrs = {"axes": tuple(range(axis, len(x.shape))), "keep_dims": True}
+    names = [*op.outputs[1:], "", ""]
+    mean = b.emit("mean", [x], names[0], **attrs)
+    variance = b.emit("mean", [b.emit("square", [common.binary(b, "sub", x, mean)])], **attrs)
+    return [mean, b.emit("rsqrt", [common.binary(b, "add", variance, epsilon)], names[1])]
 
 
 def factors_of(x: list[Operand]) -> list[np.ndarray | None]:

@@ -86,11 +86,14 @@ def cast(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]
 
 
+REAL = {"float16": "float32", "float64": "float32"}
+
+
 def cast_like(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value, like = value_of(b, x[0]), operand(x, 1)
     if like is None:
         raise ValueError("the tensor whose type it takes is missing")
-    to = like.dtype if isinstance(like, Value) else "float32" if like.dtype.kind == "f" else like.dtype.name
+    to = like.dtype if isinstance(like, Value) else REAL.get(like.dtype.name, like.dtype.name)
     if to not in DTYPES.values():
         raise Unsupported(f"a cast to {to}")
     return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]

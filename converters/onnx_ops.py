@@ -199,6 +199,11 @@ def elementwise(kind: str) -> Rule:
     return rule
 
 
+def mean_of_inputs(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    (total,) = elementwise("add")(b, replace(op, outputs=("",)), x)
+    return [common.binary(b, "mul", activation(total), 1.0 / len(x), op.outputs[0])]
+
+
 def unary(kind: str) -> Rule:
     return lambda b, op, x: [b.emit(kind, [activation(x[0])], op.outputs[0])]
 
@@ -263,6 +268,7 @@ RULES: dict[str, Rule] = {
     "Clip": clip,
     "Softmax": softmax,
     "Add": elementwise("add"),
+    "Mean": mean_of_inputs,
     "Sum": elementwise("add"),
     "Sub": elementwise("sub"),
     "Mul": elementwise("mul"),

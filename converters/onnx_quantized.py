@@ -189,18 +189,23 @@ def integer_product(rule: Rule) -> Rule:
     """ConvInteger and MatMulInteger: integers less their zero points, in float: exact while sums stay below 2^24."""
 
     def compute(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        left, right = (less_zero(b, x[i], operand(x, i + 2), i) for i in (0, 1))
+        kernel = len(x[1].shape) if rule is onnx_ops.conv and x[1] is not None else 0
+        left, right = (less_zero(b, x[i], operand(x, i + 2), i, kernel) for i in (0, 1))
         (y,) = rule(b, replace(op, outputs=("",)), [left, right])
         return [b.emit("cast", [activation(y)], op.outputs[0], to="int32")]
 
     return compute
 
 
-def less_zero(b: Builder, x: Operand, zero: Operand, side: int) -> Operand:
-    """One zero point, or one per row of the left side or column of the right side of a product."""
-    offset = floats(b, zero)
-    if isinstance(offset, Value | np.ndarray) and len(offset.shape) == 1 and offset.shape[0] > 1 and side == 0:
-        offset = b.reshape(offset, (*offset.shape, 1)) if isinstance(offset, Value) else offset[:, None]
+def less_zero(b: Builder, x: Operand, zero: Operand, side: int, kernel: int) -> Operand:
+    """One zero point, or one per row of the left side or column of the right side of a product, or one per output
+    channel of a convolution's weights of `kernel` axes."""
+    offset, behind = floats(b, zero), 1 - side
+    if kernel and side:
+        behind = kernel - 1
+    if offset is not None and len(offset.shape) == 1 and offset.shape[0] > 1 and behind:
+        shape = (*offset.shape, *(1,) * behind)
+        offset = b.reshape(offset, shape) if isinstance(offset, Value) else offset.reshape(shape)
     if isinstance(x, np.ndarray):
         return x.astype(np.float32) - (0 if offset is None else constant(offset, "the zero point of its weights"))
     y = real_integers(b, activation(x))

@@ -93,7 +93,7 @@ def concat(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if any(len(o.shape) != rank for o in parts):
         raise ValueError("parts with different numbers of axes")
     axis = axis_of(int(op.attrs["axis"]), rank)
-    values = [value_of(b, o, "part") for o in parts]
+    values = [value_of(b, o, "part") for o in parts if not isinstance(o, np.ndarray) or o.size]
     return [values[0] if len(values) == 1 else b.emit("concat", values, op.outputs[0], axis=axis)]
 
 
@@ -128,14 +128,17 @@ def split(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     count = len(op.outputs)
     each = -(-t.shape[axis] // count)
     sizes = list(given) if given is not None else [min(each, t.shape[axis] - i * each) for i in range(count)]
-    if len(sizes) != count or min(sizes) < 1 or sum(sizes) != t.shape[axis]:
+    if len(sizes) != count or min(sizes) < 0 or sum(sizes) != t.shape[axis]:
         raise ValueError(f"{sizes} does not split {t.shape[axis]} into {count} parts")
     results: list[Operand] = []
     at = 0
     for size, name in zip(sizes, op.outputs, strict=True):
         begin, end = [0] * len(t.shape), list(t.shape)
         begin[axis], end[axis] = at, at + size
-        results.append(cut(b, t, begin, end, [1] * len(t.shape), name))
+        if size:
+            results.append(cut(b, t, begin, end, [1] * len(t.shape), name))
+        else:  # a graph holds nothing without items; Concat leaves it out
+            results.append(np.zeros([e - s for s, e in zip(begin, end, strict=True)], t.dtype))
         at += size
     return results
 
@@ -171,10 +174,22 @@ def cropped(b: Builder, x: Value, around: dict[int, tuple[int, int]], name: str)
     return cut(b, x, begin, end, [1] * len(x.shape), name)
 
 
+def channels_outside(b: Builder, x: Value, block: int, name: str) -> Value:
+    """[N,C,H b,W b] -> [N,C b b,H,W] with the channel before the pixel of a block."""
+    n, c, h, w = x.shape
+    if h % block or w % block:
+        raise ValueError(f"blocksize {block} of {list(x.shape)}")
+    split = b.reshape(x, (n, c, h // block, block, w // block, block))
+    turned = b.transpose(split, (0, 1, 3, 5, 2, 4))
+    return b.reshape(turned, (n, c * block * block, h // block, w // block), name)
+
+
 def depth_space(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value, block = b.transpose(activation(x[0]), NHWC), int(op.attrs["blocksize"])
     if block < 1:
         raise ValueError(f"blocksize {block}")
+    if op.kind == "SpaceToDepth" and op.attrs.get("mode", "DCR") == "CRD":
+        return [channels_outside(b, activation(x[0]), block, op.outputs[0])]
     kind = "depth_to_space" if op.kind == "DepthToSpace" else "space_to_depth"
     if kind == "depth_to_space" and op.attrs.get("mode", "DCR") == "CRD":
         y = common.shuffled_to_space(b, value, block)
