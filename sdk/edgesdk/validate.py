@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgesdk import accuracy as accuracies
 from edgesdk import ops, runtime
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Value
@@ -74,8 +75,8 @@ def validate(
         outputs.append({"name": tensor.name, "equal": same, **row})
     result: dict[str, Any] = {"outputs": outputs, "samples": len(got)}
     if labels is not None:
-        result["top1"] = _top1(got, labels)
-        result["top1_reference"] = _top1(expected, labels)
+        for n, (ours, theirs) in tops(got, expected, labels).items():
+            result[f"top{n}"], result[f"top{n}_reference"] = ours, theirs
     return result
 
 
@@ -88,8 +89,12 @@ def _check_outputs(program: Program, graph: Graph) -> None:
         )
 
 
-def _top1(outputs: list[list[np.ndarray]], labels: np.ndarray) -> float:
-    return float(np.mean([int(o[0].argmax()) == label for o, label in zip(outputs, labels, strict=True)]))
+def tops(
+    got: list[list[np.ndarray]], expected: list[list[np.ndarray]], labels: np.ndarray
+) -> dict[int, tuple[float, float]]:
+    """Top-n of both by their first outputs."""
+    ours, theirs = (accuracies.top([o[0] for o in outputs], labels) for outputs in (got, expected))
+    return {n: (ours[n], theirs[n]) for n in ours}
 
 
 def worst_step(
@@ -126,9 +131,10 @@ def accuracy(
     graph: Graph,
     graph_inputs: Sequence[Sequence[np.ndarray]],
     labels: np.ndarray,
-) -> dict[str, float]:
-    """Top-1 of the program on this machine and of the source graph's reference."""
+) -> dict[str, dict[str, float]]:
+    """ "top1" and "top5" of the program on this machine and of the source graph's reference."""
     session = runtime.open_session(data)
     got = [runtime.run(session, list(sample)) for sample in program_inputs]
     expected = reference_outputs(graph, graph_inputs, lambda: None)
-    return {"program": _top1(got, labels), "reference": _top1(expected, labels)}
+    found = tops(got, expected, labels)
+    return {f"top{n}": {"program": ours, "reference": theirs} for n, (ours, theirs) in found.items()}

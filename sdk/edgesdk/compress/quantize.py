@@ -33,6 +33,7 @@ LEAST_MULTIPLIER = 2.0**-20  # below it, a channel's weights cannot move the out
 LARGEST_BIAS = 2.0**30  # leaves half of int32 to the sum
 
 EDGE_TYPES = ("int8", "float32")
+SCHEMES = ("int8",)
 
 
 def quantize_int8(graph: Graph, ranges: Ranges, io: str = "int8") -> Graph:
