@@ -55,12 +55,15 @@ class Difference:
 
 
 def limits(value: Value) -> tuple[float, float] | None:
-    """What a quantised value can store, half a step wider."""
     if value.quant is None or value.quant.scale.size != 1:
         return None
-    info = np.iinfo(value.dtype)
-    half = 0.5
-    return value.scale * (info.min - half - value.zero_point), value.scale * (info.max + half - value.zero_point)
+    return limits_of(value.scale, value.zero_point, value.dtype)
+
+
+def limits_of(scale: float, zero_point: int, dtype: str) -> tuple[float, float]:
+    """What a quantised value can store, half a step wider."""
+    info = np.iinfo(dtype)
+    return scale * (info.min - 0.5 - zero_point), scale * (info.max + 0.5 - zero_point)
 
 
 def real(value: Value, array: np.ndarray) -> np.ndarray:

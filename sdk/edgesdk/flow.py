@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, ptq, schedule
 from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
-from edgesdk.compress.calibrate import DEFAULT_METHOD
 from edgesdk.compress.quantize import SCHEMES
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
@@ -70,7 +68,7 @@ def convert(
     example_inputs: Any = None,
     quantize: str = "none",
     calibration: ptq.Calibration | None = None,
-    calibrate: str = DEFAULT_METHOD,
+    calibrate: str | None = None,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     latency_us: float | None = None,
@@ -90,8 +88,8 @@ def convert(
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
     flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress);
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
-    ranges are chosen from it. io "int8" makes quantised inputs and outputs int8. `states` names inputs and the outputs
-    that replace them in the next run: the session keeps them (Graph.keep).
+    ranges are chosen from it (None: the scheme's own). io "int8" makes quantised inputs and outputs int8.
+    `states` names inputs and the outputs that replace them in the next run: the session keeps them (Graph.keep).
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
@@ -120,7 +118,7 @@ def base_schedule(
     example_inputs: Any = None,
     quantize: str = "none",
     calibration: ptq.Calibration | None = None,
-    calibrate: str = DEFAULT_METHOD,
+    calibrate: str | None = None,
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
@@ -244,7 +242,11 @@ def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:
 
 
 def compress(
-    graph: Graph, recipe: str, calibration: ptq.Calibration | None, how: str, progress: Progress = lambda stage: None
+    graph: Graph,
+    recipe: str,
+    calibration: ptq.Calibration | None,
+    how: str | None,
+    progress: Progress = lambda stage: None,
 ) -> ptq.Quantised | None:
     """Post-training quantisation where asked for."""
     if recipe == "none":

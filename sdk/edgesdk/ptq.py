@@ -14,12 +14,13 @@ import numpy as np
 from edgesdk import accuracy, compress, probe, samples
 from edgesdk.compress import data_checks
 from edgesdk.compress.calibrate import sample_arrays
-from edgesdk.compress.range_methods import method
+from edgesdk.compress.range_methods import SEARCHING, method
 from edgesdk.compress.work import Work
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
 
+DEFAULT_METHODS = {"int8": "mse"}  # by benchmarks/accuracy.py; 16 bits need no clipping
 Calibration = str | Path | Mapping[str, Any] | Iterable[Any]
 
 
@@ -38,13 +39,13 @@ def quantise(
     graph: Graph,
     recipe: str,
     calibration: Calibration,
-    how: str,
+    how: str | None,
     specs: Sequence[InputSpec],
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Quantised:
     """Raises UsageError for weights or samples that are not finite, Unsupported for ops without an integer form."""
-    method(how)
     chosen = compress.recipe(recipe)
+    how = checked_method(how, chosen)
     data_checks.check_weights(graph)
     columns = sample_arrays(graph, read(calibration, specs))
     progress("calibrate")
@@ -54,6 +55,16 @@ def quantise(
     warnings += data_checks.dead_channel_warnings(work.floats, work.observed)
     progress("compare")
     return Quantised(work.result, chosen.name, work, compared(work), warnings)
+
+
+def checked_method(how: str | None, recipe: compress.Recipe) -> str:
+    """The calibration method asked for, or the scheme's own."""
+    if how is None:
+        return DEFAULT_METHODS.get(recipe.scheme, "minmax")
+    method(how)
+    if how in SEARCHING and recipe.scheme != "int8":
+        raise UsageError(f"--calibrate {how} searches for ranges of 256 steps; expected another with {recipe.scheme}")
+    return how
 
 
 def compared(work: Work) -> list[dict[str, Any]]:

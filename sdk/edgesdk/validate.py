@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from edgesdk import accuracy as accuracies
-from edgesdk import ops, runtime
+from edgesdk import compress, ops, passes, probe, runtime
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph, Value
+from edgesdk.ir import Graph, Node, Value
 from edgesdk.program import Program
 
 Runner = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
@@ -123,6 +123,55 @@ def _step_error(info: dict[str, Any], raw: bytes, value: Value, expected: np.nda
     scale, zero = info.get("quant", (0.0, 0))
     wanted = real(expected, value.scale, value.zero_point) if value.quant is not None else real(expected, 0.0, 0)
     return compare(real(got, scale, zero), wanted.ravel())["rel_l2"]
+
+
+def layer_report(
+    data: bytes,
+    program: Program,
+    samples: Sequence[Sequence[np.ndarray]],
+    graph: Graph,
+    graph_samples: Sequence[Sequence[np.ndarray]],
+) -> dict[str, Any]:
+    """ "layers" and "worst_layer": each value that the program and the source have both, on some of the samples."""
+    reference = float_twin(program, graph)
+    at = accuracies.spread(len(samples))
+    infos = program.metadata.get("steps", [])
+    by_name = {v.name: (v, n) for n in reference.nodes for v in n.outputs}
+    pairs = [
+        (i, info, *by_name[n]) for i, info in enumerate(infos) if (n := accuracies.plain_name(info["value"])) in by_name
+    ]
+    found = {i: accuracies.Difference() for i, *_ in pairs}
+    session = runtime.open_session(data)
+    expected = probe.run_all(reference, [list(graph_samples[i]) for i in at])
+    for i, arrays in zip(at, expected, strict=True):
+        produced = runtime.step_outputs(session, list(samples[i]))
+        for step, info, value, _ in pairs:
+            add_step(found[step], info, produced[step], accuracies.real(value, arrays[value]))
+    rows = [layer_row(info, node, found[i]) for i, info, _, node in pairs if found[i].count]
+    return {"layers": rows, "worst_layer": accuracies.worst(rows)}
+
+
+def float_twin(program: Program, graph: Graph) -> Graph:
+    """The source as its layers were before they were quantised: the recipe's methods on the float side applied."""
+    name = str(program.metadata.get("quantization", ""))
+    floats = passes.simplify(graph.copy())
+    if all(v.dtype == "float32" for v in graph.inputs) and name.split("+")[0] in compress.SCHEMES:
+        return compress.prepared(floats, compress.recipe(name))
+    return floats
+
+
+def add_step(difference: accuracies.Difference, info: dict[str, Any], raw: bytes, expected: np.ndarray) -> None:
+    dtype = np.dtype(info["dtype"])
+    if len(raw) != expected.size * dtype.itemsize:
+        return
+    scale, zero = info.get("quant", (0.0, 0))
+    got = real(np.frombuffer(raw, dtype), scale, zero)
+    difference.add(got, expected, accuracies.limits_of(scale, zero, info["dtype"]) if scale else None)
+
+
+def layer_row(info: dict[str, Any], node: Node, difference: accuracies.Difference) -> dict[str, Any]:
+    name = {"name": info["value"], "op": node.op, "source": node.source, "dtype": info["dtype"]}
+    return {**name, **difference.measures()}
 
 
 def accuracy(

@@ -30,6 +30,7 @@ LAYERS = (
     "pareto",
     "advice memory_map",
     "plots",
+    "histogram_plot",
     "runtime",
     "probe",
     "accuracy",
@@ -39,6 +40,7 @@ LAYERS = (
     "runners meters export",
     "describe dump profile validate",
     "report html",
+    "accuracy_page",
     "flow doctor",
     "cli",
     "__init__",
@@ -46,7 +48,18 @@ LAYERS = (
 LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}
 
 # Extras: imported only inside the function that needs them.
-EXTRAS = {"torch", "onnx", "onnxruntime", "tensorflow", "tflite_micro", "ai_edge_litert", "sklearn", "ziglang", "pyocd"}
+EXTRAS = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorflow",
+    "tflite_micro",
+    "ai_edge_litert",
+    "sklearn",
+    "ziglang",
+    "pyocd",
+    "PIL",
+}
 # From the repository's root these names give second copies of the package's modules.
 OTHER_NAMES = {"sdk", "converters", "boards", "apps"}
 

@@ -15,16 +15,20 @@ from edgesdk.compress.work import Work
 from edgesdk.ir import Graph, Node, Value
 
 SWEEPS = 20
-LARGEST_FACTOR = 1e3
+LARGEST_FACTOR = 16.0  # over all sweeps
+LEAST_SHARE = 1e-3  # a channel whose weights are below this share of the largest has nothing to equalise
 OUTPUT_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 INPUT_AXIS = {"conv2d": 3, "depthwise_conv2d": 2, "fully_connected": 1}
 HOMOGENEOUS = ("none", "relu")  # f(s x) = s f(x) for s > 0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Pair:
+    """Two layers and what the channels between them have been divided by so far."""
+
     first: Node
     second: Node
+    total: np.ndarray
 
 
 def equalize(work: Work) -> None:
@@ -43,7 +47,7 @@ def pairs_of(graph: Graph) -> list[Pair]:
     for first in graph.nodes:
         after = readers.get(first.output, [])
         if len(after) == 1 and first.output not in graph.outputs and fits(first, after[0]):
-            found.append(Pair(first, after[0]))
+            found.append(Pair(first, after[0], np.ones(first.output.shape[-1])))
     return found
 
 
@@ -71,9 +75,10 @@ def scale_between(pair: Pair) -> None:
     """Channel i of the value between is divided by sqrt(largest weight into it / largest weight out of it)."""
     a, b = OUTPUT_AXIS[pair.first.op], INPUT_AXIS[pair.second.op]
     into, out_of = largest(weights(pair.first), a), largest(weights(pair.second), b)
-    usable = (into > 0) & (out_of > 0)
+    usable = (into > LEAST_SHARE * into.max()) & (out_of > LEAST_SHARE * out_of.max())
     ratio = np.sqrt(np.divide(into, out_of, out=np.ones_like(into), where=usable))
-    factor = np.clip(ratio, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+    total = np.clip(pair.total * ratio, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+    factor, pair.total = total / pair.total, total
     multiply(pair.first, 1, along(1 / factor, weights(pair.first).ndim, a))
     if pair.first.optional(2) is not None:
         multiply(pair.first, 2, 1 / factor)

@@ -58,6 +58,7 @@ METHODS: dict[str, Callable[[Observed], Range]] = {
     "mse": mse,
     "entropy": entropy,
 }
+SEARCHING = ("mse", "entropy")  # assume LEVELS
 
 
 def method(name: str) -> Callable[[Observed], Range]:
