@@ -133,6 +133,7 @@ def main() -> None:
 @click.option("--quantize", default="none", help="none, int8, or with methods: int8+equalize+correct_bias.")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
 @click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
+@click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
 @click.option("--sparsity", default="none", show_default=True, help="none, auto, N:M or N:M:block.")
 @click.option("--ram", type=Size(), help="Largest arena.")
 @click.option("--flash", type=Size(), help="Largest model file.")
@@ -150,9 +151,9 @@ def main() -> None:
 @verb
 def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
-    max_drop: float | None, labels: Path | None, portable: bool, stage: str | None, html: Path | None,
-    inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None, stream: bool,
-    bind_input: bool, io: str, **later: Any,
+    pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
+    html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
+    stream: bool, bind_input: bool, io: str, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
@@ -166,7 +167,7 @@ def convert(
 
     with _progress("convert", 7) as tick:
         converted = flow.convert(
-            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, ram_bytes=ram,
+            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, pixels=pixels, ram_bytes=ram,
             flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, portable=portable,
             input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
@@ -252,11 +253,14 @@ def _opened(path: Path, board_name: str) -> Iterator[tuple[Any, Any, bytes, Any]
 
 
 def _specs(program: Any) -> list[Any]:
+    from edgesdk import images
     from edgesdk.samples import InputSpec
 
     layouts = program.metadata.get("input_layouts", {})
+    pixels = images.pixels(program.metadata["pixels"]) if program.metadata.get("pixels") else None
     return [
-        InputSpec(t.name, t.shape, t.dtype, t.scale, t.zero_point, layouts.get(t.name, "NHWC")) for t in program.inputs
+        InputSpec(t.name, t.shape, t.dtype, t.scale, t.zero_point, layouts.get(t.name, "NHWC"), pixels)
+        for t in program.inputs
     ]
 
 
@@ -312,6 +316,8 @@ def validate(
         raise UsageError("--max-drop needs --labels; give both or neither")
     graph = converters.load(against)
     with _opened(model, board) as (_, program, raw, session):
+        if program.metadata.get("pixels"):
+            graph.metadata["pixels"] = program.metadata["pixels"]
         ours, theirs = samples.load(data, _specs(program)), samples.load(data, input_specs(graph))
         wanted = None if labels is None else samples.load_labels(labels, len(ours))
         with _progress("validate", 2 * len(ours)) as tick:
@@ -376,6 +382,7 @@ def _write_page(path: Path, page: str) -> None:
 @click.option("--quantize", default="none", help="none, int8, or with methods: int8+equalize+correct_bias.")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
 @click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
+@click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
 @click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
 @click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
 @click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
@@ -384,8 +391,9 @@ def _write_page(path: Path, page: str) -> None:
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
 def pareto(
-    model: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None, stream: bool,
-    bind_input: bool, io: str, portable: bool, inputs: tuple[str, ...], html: Path | None,
+    model: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
+    pixels: str | None, stream: bool, bind_input: bool, io: str, portable: bool, inputs: tuple[str, ...],
+    html: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Shows the schedules of MODEL that no other beats in both memory and time, and what widens their halos.
 
@@ -395,7 +403,7 @@ def pareto(
     from edgesdk import pareto as fronts
 
     found = flow.base_schedule(
-        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, stream=stream,
+        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, pixels=pixels, stream=stream,
         bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
     )  # fmt: skip
     target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule

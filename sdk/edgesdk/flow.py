@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, ptq, schedule
+from edgesdk import boards, converters, cost, firmware, images, memory, ops, pareto, passes, program, ptq, schedule
 from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
 from edgesdk.compress.quantize import SCHEMES
@@ -69,6 +69,7 @@ def convert(
     quantize: str = "none",
     calibration: ptq.Calibration | None = None,
     calibrate: str | None = None,
+    pixels: str | None = None,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     latency_us: float | None = None,
@@ -88,14 +89,15 @@ def convert(
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
     flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress);
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
-    ranges are chosen from it (None: the scheme's own). io "int8" makes quantised inputs and outputs int8.
+    ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the
+    images. io "int8" makes quantised inputs and outputs int8.
     `states` names inputs and the outputs that replace them in the next run: the session keeps them (Graph.keep).
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
-        calibrate=calibrate, stream=stream, bind_input=bind_input, io=io, portable=portable,
+        calibrate=calibrate, pixels=pixels, stream=stream, bind_input=bind_input, io=io, portable=portable,
         input_shapes=input_shapes, states=states, progress=progress,
     )  # fmt: skip
     target = base.board
@@ -119,6 +121,7 @@ def base_schedule(
     quantize: str = "none",
     calibration: ptq.Calibration | None = None,
     calibrate: str | None = None,
+    pixels: str | None = None,
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
@@ -135,6 +138,9 @@ def base_schedule(
     source = converters.load(model, input_shapes, example_inputs)
     for given, left in (states or {}).items():
         source.keep(given, left)
+    if pixels is not None:
+        images.pixels(pixels)  # refuses what it cannot read
+        source.metadata["pixels"] = pixels
     progress("simplify")
     graph = passes.simplify(source.copy())
     progress("quantize")
@@ -274,6 +280,7 @@ def input_specs(graph: Graph) -> list[InputSpec]:
             v.scale if v.quant is not None else 0.0,
             v.zero_point,
             layouts.get(v.name, "NHWC"),
+            images.pixels(graph.metadata["pixels"]) if "pixels" in graph.metadata else None,
         )
         for v in graph.inputs
     ]

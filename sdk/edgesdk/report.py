@@ -67,9 +67,10 @@ def _convert(r: dict[str, Any]) -> list[Table]:
 
 
 def _tops(r: dict[str, Any]) -> list[Table]:
-    found = {
-        k: f"{100 * r[k]['program']:.2f} %, float {100 * r[k]['reference']:.2f} %" for k in ("top1", "top5") if k in r
-    }
+    found: dict[str, Any] = {}
+    for name in ("top1", "top5"):
+        if name in r:
+            found[name] = f"{100 * r[name]['program']:.2f} %, float {100 * r[name]['reference']:.2f} %"
     return [_pairs("accuracy", found)] if found else []
 
 

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     "errors",
     "ir",
-    "library boards samples",
+    "library boards images",
+    "samples",
     "kernels",
     "ops",
     "verify",

@@ -77,6 +77,10 @@ def sample_array(value: Value, given: Any) -> np.ndarray:
         wanted = " or ".join(str(["samples", *s]) for s in reversed(shapes))
         raise UsageError(f"{where} has shape {list(array.shape)}; expected {wanted}")
     array = array.astype(np.float32).reshape(-1, *value.shape)
-    if not np.isfinite(array).all():
-        raise UsageError(f"{where} holds NaN or infinity; expected finite numbers, clean the samples")
+    finite = np.isfinite(array).reshape(len(array), -1).all(1)
+    if not finite.all():
+        raise UsageError(
+            f"{where}: sample {int(finite.argmin())} of input {value.name!r} holds NaN or infinity; "
+            f"expected finite numbers, clean the samples"
+        )
     return array

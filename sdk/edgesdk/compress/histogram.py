@@ -37,7 +37,8 @@ class Histogram:
         """Counts finite float32 values."""
         largest = float(np.abs(array).max(initial=0.0))
         self.widen(exponent_for(largest))
-        bins = np.floor(array.ravel() * np.float32(1 / self.width)).astype(np.int32)
+        exact = np.multiply(array.ravel(), 1 / self.width, dtype=np.float64)  # float32 would underflow
+        bins = np.floor(exact).astype(np.int32)
         self.counts += np.bincount(bins + HALF, minlength=2 * HALF)
 
     def widen(self, exponent: int) -> None:
@@ -60,4 +61,6 @@ class Histogram:
 
 def exponent_for(largest: float) -> int:
     """The least exponent whose bins reach past `largest`."""
+    if largest == 0:
+        return LEAST_EXPONENT
     return max(int(np.frexp(largest)[1]) - int(np.log2(HALF)), LEAST_EXPONENT)
