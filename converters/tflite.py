@@ -9,7 +9,7 @@ from edgesdk.converters import tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
 from edgesdk.converters.tflite_ops import OPS
-from edgesdk.converters.tflite_scope import ACTIVATION_DTYPES, Operator, Scope, operator
+from edgesdk.converters.tflite_scope import ACTIVATION_DTYPES, QUANTISED_DTYPES, Operator, Scope, operator
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
@@ -82,10 +82,10 @@ def input_shape(scope: Scope, index: int, wanted: tuple[int, ...] | None) -> tup
 def input_value(scope: Scope, index: int, shape: tuple[int, ...]) -> Value:
     file = scope.file
     dtype = tflite_file.dtype(file, index)
-    quant = tflite_file.quant(file, index) if dtype == "int8" else None
-    if dtype == "int8" and (quant is None or quant.axis is not None):
+    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
+    if dtype in QUANTISED_DTYPES and (quant is None or quant.axis is not None):
         raise UsageError(
-            f"{tflite_file.label(file, index)}: is an int8 input without one scale for the whole tensor, "
+            f"{tflite_file.label(file, index)}: is an {dtype} input without one scale for the whole tensor, "
             f"expected one; quantise the model again"
         )
     return Value(scope.unique(tflite_file.name(file, index)), shape, dtype, quant)
@@ -103,14 +103,14 @@ def refuse_types(scope: Scope) -> None:
         file.charge(tflite_file.OPERATOR_BYTES + 4 * outputs.size, f"operator at byte offset {table.at}")
         for index in outputs.tolist():
             kind = tflite_file.type_name(file, index)
-            if kind in ("UINT8", "INT16"):
+            if kind == "UINT8":
                 raise Unsupported(refused_type(file, index, kind))
 
 
 def refused_type(file: File, index: int, kind: str) -> str:
     return (
-        f"{tflite_file.label(file, index)} is {kind}, expected activations, inputs and outputs to be INT8 or FLOAT32; "
-        f"convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
+        f"{tflite_file.label(file, index)} is {kind}, expected activations, inputs and outputs to be INT8, INT16 or "
+        f"FLOAT32; convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
     )
 
 
@@ -149,7 +149,7 @@ def assume_outputs(op: Operator) -> None:
     for index in op.outputs:
         if index not in op.scope.values:
             dtype = schema.DTYPES.get(tflite_file.type_name(file, index), "float32")
-            quant = tflite_file.quant(file, index) if dtype == "int8" else None
+            quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
             name = op.scope.unique(tflite_file.name(file, index))
             op.scope.values[index] = Value(name, tflite_file.shape(file, index), dtype, quant)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesdk.converters import flatbuffer
+from edgesdk.converters import flatbuffer, tflite_sparse
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Quant
@@ -199,6 +199,8 @@ def check_quant(file: File, index: int, scale: np.ndarray, zero_point: np.ndarra
             f"{label(file, index)}: has a scale that is not a positive finite number; "
             f"quantise the model again or check the file for damage"
         )
+    if type_name(file, index) == "INT16" and zero_point.any():
+        raise Unsupported(f"{label(file, index)} is INT16 with a zero point other than 0")
     low, high = (-128, 127) if type_name(file, index) == "INT8" else (-(2**31), 2**31 - 1)
     if zero_point.size not in (0, scale.size) or ((zero_point < low) | (zero_point > high)).any():
         raise UsageError(
@@ -208,19 +210,28 @@ def check_quant(file: File, index: int, scale: np.ndarray, zero_point: np.ndarra
 
 
 def constant(file: File, index: int) -> np.ndarray | None:
-    """The tensor's data as a view of the file, None where it has none."""
+    """The tensor's data as a view of the file, None where it has none; a dense copy of what is stored sparse."""
     table = tensor(file, index, "subgraph")
     refuse_special(file, index, table)
     start, n_bytes = buffer_extent(file, index, table.integer(schema.TENSOR["buffer"], "I"))
     if not n_bytes:
         return None
     dims, kind = shape(file, index), np.dtype(dtype(file, index)).newbyteorder("<")
-    if math.prod(dims) * kind.itemsize > n_bytes:
-        raise UsageError(
-            f"{label(file, index)}: has shape {dims} of {kind.name} but only {n_bytes} bytes of data at byte "
-            f"offset {start}, expected {math.prod(dims) * kind.itemsize}; the file is damaged"
-        )
-    view = np.frombuffer(file.data, kind, math.prod(dims), start).reshape(dims)
+
+    def stored(n: int) -> np.ndarray:
+        if n * kind.itemsize > n_bytes:
+            raise UsageError(
+                f"{label(file, index)}: has shape {dims} of {kind.name} but only {n_bytes} bytes of data at byte "
+                f"offset {start}, expected {n * kind.itemsize}; the file is damaged"
+            )
+        return np.frombuffer(file.data, kind, n, start)
+
+    sparsity = table.table(schema.TENSOR["sparsity"])
+    if sparsity is not None:
+        where = label(file, index)
+        file.charge(math.prod(dims) * kind.itemsize, where)
+        return tflite_sparse.dense(where, sparsity, dims, stored, lambda n_bytes: file.charge(n_bytes, where))
+    view = stored(math.prod(dims)).reshape(dims)
     if not view.flags.aligned:
         file.charge(view.nbytes, label(file, index))
         view = view.copy()
@@ -228,8 +239,6 @@ def constant(file: File, index: int) -> np.ndarray | None:
 
 
 def refuse_special(file: File, index: int, table: flatbuffer.Table) -> None:
-    if table.table(schema.TENSOR["sparsity"]) is not None:
-        raise Unsupported(f"{label(file, index)} is stored in a sparse encoding")
     if table.integer(schema.TENSOR["is_variable"], "B"):
         raise Unsupported(f"{label(file, index)} is a variable that keeps its value between runs")
     if table.integer(schema.TENSOR["external_buffer"], "I"):

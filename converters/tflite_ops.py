@@ -19,10 +19,12 @@ import numpy as np
 from edgesdk.converters import tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_scope import (
+    QUANTISED_DTYPES,
     Operator,
     activation,
     activations,
     axis,
+    declare,
     emit,
     given,
     integers,
@@ -104,14 +106,17 @@ def fully_connected(op: Operator) -> None:
             raise op.fail(f"has input {x.shape} for weights {w.shape}, expected a multiple of {depth} elements")
         x = step(op, "reshape", [x], shape=(x.elements // depth, depth))
     operands = [x, w, bias(op, 2, x, w, w.shape[0])]
+    attrs: dict[str, Any] = {"activation": activation(op)}
+    if x.dtype == "float32" and op.options["asymmetric_inputs"]:
+        attrs["asymmetric_inputs"] = True  # of hybrid execution, see passes/quantize_activations.py
     claimed = tflite_file.signature(op.scope.file, op.outputs[0])
     inferred = (*x.shape[:-1], w.shape[0])
     if op.scope.resized or len(claimed) == len(inferred):
-        emit(op, "fully_connected", operands, activation=activation(op))
+        emit(op, "fully_connected", operands, **attrs)
         return
     # TFLite Micro takes the file's word for the shape, whatever keep_num_dims says.
-    quant = tflite_file.quant(op.scope.file, op.outputs[0]) if x.dtype == "int8" else None
-    y = step(op, "fully_connected", operands, quant=quant, activation=activation(op))
+    quant = tflite_file.quant(op.scope.file, op.outputs[0]) if x.dtype in QUANTISED_DTYPES else None
+    y = step(op, "fully_connected", operands, quant=quant, **attrs)
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
 
@@ -320,7 +325,22 @@ def dequantize(op: Operator) -> None:
     if index in op.scope.values and op.scope.values[index].data is None:
         emit(op, "dequantize", [activations(op, 0)])
         return
-    known(op, dequantized(op, value(op, 0), tflite_file.quant(op.scope.file, index)))
+    stored = value(op, 0)
+    out = known(op, dequantized(op, stored, tflite_file.quant(op.scope.file, index)))
+    if stored.dtype in ("int8", "float16"):
+        op.scope.stored[out] = stored
+
+
+def densify(op: Operator) -> None:
+    """A constant that was stored sparse: `value` has it dense already."""
+    x, index = value(op, 0), op.outputs[0]
+    if x.data is None:
+        raise Unsupported(f"input {x.name!r} computed while the model runs")
+    quant = tflite_file.quant(op.scope.file, index) if x.dtype in QUANTISED_DTYPES else None
+    out = Value(op.scope.unique(tflite_file.name(op.scope.file, index)), x.shape, x.dtype, quant, x.data)
+    if tflite_file.dtype(op.scope.file, index) != x.dtype or index in op.scope.values:
+        raise op.fail(f"gives {x.dtype} to another type or a second time, expected one output of its input's type")
+    declare(op, 0, out, x.shape, x.dtype)
 
 
 def rearrange_blocks(kind: str, op: Operator) -> None:
@@ -343,6 +363,7 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "CALL_ONCE": call_once,
     "CONCATENATION": concatenation,
     "CONV_2D": conv2d,
+    "DENSIFY": densify,
     "DEPTHWISE_CONV_2D": depthwise_conv2d,
     "DEPTH_TO_SPACE": partial(rearrange_blocks, "depth_to_space"),
     "DEQUANTIZE": dequantize,

@@ -21,6 +21,9 @@ TENSOR = {
     "external_buffer": 10,
 }
 QUANTIZATION = {"scale": 2, "zero_point": 3, "details_type": 4, "quantized_dimension": 6}
+SPARSITY = {"traversal_order": 0, "block_map": 1, "dim_metadata": 2}
+DIMENSION = {"format": 0, "size": 1, "segments_type": 2, "indices_type": 4}
+INDEX_TYPES = {1: "int32", 2: "uint16", 3: "uint8"}
 OPERATOR = {"opcode_index": 0, "inputs": 1, "outputs": 2, "options_type": 3, "options": 4}
 BUFFER = {"data": 0, "offset": 1, "size": 2}
 
@@ -36,9 +39,9 @@ DTYPES = {
     "FLOAT32": "float32",
     "FLOAT16": "float16",
     "INT8": "int8",
+    "INT16": "int16",
     "INT32": "int32",
     "INT64": "int64",
-    "INT16": "int16",
 }
 
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -87,7 +90,13 @@ _BLOCK: Fields = {"block": (0, "i", 0)}
 OPTIONS: dict[str, tuple[int, Fields]] = {
     "CONV_2D": (
         1,
-        {**_WINDOW, "activation": (3, "b", 0), "dilation_w": (4, "i", 1), "dilation_h": (5, "i", 1)},
+        {
+            **_WINDOW,
+            "activation": (3, "b", 0),
+            "dilation_w": (4, "i", 1),
+            "dilation_h": (5, "i", 1),
+            "bias_type": (6, "b", 0),
+        },
     ),
     "DEPTHWISE_CONV_2D": (
         2,
@@ -101,7 +110,16 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     ),
     "AVERAGE_POOL_2D": (5, _POOL),
     "MAX_POOL_2D": (5, _POOL),
-    "FULLY_CONNECTED": (8, {"activation": (0, "b", 0), "weights_format": (1, "b", 0), "keep_num_dims": (2, "b", 0)}),
+    "FULLY_CONNECTED": (
+        8,
+        {
+            "activation": (0, "b", 0),
+            "weights_format": (1, "b", 0),
+            "keep_num_dims": (2, "b", 0),
+            "asymmetric_inputs": (3, "b", 0),
+            "bias_type": (4, "b", 0),
+        },
+    ),
     "SOFTMAX": (9, {"beta": (0, "f", 0.0)}),
     "CONCATENATION": (10, {"axis": (0, "i", 0), "activation": (1, "b", 0)}),
     "ADD": (11, _ACTIVATION_0),

@@ -16,7 +16,8 @@ from edgesdk.converters.tflite_file import File
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value, Variable
 
-ACTIVATION_DTYPES = ("int8", "float32")
+ACTIVATION_DTYPES = ("int8", "int16", "float32")
+QUANTISED_DTYPES = ("int8", "int16")
 
 # Ops that move or select stored bytes: their output has the scale of their inputs.
 SAME_SCALE = frozenset(
@@ -50,6 +51,7 @@ class Scope:
     resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
     handles: dict[int, Resource] = field(default_factory=dict)
     is_initial: bool = False
+    stored: dict[Value, Value] = field(default_factory=dict)  # float constants by what they were stored as
 
     def unique(self, name: str) -> str:
         while True:
@@ -149,19 +151,19 @@ def constant(op: Operator, index: int) -> Value:
         )
     dtype = tflite_file.dtype(file, index)
     # Floats may keep the scale of a training tool and shapes may keep an unused one.
-    quant = tflite_file.quant(file, index) if dtype == "int8" else None
+    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
     return Value(op.scope.unique(tflite_file.name(file, index)), data.shape, dtype, quant, data)
 
 
 def activations(op: Operator, i: int, rank: int | None = None) -> Value:
-    """Input `i` as something to compute with: int8 or float32, of the given rank."""
+    """Input `i` as something to compute with: int8, int16 or float32, of the given rank."""
     x = value(op, i)
     if x.dtype not in ACTIVATION_DTYPES:
         raise Unsupported(f"{x.dtype} input {x.name!r}")
     if rank is not None and len(x.shape) != rank:
         raise op.fail(f"has input {i} of shape {x.shape}, expected {rank} dimensions")
-    if x.dtype == "int8" and (x.quant is None or x.quant.axis is not None):
-        raise op.fail(f"reads int8 {x.name!r} without one scale for the whole tensor; quantise the model again")
+    if x.dtype in QUANTISED_DTYPES and (x.quant is None or x.quant.axis is not None):
+        raise op.fail(f"reads {x.dtype} {x.name!r} without one scale for the whole tensor; quantise the model again")
     return x
 
 
@@ -222,10 +224,10 @@ def stated_output(op: Operator, out: int) -> Value:
             f"writes {tflite_file.label(file, index)} a second time, expected one writer; the file is damaged"
         )
     dtype = tflite_file.dtype(file, index)
-    quant = tflite_file.quant(file, index) if dtype == "int8" else None
-    if dtype == "int8" and (quant is None or quant.axis is not None):
+    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
+    if dtype in QUANTISED_DTYPES and (quant is None or quant.axis is not None):
         raise op.fail(
-            f"writes int8 {tflite_file.label(file, index)} without one scale for the whole tensor; "
+            f"writes {dtype} {tflite_file.label(file, index)} without one scale for the whole tensor; "
             f"quantise the model again"
         )
     return Value(op.scope.unique(tflite_file.name(file, index)), tflite_file.shape(file, index), dtype, quant)
@@ -257,7 +259,7 @@ def place(op: Operator, node: Node) -> Value:
         return out
     if out.dtype not in ACTIVATION_DTYPES:
         raise Unsupported(f"{out.dtype} output {out.name!r}")
-    if node.op in SAME_SCALE and out.dtype == "int8":
+    if node.op in SAME_SCALE and out.dtype in QUANTISED_DTYPES:
         check_same_scale(node)
     op.scope.nodes.append(node)
     return out

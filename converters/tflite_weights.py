@@ -6,25 +6,41 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.converters import tflite_file
-from edgesdk.converters.tflite_scope import Operator, given, value
+from edgesdk.converters import tflite_schema as schema
+from edgesdk.converters.tflite_scope import QUANTISED_DTYPES, Operator, given, value
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Quant, Value
 
+# Float layers whose kernels read int8 and float16 weights as they are stored.
+READS_STORED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+BIASES = {"int8": ("int32",), "int16": ("int32", "int64")}
+
 
 def weights(op: Operator, i: int, x: Value, rank: int, channel_axis: int) -> Value:
-    """Constant input `i`, int8 beside int8 activations and float32 beside float32 ones."""
+    """Constant input `i`, int8 beside int8 and int16 activations, floats (in any stored form) beside float32 ones."""
     w = value(op, i)
     if w.data is None:
         raise Unsupported(f"weights {w.name!r} computed while the model runs")
     if len(w.shape) != rank:
         raise op.fail(f"has weights of shape {w.shape}, expected {rank} dimensions")
+    if x.dtype == "float32" and op.name in READS_STORED:
+        small = op.scope.stored.get(w, w)
+        if small.dtype == "float16" or (small.dtype == "int8" and is_symmetric(small, channel_axis)):
+            return small
     if w.dtype == "int8":
         check_scales(op, w, channel_axis)
         if x.dtype == "float32":
             return floating(op, w)
+        if x.dtype == "int16":
+            return w
     if w.dtype != x.dtype:
         raise Unsupported(f"{w.dtype} weights beside {x.dtype} activations")
     return w
+
+
+def is_symmetric(w: Value, channel_axis: int) -> bool:
+    """int8 weights with one scale, or one per output channel, and no zero point."""
+    return w.quant is not None and w.quant.axis in (None, channel_axis) and not w.quant.zero_point.any()
 
 
 def check_scales(op: Operator, w: Value, channel_axis: int) -> None:
@@ -67,19 +83,27 @@ def dequantized(op: Operator, v: Value, quant: Quant | None) -> np.ndarray:
 
 
 def bias(op: Operator, i: int, x: Value, w: Value, depth: int) -> Value | None:
-    """Input `i` as [depth], int32 at the scale of the products for an int8 layer."""
+    """Input `i` as [depth], an integer at the scale of the products for an integer layer."""
     if not given(op, i):
-        return None
+        return narrow_zeros(op, x, w, i, depth)
     b = value(op, i)
     if b.data is None:
         raise Unsupported(f"bias {b.name!r} computed while the model runs")
-    expected = "int32" if x.dtype == "int8" else "float32"
-    if b.dtype != expected:
+    if b.dtype not in BIASES.get(x.dtype, ("float32",)):
         raise Unsupported(f"{b.dtype} bias beside {x.dtype} activations")
     if b.elements != depth:
         raise op.fail(f"has a bias of shape {b.shape} for {depth} output channels, expected as many elements")
-    quant = product_quant(op, x, w, i) if x.dtype == "int8" else None
+    quant = product_quant(op, x, w, i) if x.dtype in QUANTISED_DTYPES else None
     return Value(op.scope.unique(b.name), (depth,), b.dtype, quant, b.data.reshape(depth))
+
+
+def narrow_zeros(op: Operator, x: Value, w: Value, i: int, depth: int) -> Value | None:
+    """An int16 layer without a bias sums up in 64 bits; where its options ask for 32, zeros of that type say so."""
+    if x.dtype != "int16" or op.options.get("bias_type") != schema.TYPES.index("INT32"):
+        return None
+    op.scope.file.charge(4 * depth, op.source)
+    quant = product_quant(op, x, w, i)
+    return Value(op.scope.unique(f"{w.name}/bias"), (depth,), "int32", quant, np.zeros(depth, np.int32))
 
 
 def product_quant(op: Operator, x: Value, w: Value, i: int) -> Quant:
@@ -96,7 +120,7 @@ def product_quant(op: Operator, x: Value, w: Value, i: int) -> Quant:
 
 def check_bias_scale(op: Operator, product: np.ndarray, i: int) -> None:
     """One scale for the whole bias must be the product, as TFLite demands, within 2 % of an output step."""
-    stated = tflite_file.quant(op.scope.file, op.inputs[i])
+    stated = tflite_file.quant(op.scope.file, op.inputs[i]) if given(op, i) else None
     output = tflite_file.quant(op.scope.file, op.outputs[0])
     if stated is None or output is None or stated.scale.size != 1 or product.size != 1:
         return

@@ -4,6 +4,7 @@
 #ifndef ERT_DOT_H
 #define ERT_DOT_H
 
+#include "half.h"
 #include "requantize.h"
 
 /* acc[j] += sum over k of x[k] * w[j * n + k] for j in 0..3, modulo 2^32. */
@@ -28,6 +29,21 @@ static inline uint32_t ert_dot_s8(const int8_t *restrict x, const int8_t *restri
 
 /* One output pixel of n_out channels from a window of n values. */
 void ert_pixel_s8(const ert_scales *s, const int8_t *x, const int8_t *w, int32_t n, int32_t n_out, int8_t *out);
+
+void ert_pixel_s16s8(const ert_scales_s16 *s, const int16_t *x, const int8_t *w, int32_t n, int32_t n_out,
+                     int16_t *out);
+
+/* What a float layer has beside its weights; scale belongs to int8 weights and steps by 0 or 1 per channel. */
+typedef struct {
+  const float *bias, *scale;
+  int32_t step;
+  float min, max;
+} ert_float_finish;
+
+/* out[o] = clamp(bias[o] + scale[o * step] * (sum over k of x[k] * w[o * n + k]), min, max), f16: scale 1 */
+void ert_pixel_f32s8(const ert_float_finish *f, const float *x, const int8_t *w, int32_t n, int32_t n_out, float *out);
+void ert_pixel_f32f16(const ert_float_finish *f, const float *x, const uint16_t *w, int32_t n, int32_t n_out,
+                      float *out);
 
 /* out[o] = clamp(bias[o] + sum over k of x[k] * w[o * n + k], min, max) */
 void ert_pixel_f32(const float *x, const float *w, const float *bias, int32_t n, int32_t n_out, float min, float max,

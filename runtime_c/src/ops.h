@@ -22,5 +22,6 @@
 #include "svdf/svdf.h"
 #include "lstm/lstm.h"
 #include "rnn/rnn.h"
+#include "dynamic_quantize/dynamic_quantize.h"
 
 #endif

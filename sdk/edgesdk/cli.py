@@ -141,6 +141,7 @@ def main() -> None:
 @click.option("--stream", is_flag=True, help="Plan the input as rows or frames pushed one by one.")
 @click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
 @click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
+@click.option("--hybrid", is_flag=True, help="Quantise activations of int8 weights while running, as LiteRT does.")
 @click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
 @click.option("--threads", type=int, default=1, show_default=True)
@@ -153,7 +154,7 @@ def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
     pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
     html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
-    stream: bool, bind_input: bool, io: str, **later: Any,
+    stream: bool, bind_input: bool, io: str, hybrid: bool, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
@@ -168,8 +169,8 @@ def convert(
     with _progress("convert", 7) as tick:
         converted = flow.convert(
             model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, pixels=pixels, ram_bytes=ram,
-            flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, portable=portable,
-            input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+            flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
+            portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
@@ -200,7 +201,7 @@ def _check_gate(quantize: str, calibration: Path | None, max_drop: float | None,
     if max_drop is not None and calibration is None:
         raise UsageError("--max-drop needs --calibration: the samples that --labels belong to")
     if calibration is not None and quantize == "none" and max_drop is None:
-        raise UsageError("--calibration is of use with --quantize int8 or --max-drop only; add one or leave it out")
+        raise UsageError("--calibration is of use with --quantize or --max-drop only; add one or leave it out")
 
 
 def _gate(converted: Any, calibration: Path, labels: Path, max_drop: float) -> dict[str, dict[str, float]]:

@@ -26,6 +26,18 @@ from edgesdk.schedule.trace import AWAIT
 Counts = Counter[str]
 REFERENCE_CORE = "cortex-m4"
 GUESS = {"call": 200.0, "row": 20.0, "mac": 3.0, "item": 10.0}
+# Types whose loops are counted alike: their prices rank kernels that have none of their own.
+ALIKE = {
+    "s16s8": ("s8s8", "f32s8"),  # convolutions, quantize
+    "s16s16": ("s8s8", "f32s8"),
+    "s16": ("s8", "f32"),
+    "f32s8": ("f32",),
+    "f32f16": ("f32",),
+    "f32s16": ("f32s8",),
+    "s8s16": ("f32s8",),
+    "s16f32": ("s8f32",),
+    "b2": ("b4",),
+}
 VECTOR, QUARTER = 16, 4  # bytes of a vector and of a word: copies and compiled loops step by them
 
 
@@ -105,9 +117,12 @@ def _prices_of(step: Step, known: CorePrices) -> dict[str, float]:
     kernel = step.kernel
     if kernel.name in known.kernels:
         return known.kernels[kernel.name].prices
-    alike = (name for name in known.kernels if name.startswith(f"ert_{kernel.op}_{kernel.types}_"))
-    found = next(alike, None)
-    return known.kernels[found].prices if found else GUESS
+    for types in (kernel.types, *ALIKE.get(kernel.types, ())):
+        alike = (name for name in known.kernels if name.startswith(f"ert_{kernel.op}_{types}_"))
+        found = next(alike, None)
+        if found:
+            return known.kernels[found].prices
+    return GUESS
 
 
 @cache
@@ -198,7 +213,7 @@ def _conv2d(step: Step) -> Counts:
     g = _window(step)
     pixels, taps = step.encoded.rows * g.out_w, g.kernel_h * g.kernel_w
     dots = _dots(pixels, taps * g.in_c, g.out_c)
-    if step.kernel.types == "f32":
+    if _itemsize(step) == 4:
         dots = _float_dots(pixels, g.out_c, g.in_c * g.inside, g.in_c * (pixels * taps - g.inside))
     return dots + _gathered(g, pixels, g.in_c * _itemsize(step))
 
@@ -233,7 +248,7 @@ def _depthwise_conv2d(step: Step) -> Counts:
     pixels = step.encoded.rows * g.out_w
     inside, outside = g.inside, pixels * g.kernel_h * g.kernel_w - g.inside
     listed = Counter({"pixel": pixels, "tap row": pixels * g.kernel_h, "tap": inside, "pad tap": outside})
-    if step.kernel.types == "f32":
+    if _itemsize(step) == 4:
         vectors = _loop("mac", g.out_c, inside) if g.in_c == g.out_c else Counter({"repeat": inside * g.in_c})
         repeats = Counter({"repeat mac": inside * g.out_c if g.in_c != g.out_c else 0})
         return listed + vectors + repeats + _loop("item", g.out_c, pixels)

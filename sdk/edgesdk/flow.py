@@ -76,6 +76,7 @@ def convert(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
@@ -89,16 +90,17 @@ def convert(
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
     flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress);
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
-    ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the
-    images. io "int8" makes quantised inputs and outputs int8.
-    `states` names inputs and the outputs that replace them in the next run: the session keeps them (Graph.keep).
+    ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
+    makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
+    the session keeps them (Graph.keep).
+    `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
-        calibrate=calibrate, pixels=pixels, stream=stream, bind_input=bind_input, io=io, portable=portable,
-        input_shapes=input_shapes, states=states, progress=progress,
+        calibrate=calibrate, pixels=pixels, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
+        portable=portable, input_shapes=input_shapes, states=states, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -125,6 +127,7 @@ def base_schedule(
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
+    hybrid: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
@@ -146,6 +149,8 @@ def base_schedule(
     progress("quantize")
     quantised = compress(graph, quantize, calibration, calibrate, progress)
     graph = graph if quantised is None else quantised.graph.copy()
+    if hybrid:
+        graph = passes.hybrid(graph)
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")

@@ -244,7 +244,8 @@ def _tensor(value: Value, schedule: Schedule, plan: MemoryPlan, weights: _Weight
     if len(value.shape) > MAX_RANK:
         raise UsageError(f"{value.name}: rank {len(value.shape)}; expected at most {MAX_RANK} dimensions")
     scale, zero_point = (value.scale, value.zero_point) if value.quant is not None else (0.0, 0)
-    streamed, bound, ring = value in plan.tables, value is schedule.bound, schedule.rings.get(value, 0)
+    streamed, bound = value in plan.tables, value is schedule.bound
+    ring = schedule.rings.get(value, 0) if value in schedule.graph.inputs else 0
     offset = _table(plan.tables[value], weights) if streamed else 0 if bound else plan.offsets[value]
     return Tensor(value.name, offset, value.dtype, value.shape, scale, zero_point, streamed or ring > 0, ring, bound)
 

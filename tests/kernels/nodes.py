@@ -16,17 +16,18 @@ zero_points = st.integers(-128, 127)
 activations = st.sampled_from(["none", "relu", "relu6", "relu_n1_to_1"])
 
 
-def quant(draw: Any) -> Quant:
-    return Quant.per_tensor(draw(scales), draw(zero_points))
+def quant(draw: Any, dtype: str = "int8") -> Quant:
+    return Quant.per_tensor(draw(scales), 0 if dtype == "int16" else draw(zero_points))
 
 
 def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Uniform int8 with extremes made common, or standard normal float32."""
-    if dtype == "float32":
-        return rng.standard_normal(shape).astype(np.float32)
-    a = rng.integers(-128, 128, shape, dtype=np.int64).astype(np.int8)
+    """Uniform int8 or int16 with extremes made common, or standard normal floats."""
+    if dtype in ("float32", "float16"):
+        return rng.standard_normal(shape).astype(dtype)
+    info = np.iinfo(dtype)
+    a = rng.integers(info.min, info.max + 1, shape, dtype=np.int64).astype(dtype)
     extremes = rng.random(shape)
-    a[extremes < 0.05], a[extremes > 0.95] = -128, 127
+    a[extremes < 0.05], a[extremes > 0.95] = info.min, info.max
     return a
 
 

@@ -33,9 +33,13 @@ def broadcast_shapes(draw, max_rank: int = 4) -> tuple[tuple[int, ...], tuple[in
 def binaries(draw, op: str, dtype: str, max_rank: int = 4) -> tuple[Node, list]:
     rng = np.random.default_rng(draw(seeds))
     shapes = draw(broadcast_shapes(max_rank))
-    quants = [quant(draw) if dtype == "int8" else None for _ in range(3)]
+    quants = [None if dtype == "float32" else quant(draw, dtype) for _ in range(3)]
     if draw(st.booleans()) and quants[0] is not None:
-        quants[1] = Quant.per_tensor(float(quants[0].scale[0]), draw(st.integers(-128, 127)))
+        zero_point = 0 if dtype == "int16" else draw(st.integers(-128, 127))
+        quants[1] = Quant.per_tensor(float(quants[0].scale[0]), zero_point)
+    if dtype == "int16" and op in ("add", "sub"):  # the sum's scale may not grow
+        least = 2 * max(float(q.scale[0]) for q in quants[:2]) / 2**15
+        quants[2] = Quant.per_tensor(max(float(quants[2].scale[0]), 1.01 * least), 0)
     attrs = {"activation": draw(activations)}
     if op in ("minimum", "maximum"):
         quants, attrs = [quants[0]] * 3, {}
@@ -59,7 +63,7 @@ def lower_and_check(node: Node, arrays: list) -> None:
     assert np.array_equal(known[node.output], expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("op", OPS)
 @given(data=st.data())
 def test_binary_equals_reference(op: str, dtype: str, data) -> None:
@@ -128,16 +132,19 @@ def test_refusals() -> None:
         binary.encode(tiny, kernels.choose("add", "s8s8", ["c"]))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("op", OPS)
 @settings(max_examples=25)
 @given(data=st.data())
-def test_bytes_of_tflite_micro(op: str, data) -> None:
+def test_bytes_of_tflite_micro(op: str, dtype: str, data) -> None:
     pytest.importorskip("tflite_micro")
     tm = pytest.importorskip("tflite_models")
-    node, arrays = data.draw(binaries(op, "int8").filter(lambda case: case[0].output.shape != ()))
+    node, arrays = data.draw(binaries(op, dtype).filter(lambda case: case[0].output.shape != ()))
     values = dict.fromkeys([*node.inputs, node.output])
     tensors = [
-        tm.Tensor(v.name, v.shape, scale=v.scale, zero_point=v.zero_point, data=v.data) for v in values if v is not None
+        tm.Tensor(v.name, v.shape, v.dtype, scale=v.scale, zero_point=v.zero_point, data=v.data)
+        for v in values
+        if v is not None
     ]
     fused = {"none": tm.NONE, "relu": tm.RELU, "relu6": tm.RELU6, "relu_n1_to_1": tm.RELU_N1_TO_1}
     options = {"fusedActivationFunction": fused[node.attrs["activation"]]} if "activation" in node.attrs else {}

@@ -22,7 +22,7 @@ def concats(draw, dtype: str, max_inputs: int = 4, constants: bool = True) -> tu
     axis = draw(st.integers(0, len(shape) - 1))
     extents = draw(st.lists(st.integers(1, 5), min_size=1, max_size=max_inputs))
     arrays = [random_array(rng, (*shape[:axis], n, *shape[axis + 1 :]), dtype) for n in extents]
-    q = Q if dtype == "int8" else None
+    q = {"int8": Q, "int16": Quant.per_tensor(0.1, 0)}.get(dtype)
     fixed = [constants and i > 0 and draw(st.booleans()) for i in range(len(arrays))]
     inputs = [
         value(f"x{i}", a.shape, dtype, q, a if f else None) for i, (a, f) in enumerate(zip(arrays, fixed, strict=True))
@@ -30,7 +30,7 @@ def concats(draw, dtype: str, max_inputs: int = 4, constants: bool = True) -> tu
     return inferred("concat", inputs, q, axis=axis), arrays
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @given(data=st.data())
 def test_concat_equals_reference(dtype: str, data) -> None:
     harness.check(*data.draw(concats(dtype)))

@@ -2,11 +2,12 @@
 import harness
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes import activations, inferred, quant, random_array, scales, seeds, value
 
-from edgesdk.ir import Node, Quant
+from edgesdk import ops
+from edgesdk.ir import Node, Quant, Value
 
 
 def weights_quant(draw, channels: int, axis: int) -> Quant:
@@ -14,12 +15,43 @@ def weights_quant(draw, channels: int, axis: int) -> Quant:
     return Quant(np.array([draw(scales) for _ in range(n)], np.float32), np.zeros(n, np.int32), axis if n > 1 else None)
 
 
+# Kernel types: those of activations and of weights.
+TYPES = ["int8", "float32", "int16 int8", "float32 int8", "float32 float16"]
+
+
+def split(types: str) -> tuple[str, str]:
+    x, _, w = types.partition(" ")
+    return x, w or x
+
+
+def bias_value(draw, rng: np.random.Generator, x: str, n: int) -> Value | None:
+    """No bias, or one of a type that the layer takes: for int16 layers it also chooses the width of sums."""
+    if x == "float32":
+        return draw(st.sampled_from([None, value("b", (n,), x, None, random_array(rng, (n,), x))]))
+    dtype = draw(st.sampled_from([None, "int32"] if x == "int8" else [None, "int32", "int64"]))
+    if dtype is None:
+        return None
+    largest = 2**33 if dtype == "int64" else 2**16
+    return value("b", (n,), dtype, None, rng.integers(-largest, largest, n).astype(dtype))
+
+
+def out_quant(draw, x: Value, w: Value) -> Quant | None:
+    """Wide sums may grow by at most 128; TFLite Micro wants 6 / scale to be an int32."""
+    if x.quant is None:
+        return None
+    if x.dtype == "int8":
+        return quant(draw)
+    least = max(x.scale * float(w.quant.scale.max()) / 100, 1e-8)
+    return Quant.per_tensor(least * 2.0 ** draw(st.floats(0, 20)), 0)
+
+
 @st.composite
-def convolutions(draw, op: str, dtype: str) -> tuple[Node, list]:
+def convolutions(draw, op: str, types: str, most_padding: int = 3) -> tuple[Node, list]:
+    x_type, w_type = split(types)
     rng = np.random.default_rng(draw(seeds))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
-    padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    padding = draw(st.tuples(*[st.integers(0, most_padding)] * 4))
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     h = draw(st.integers(max(1, spans[0] - padding[0] - padding[2]), 9))
     w = draw(st.integers(max(1, spans[1] - padding[1] - padding[3]), 9))
@@ -27,44 +59,46 @@ def convolutions(draw, op: str, dtype: str) -> tuple[Node, list]:
     out_c = draw(st.integers(1, 9)) if op == "conv2d" else in_c * draw(st.integers(1, 3))
     shape = (draw(st.integers(1, 2)), h, w, in_c)
     w_shape = (out_c, *kernel, in_c) if op == "conv2d" else (*kernel, out_c)
-    weights = random_array(rng, w_shape, dtype)
-    integer = dtype == "int8"
-    bias = rng.integers(-(2**16), 2**16, out_c).astype(np.int32) if integer else random_array(rng, (out_c,), dtype)
+    weights = random_array(rng, w_shape, w_type)
     channel_axis = 0 if op == "conv2d" else 2
-    x = value("x", shape, dtype, quant(draw) if integer else None)
-    w_value = value("w", w_shape, dtype, weights_quant(draw, out_c, channel_axis) if integer else None, weights)
-    b_value = draw(st.sampled_from([None, value("b", (out_c,), "int32" if integer else dtype, None, bias)]))
+    x = value("x", shape, x_type, None if x_type == "float32" else quant(draw, x_type))
+    scales_of_w = weights_quant(draw, out_c, channel_axis) if w_type == "int8" else None
+    w_value = value("w", w_shape, w_type, scales_of_w, weights)
+    b_value = bias_value(draw, rng, x_type, out_c)
     node = inferred(
         op,
         [x, w_value, b_value],
-        quant(draw) if integer else None,
+        out_quant(draw, x, w_value),
         stride=draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
         dilation=dilation,
         padding=padding,
         activation=draw(activations),
     )
-    return node, [random_array(rng, shape, dtype), weights, None if b_value is None else bias]
+    return node, [random_array(rng, shape, x_type), weights, None if b_value is None else b_value.data]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("types", TYPES)
 @pytest.mark.parametrize("op", ["conv2d", "depthwise_conv2d"])
 @given(data=st.data())
-def test_convolution_equals_reference(op: str, dtype: str, data) -> None:
-    harness.check(*data.draw(convolutions(op, dtype)))
+def test_convolution_equals_reference(op: str, types: str, data) -> None:
+    harness.check(*data.draw(convolutions(op, types)))
 
 
 @st.composite
-def fully_connected(draw, dtype: str) -> tuple[Node, list]:
+def fully_connected(draw, types: str) -> tuple[Node, list]:
+    x_type, w_type = split(types)
     rng = np.random.default_rng(draw(seeds))
-    lead, in_c, out_c = draw(st.lists(st.integers(1, 4), max_size=2)), draw(st.integers(1, 70)), draw(st.integers(1, 9))
-    integer = dtype == "int8"
-    weights = random_array(rng, (out_c, in_c), dtype)
-    bias = rng.integers(-(2**16), 2**16, out_c).astype(np.int32) if integer else random_array(rng, (out_c,), dtype)
-    x = value("x", (*lead, in_c), dtype, quant(draw) if integer else None)
-    w = value("w", (out_c, in_c), dtype, weights_quant(draw, out_c, 0) if integer else None, weights)
-    b = value("b", (out_c,), "int32" if integer else dtype, None, bias)
-    node = inferred("fully_connected", [x, w, b], quant(draw) if integer else None, activation=draw(activations))
-    return node, [random_array(rng, x.shape, dtype), weights, bias]
+    lead, in_c, out_c = (
+        draw(st.lists(st.integers(1, 4), max_size=2)),
+        draw(st.integers(1, 600)),
+        draw(st.integers(1, 9)),
+    )
+    weights = random_array(rng, (out_c, in_c), w_type)
+    x = value("x", (*lead, in_c), x_type, None if x_type == "float32" else quant(draw, x_type))
+    w = value("w", (out_c, in_c), w_type, weights_quant(draw, out_c, 0) if w_type == "int8" else None, weights)
+    b = bias_value(draw, rng, x_type, out_c)
+    node = inferred("fully_connected", [x, w, b], out_quant(draw, x, w), activation=draw(activations))
+    return node, [random_array(rng, x.shape, x_type), weights, None if b is None else b.data]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
@@ -82,7 +116,73 @@ def test_fully_connected_over_rows_equals_reference(dtype: str, data) -> None:
     harness.check(node, [random_array(rng, (1, h, w, c), dtype), weights, arrays[2]])
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("types", TYPES)
 @given(data=st.data())
-def test_fully_connected_equals_reference(dtype: str, data) -> None:
-    harness.check(*data.draw(fully_connected(dtype)))
+def test_fully_connected_equals_reference(types: str, data) -> None:
+    harness.check(*data.draw(fully_connected(types)))
+
+
+def test_every_half_is_read_exactly() -> None:
+    """A layer of one weight whose input is 1 gives that weight, subnormal and infinite ones too."""
+    weights = np.arange(65536, dtype=np.uint16).view(np.float16)
+    x, w = value("x", (1, 1), "float32"), value("w", (65536, 1), "float16", None, weights[:, None])
+    node = inferred("fully_connected", [x, w, None], None, activation="none")
+    (kernel,) = harness.rows_of("fully_connected", "f32f16")
+    got = harness.run(node, [np.ones((1, 1), np.float32), w.data, None], kernel)[0]
+    assert np.array_equal(got, weights.astype(np.float32), equal_nan=True)
+
+
+def tensor(tm, v: Value):
+    scale = {} if v.quant is None else {"scale": v.quant.scale.tolist(), "zero_point": v.zero_point}
+    return tm.Tensor(v.name, v.shape, v.dtype, axis=0 if v.quant is None else v.quant.axis or 0, data=v.data, **scale)
+
+
+@pytest.mark.parametrize("types", ["int8", "int16 int8"])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_fully_connected_equals_tflite_micro(types: str, data) -> None:
+    pytest.importorskip("tflite_micro")
+    tm = pytest.importorskip("tflite_models")
+    node, arrays = data.draw(fully_connected(types).filter(lambda case: len(case[0].output.shape) == 2))
+    x, w, b = node.inputs
+    product = x.scale * w.quant.scale.astype(np.float64)
+    tensors = [tensor(tm, x), tensor(tm, w), tensor(tm, node.output)]
+    if b is not None:
+        tensors.append(tm.Tensor("b", b.shape, b.dtype, scale=product.tolist(), data=b.data))
+    fused = ["none", "relu", "relu_n1_to_1", "relu6"].index(node.attrs["activation"])
+    op = tm.Op("FULLY_CONNECTED", ["x", "w", "b" if b is not None else None], ["y"], {"fusedActivationFunction": fused})
+    got = tm.run_micro(tm.build(tensors, [op]), [arrays[0]])[0]
+    assert np.array_equal(got, ops.module("fully_connected").reference(node, arrays)[0])
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "depthwise_conv2d"])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_int16_convolution_equals_tflite_micro(kind: str, data) -> None:
+    pytest.importorskip("tflite_micro")
+    tm = pytest.importorskip("tflite_models")
+    node, arrays = data.draw(convolutions(kind, "int16 int8", 0).filter(lambda case: has_oracle(case[0])))
+    x, w, b = node.inputs
+    if kind == "depthwise_conv2d":
+        quant = w.quant and Quant(w.quant.scale, w.quant.zero_point, w.quant.axis and 3)
+        w = value("w", (1, *w.shape), "int8", quant, w.data[None])
+    tensors = [tensor(tm, x), tensor(tm, w), tensor(tm, node.output)]
+    if b is not None:
+        scales = (x.scale * w.quant.scale.astype(np.float64)).tolist()
+        tensors.append(tm.Tensor("b", b.shape, b.dtype, scale=scales, data=b.data))
+    fused = ["none", "relu", "relu_n1_to_1", "relu6"].index(node.attrs["activation"])
+    (sh, sw), (dh, dw) = node.attrs["stride"], node.attrs["dilation"]
+    options = {"padding": tm.VALID, "strideH": sh, "strideW": sw, "fusedActivationFunction": fused}
+    options |= {"dilationHFactor": dh, "dilationWFactor": dw}
+    if kind == "depthwise_conv2d":
+        options["depthMultiplier"] = w.shape[3] // x.shape[3]
+    names = ["x", "w", *(["b"] if b is not None else [])]
+    got = tm.run_micro(
+        tm.build(tensors, [tm.Op(kind.upper().replace("CONV2D", "CONV_2D"), names, ["y"], options)]), [arrays[0]]
+    )[0]
+    assert np.array_equal(got, ops.module(kind).reference(node, arrays)[0])
+
+
+def has_oracle(node: Node) -> bool:
+    """TFLite Micro reads every bias of a depthwise convolution as int64."""
+    return node.op == "conv2d" or node.optional(2) is None or node.input(2).dtype == "int64"

@@ -46,7 +46,7 @@ def shuffles(draw, op: str, dtype: str, max_rank: int = 5) -> tuple[Node, np.nda
         n, h, w, c = (draw(st.integers(1, 3)) for _ in range(4))
         attrs = {"block": block}
         shape = (n, h * block, w * block, c) if op == "space_to_depth" else (n, h, w, c * block * block)
-    q = Q if dtype == "int8" else None
+    q = {"int8": Q, "int16": Quant.per_tensor(0.1, 0)}.get(dtype)
     return inferred(op, [value("x", shape, dtype, q)], q, **attrs), random_array(rng, shape, dtype)
 
 
@@ -54,7 +54,7 @@ def lowered(node: Node) -> Node:
     return verify(lower_shuffles(Graph("g", [node.input(0)], node.outputs, [node])), "lowered").nodes[0]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("op", ["transpose", "pad", "slice", "space_to_depth", "depth_to_space"])
 @given(data=st.data())
 def test_shuffle_equals_reference(op: str, dtype: str, data) -> None:

@@ -14,7 +14,7 @@ ACTIVATIONS = {"none": 0, "relu": 1, "relu_n1_to_1": 2, "relu6": 3}
 
 
 def pool(draw, op: str, dtype: str, shape, kernel, stride, padding, **attrs) -> Node:
-    q = quant(draw) if dtype == "int8" else None
+    q = None if dtype == "float32" else quant(draw, dtype)
     x = value("x", shape, dtype, q)
     return inferred(op, [x], q, kernel=kernel, stride=stride, padding=padding, activation=draw(activations), **attrs)
 
@@ -34,7 +34,7 @@ def pools(draw, op: str, dtype: str) -> tuple[Node, list]:
     return node, [random_array(rng, shape, dtype)]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("op", OPS)
 @given(data=st.data())
 def test_pool_equals_reference(op: str, dtype: str, data) -> None:
@@ -67,7 +67,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("op", OPS)
 @settings(max_examples=20)
 @given(data=st.data())

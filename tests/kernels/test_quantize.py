@@ -11,31 +11,53 @@ from edgesdk.ir import Graph, Node, Quant, Value
 from edgesdk.passes.lower_requantize import lower_requantize
 
 shapes = st.lists(st.integers(1, 6), min_size=1, max_size=5).map(tuple)
-DTYPES = {"quantize": "float32", "dequantize": "int8"}
+KINDS = ["quantize int8", "quantize int16", "dequantize int8", "dequantize int16"]
+REGRIDS = ["int8 int16", "int16 int8", "int16 int16"]
 EVERY = np.arange(-128, 128).astype(np.int8)
 
 
-def ties(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
+def ties(rng: np.random.Generator, shape: tuple[int, ...], scale: float, dtype: str) -> np.ndarray:
     """Multiples of half a step, the float just beside some of them, and some far outside."""
-    halves = rng.integers(-600, 600, shape).astype(np.float32) * np.float32(0.5) * np.float32(scale)
+    most = 600 if dtype == "int8" else 140_000
+    halves = rng.integers(-most, most, shape).astype(np.float32) * np.float32(0.5) * np.float32(scale)
     beside = np.nextafter(halves, np.float32(0))
-    return np.choose(rng.integers(0, 3, shape), [halves, beside, halves * np.float32(1e6)]).astype(np.float32)
+    far = halves * np.float32(1e6 if dtype == "int8" else 1e3)
+    return np.choose(rng.integers(0, 3, shape), [halves, beside, far]).astype(np.float32)
+
+
+def quantize_node(x: Value, q: Quant, dtype: str) -> Node:
+    """quantize takes the type of its output from there."""
+    return Node("quantize", [x], [Value("y", x.shape, dtype, q)], {}, "test")
 
 
 @st.composite
-def conversions(draw, op: str) -> tuple[Node, list]:
+def conversions(draw, kind: str) -> tuple[Node, list]:
     rng = np.random.default_rng(draw(seeds))
-    shape, q = draw(shapes), quant(draw)
+    op, dtype = kind.split()
+    shape, q = draw(shapes), quant(draw, dtype)
     if op == "dequantize":
-        return inferred(op, [value("x", shape, "int8", q)], None), [random_array(rng, shape, "int8")]
-    return inferred(op, [value("x", shape, "float32")], q), [ties(rng, shape, float(q.scale[0]))]
+        return inferred(op, [value("x", shape, dtype, q)], None, "float32"), [random_array(rng, shape, dtype)]
+    return quantize_node(value("x", shape, "float32"), q, dtype), [ties(rng, shape, float(q.scale[0]), dtype)]
 
 
-@pytest.mark.parametrize("op", DTYPES)
+@st.composite
+def regrids(draw, types: str) -> tuple[Node, list]:
+    rng = np.random.default_rng(draw(seeds))
+    source, dtype = types.split()
+    x = value("x", draw(shapes), source, quant(draw, source))
+    return quantize_node(x, quant(draw, dtype), dtype), [random_array(rng, x.shape, source)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-def test_conversion_equals_reference(op: str, data) -> None:
-    node, arrays = data.draw(conversions(op))
-    harness.check(node, arrays)
+def test_conversion_equals_reference(kind: str, data) -> None:
+    harness.check(*data.draw(conversions(kind)))
+
+
+@pytest.mark.parametrize("types", REGRIDS)
+@given(data=st.data())
+def test_requantize_equals_reference(types: str, data) -> None:
+    harness.check(*data.draw(regrids(types)))
 
 
 def test_dequantize_is_exact() -> None:
@@ -48,7 +70,7 @@ def test_dequantize_is_exact() -> None:
 
 def test_quantize_of_what_is_no_number() -> None:
     x = np.array([np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 0.49999997, 0.5, -0.5, -0.0, 1e-45], np.float32)
-    node = inferred("quantize", [value("x", x.shape, "float32")], Quant.per_tensor(1.0, 7))
+    node = quantize_node(value("x", x.shape, "float32"), Quant.per_tensor(1.0, 7), "int8")
     harness.check(node, [x])
     got = ops.module("quantize").reference(node, [x])[0]
     assert got.tolist() == [7, 127, -128, 127, -128, 7, 8, 6, 7, 7]
@@ -74,26 +96,28 @@ def test_requantize_to_the_same_scale_is_a_view() -> None:
     assert [n.op for n in graph.nodes] == ["reshape"]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
 @pytest.mark.parametrize("op", ["max_pool2d", "avg_pool2d", "resize_nearest", "resize_bilinear", "reduce_max"])
-def test_a_changed_scale_is_split_off(op: str) -> None:
+def test_a_changed_scale_is_split_off(op: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     attrs = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "activation": "relu"}
     if op.startswith("resize"):
         attrs = {"size": (5, 5), "align_corners": False, "half_pixel_centers": False}
     if op == "reduce_max":
         attrs = {"axes": (1, 2), "keep_dims": False}
-    x = value("x", (1, 4, 4, 3), "int8", Quant.per_tensor(0.1, 3))
-    node = inferred(op, [x], Quant.per_tensor(0.07, -9), **attrs)
-    data = random_array(rng, x.shape, "int8")
+    zero = dtype == "int16"
+    x = value("x", (1, 4, 4, 3), dtype, Quant.per_tensor(0.1, 0 if zero else 3))
+    node = inferred(op, [x], Quant.per_tensor(0.07, 0 if zero else -9), **attrs)
+    data = random_array(rng, x.shape, dtype)
     y: Value = node.output
     expected = ops.module(op).reference(node, [data])[0]
     graph = lower_requantize(graph_of(node))
-    assert [n.op for n in graph.nodes] == [op, "lut"]
+    assert [n.op for n in graph.nodes] == [op, "quantize" if zero else "lut"]
     assert np.array_equal(ops.evaluate(graph, [data])[y], expected)
     harness.check(graph.nodes[0], [data])
 
 
-@pytest.mark.parametrize("kind", ["quantize", "dequantize", "requantize"])
+@pytest.mark.parametrize("kind", [*KINDS, "requantize", *REGRIDS])
 @settings(max_examples=20)
 @given(data=st.data())
 def test_conversion_equals_tflite_micro(kind: str, data) -> None:
@@ -102,6 +126,8 @@ def test_conversion_equals_tflite_micro(kind: str, data) -> None:
 
     if kind == "requantize":
         node, x = inferred("quantize", [value("x", (256,), "int8", quant(data.draw))], quant(data.draw), "int8"), EVERY
+    elif kind in REGRIDS:
+        node, (x,) = data.draw(regrids(kind))
     else:
         node, (x,) = data.draw(conversions(kind))
 
@@ -109,7 +135,7 @@ def test_conversion_equals_tflite_micro(kind: str, data) -> None:
         q = {} if v.quant is None else {"scale": v.scale, "zero_point": v.zero_point}
         return tflite.Tensor(v.name, v.shape, v.dtype, **q)
 
-    code = "DEQUANTIZE" if kind == "dequantize" else "QUANTIZE"
+    code = "DEQUANTIZE" if node.op == "dequantize" else "QUANTIZE"
     model = tflite.build([tensor(node.input(0)), tensor(node.output)], [tflite.Op(code, ["x"], ["y"])])
     got = tflite.run_micro(model, [x])[0]
     assert np.array_equal(ops.module(node.op).reference(node, [x])[0], got)

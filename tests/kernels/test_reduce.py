@@ -19,9 +19,9 @@ def reductions(draw, op: str, dtype: str, max_rank: int = 5) -> tuple[Node, list
     rng = np.random.default_rng(draw(seeds))
     shape = tuple(draw(st.lists(st.integers(1, 7), min_size=1, max_size=max_rank)))
     axes = tuple(sorted(draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))))
-    q = quant(draw) if dtype == "int8" else None
+    q = None if dtype == "float32" else quant(draw, dtype)
     x = value("x", shape, dtype, q)
-    out_quant = q if q is None or op == "reduce_max" else quant(draw)
+    out_quant = q if q is None or op == "reduce_max" else quant(draw, dtype)
     node = inferred(op, [x], out_quant, axes=axes, keep_dims=draw(st.booleans()))
     x = random_array(rng, shape, dtype)
     # Float sums that cancel have no small relative error to test for.
@@ -39,18 +39,18 @@ def check_lowered(node: Node, arrays: list) -> None:
     harness.check(lowered, [arrays[0] if lowered.input(0) is node.input(0) else values[lowered.input(0)]])
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("op", TFLITE)
 @given(data=st.data())
 def test_reduction_equals_reference(op: str, dtype: str, data) -> None:
     check_lowered(*data.draw(reductions(op, dtype)))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("shape", [(1, 7, 7, 33), (2, 5, 3, 8)])
 def test_global_average_pool_is_read_row_by_row(shape, dtype: str) -> None:
     rng = np.random.default_rng(0)
-    q = Quant.per_tensor(0.05, -3) if dtype == "int8" else None
+    q = None if dtype == "float32" else Quant.per_tensor(0.05, -3 if dtype == "int8" else 0)
     node = inferred("mean", [value("x", shape, dtype, q)], q, axes=(1, 2), keep_dims=False)
     harness.check(node, [random_array(rng, shape, dtype)])
     kernel = kernels.choose("reduce", reduce.types(node), ["c"])
@@ -65,7 +65,7 @@ def test_nan_is_the_maximum() -> None:
     harness.check(node, [x])
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @pytest.mark.parametrize("op", TFLITE)
 @settings(max_examples=20)
 @given(data=st.data())
@@ -73,6 +73,8 @@ def test_reduction_equals_tflite_micro(op: str, dtype: str, data) -> None:
     pytest.importorskip("tflite_micro")
     import tflite_models as tflite
 
+    if (op, dtype) == ("reduce_max", "int16"):
+        pytest.skip("TFLite Micro has no maximum of int16")
     node, (x,) = data.draw(reductions(op, dtype, max_rank=4))
 
     def tensor(v):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random int8 and float graphs: chains, residual blocks and branches of convolutional networks."""
+"""Random int8, int16 and float graphs: chains, residual blocks and branches of convolutional networks."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from edgesdk.ir import Graph, Node, Quant, Value
 
 
 class Builder:
-    """Appends nodes to a graph; every method returns the new value."""
+    """Appends nodes to a graph; every method returns the new value. `weights`: how float layers store theirs."""
 
-    def __init__(self, seed: int, dtype: str) -> None:
+    def __init__(self, seed: int, dtype: str, weights: str = "float32") -> None:
         self.rng = np.random.default_rng(seed)
-        self.dtype = dtype
+        self.dtype, self.weights = dtype, weights
         self.nodes: list[Node] = []
         self.n = 0
 
     def quant(self) -> Quant | None:
-        if self.dtype != "int8":
+        if self.dtype == "float32":
             return None
+        if self.dtype == "int16":
+            return Quant.per_tensor(float(np.float32(self.rng.uniform(0.005, 0.01))), 0)
         return Quant.per_tensor(float(np.float32(self.rng.uniform(0.02, 0.1))), int(self.rng.integers(-20, 20)))
 
     def input(self, shape: tuple[int, ...]) -> Value:
         return Value("x", shape, self.dtype, self.quant())
 
     def constant(self, shape: tuple[int, ...], channels: int, axis: int) -> Value:
-        if self.dtype == "float32":
-            return Value("w", shape, "float32", None, self.rng.standard_normal(shape).astype(np.float32) / 4)
+        if self.dtype == "float32" and self.weights != "int8":
+            data = (self.rng.standard_normal(shape) / 4).astype(self.weights)
+            return Value("w", shape, self.weights, None, data)
         scale = self.rng.uniform(0.005, 0.02, channels).astype(np.float32)
         data = self.rng.integers(-127, 128, shape).astype(np.int8)
         return Value("w", shape, "int8", Quant(scale, np.zeros(channels, np.int32), axis), data)
@@ -39,7 +42,8 @@ class Builder:
     def bias(self, channels: int) -> Value:
         if self.dtype == "float32":
             return Value("b", (channels,), "float32", None, self.rng.standard_normal(channels).astype(np.float32))
-        return Value("b", (channels,), "int32", None, self.rng.integers(-5000, 5000, channels).astype(np.int32))
+        dtype = "int32" if self.dtype == "int8" or self.n % 2 else "int64"  # of int16 layers, now one, now the other
+        return Value("b", (channels,), dtype, None, self.rng.integers(-5000, 5000, channels).astype(dtype))
 
     def add_node(self, op: str, inputs: list[Value | None], quant: Quant | None, **attrs: Any) -> Value:
         self.n += 1
@@ -65,9 +69,13 @@ class Builder:
         pooled = self.add_node("mean", [x], self.quant(), axes=(1, 2), keep_dims=False)
         w = self.constant((classes, pooled.shape[1]), classes, 0)
         logits = self.add_node("fully_connected", [pooled, w, self.bias(classes)], self.quant(), activation="none")
-        return self.add_node(
-            "softmax", [logits], Quant.per_tensor(1 / 256, -128) if self.dtype == "int8" else None, beta=1.0
-        )
+        return self.add_node("softmax", [logits], self.fixed(1 / 256, -128), beta=1.0)
+
+    def fixed(self, scale: float, zero_point: int) -> Quant | None:
+        """The quantisation that the specification gives an output: this one in int8, 1 / 32768 in int16."""
+        if self.dtype == "float32":
+            return None
+        return Quant.per_tensor(scale, zero_point) if self.dtype == "int8" else Quant.per_tensor(1 / 32768, 0)
 
     def flat_classifier(self, x: Value, classes: int) -> Value:
         flat = self.add_node("reshape", [x], x.quant, shape=(1, x.elements))
@@ -117,6 +125,6 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
     return [
         rng.standard_normal(v.shape).astype(np.float32)
         if v.dtype == "float32"
-        else rng.integers(-128, 128, v.shape).astype(np.int8)
+        else rng.integers(-128, 128, v.shape).astype(v.dtype)
         for v in graph.inputs
     ]

@@ -11,7 +11,7 @@ import state_models
 from graphs import Builder
 
 from edgesdk import memory, pareto, passes, program, schedule, search
-from edgesdk.ir import Graph, Quant, Value
+from edgesdk.ir import Graph, Value
 from edgesdk.schedule import frames, strips
 from edgesdk.schedule.strips import Piece
 
@@ -40,8 +40,8 @@ def pools(b: Builder, x: Value) -> Value:
 def unaries(b: Builder, x: Value) -> Value:
     for op in ("hard_swish", "leaky_relu", "relu6"):
         x = b.add_node(op, [x], b.quant(), **({"alpha": 0.1} if op == "leaky_relu" else {}))
-    y = b.add_node("tanh", [x], Quant.per_tensor(1 / 128, 0) if b.dtype == "int8" else None)
-    return b.add_node("logistic", [y], Quant.per_tensor(1 / 256, -128) if b.dtype == "int8" else None)
+    y = b.add_node("tanh", [x], b.fixed(1 / 128, 0))
+    return b.add_node("logistic", [y], b.fixed(1 / 256, -128))
 
 
 def shuffles(b: Builder, x: Value) -> Value:
@@ -92,15 +92,24 @@ NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
 
 
 def graphs() -> dict[str, Graph]:
-    """Name -> network, each in int8 and in float32."""
+    """Name -> network, each in int8, int16 and float32; classifiers with float weights of other types too."""
     found = {}
     for i, network in enumerate(NETWORKS):
-        for dtype in ("int8", "float32"):
+        for dtype in ("int8", "float32", "int16"):
             b = Builder(i, dtype)
             x = b.input((1, 6, 5, 3))
             name = f"{network.__name__}_{dtype}"
             found[name] = Graph(name, [x], [network(b, x)], b.nodes)
     found["edges"] = edges()
+    found["edges_int16"] = edges_int16()
+    for weights in ("int8", "float16"):
+        b = Builder(0, "float32", weights)
+        x = b.input((1, 6, 5, 3))
+        name = f"classifier_float32_{weights}"
+        found[name] = Graph(name, [x], [classifier(b, x)], b.nodes)
+    b = Builder(0, "float32", "int8")
+    x = b.input((1, 6, 5, 3))
+    found["hybrid"] = passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))
     return {**found, **state_models.graphs()}
 
 
@@ -111,6 +120,19 @@ def edges() -> Graph:
     y = b.add_node("quantize", [x], b.quant())
     y = b.add_node("dequantize", [b.conv(y, 4, 3, 1)], None)
     return Graph("edges", [x], [y], b.nodes)
+
+
+def edges_int16() -> Graph:
+    """From float32 through int16, int8 and int16 of another scale back to float32."""
+    b = Builder(9, "int16")
+    x = Value("x", (1, 6, 5, 3), "float32")
+    y = b.conv(b.add_node("quantize", [x], b.quant()), 4, 3, 1)
+    y = b.add_node("quantize", [y], b.quant())
+    b.dtype = "int8"
+    y = b.add_node("quantize", [y], b.quant())
+    b.dtype = "int16"
+    y = b.add_node("dequantize", [b.add_node("quantize", [y], b.quant())], None)
+    return Graph("edges_int16", [x], [y], b.nodes)
 
 
 FORMS = ("plain", "rows", "streamed", "bound")

@@ -231,7 +231,7 @@ def test_every_stage_is_dumped(int8: Path, tmp_path: Path) -> None:
 
 LATER = [
     *(["--sparsity", s] for s in ("auto", "2:4", "2:4:1x4")),
-    *(["--quantize", q, "--calibration", "none.npz"] for q in ("int16x8", "int4", "auto")),
+    *(["--quantize", q, "--calibration", "none.npz"] for q in ("int4", "auto")),
     ["--threads", "2"],
 ]
 

@@ -86,7 +86,9 @@ def test_points_say_what_their_programs_do(graph: Graph) -> None:
     for p in points:
         described = pareto.describe(p, BOARD, whole)
         assert described["arena_bytes"] == memory.plan(p.schedule).arena_bytes
-        assert described["recompute_ratio"] >= 1.0 and described["cost_ratio"] >= 0.999
+        # A strip leaves out the columns that a stride steps over.
+        if all(s.strips == 1 for s in p.schedule.stages):
+            assert described["recompute_ratio"] >= 1.0 and described["cost_ratio"] >= 0.999
         assert sum(s["rows_computed"] for s in described["stages"]) == sum(
             len(c.rows) for c in p.schedule.calls if c.step != trace.AWAIT
         )

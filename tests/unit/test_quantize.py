@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calibration, int8 quantisation, and the passes that prepare a float graph for it."""
+"""Calibration, int8 and int16x8 quantisation, and the passes that prepare a float graph for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from sketch import Sketch
 
-from edgesdk import converters, ops, passes
+from edgesdk import converters, memory, ops, passes, program, runtime, schedule
+from edgesdk.compress import quantize
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import asymmetric, quantize_int8
+from edgesdk.compress.quantize import INT16X8, asymmetric, quantize_int8
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Quant
 from edgesdk.passes.fold_batch_norm import fold_batch_norm
@@ -34,14 +35,27 @@ def quantized(sketch: Sketch, graph: Graph, io: str = "float32") -> Graph:
 
 
 def assert_close(sketch: Sketch, graph: Graph, tolerance: float) -> Graph:
-    """Quantises and compares on the calibration data itself; returns the int8 graph."""
+    """Quantises and compares on the calibration data itself, with 16-bit activations too; returns the int8 graph."""
     samples = sketch.samples()
-    result = verify(quantize_int8(graph, calibrate(graph, samples), "float32"))
+    ranges = calibrate(graph, samples)
+    result = verify(quantize_int8(graph, ranges, "float32"))
+    wide = verify(quantize.quantized(graph, ranges, INT16X8, "float32"))
     for i in range(len(samples[0])):
         item = [s[i] for s in samples]
-        for got, expected in zip(evaluate(result, item), evaluate(graph, item), strict=True):
-            assert np.linalg.norm(got - expected) <= tolerance * np.linalg.norm(expected)
+        for quantised, most in ((result, tolerance), (wide, tolerance / 4)):
+            for got, expected in zip(evaluate(quantised, item), evaluate(graph, item), strict=True):
+                assert np.linalg.norm(got - expected) <= most * np.linalg.norm(expected)
+    assert_runs(wide, [s[0] for s in samples])
     return result
+
+
+def assert_runs(graph: Graph, inputs: list[np.ndarray]) -> None:
+    """The runtime's bytes are the reference's."""
+    expected = evaluate(graph, inputs)
+    steps = schedule.schedule(passes.lower(graph), ("c",))
+    session = runtime.open_session(program.write(program.assemble(steps, memory.plan(steps), {})))
+    for got, wanted in zip(runtime.run(session, inputs), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def single_quant(graph: Graph, op: str) -> None:
@@ -73,6 +87,30 @@ def test_conv_net_is_quantized_to_the_specification() -> None:
     assert relu.zero_point == -128, "a fused relu leaves nothing below zero"
     assert (graph.outputs[0].scale, graph.outputs[0].zero_point) == (1 / 256, -128)
     assert_close(s, s.graph(x), 0.1)
+
+
+def test_16_bit_activations_have_no_zero_point_and_64_bit_biases() -> None:
+    s = Sketch((1, 6, 6, 3))
+    x = s.op("conv2d", s.inputs[0], s.constant(8, 3, 3, 3), s.constant(8), activation="relu")
+    graph = s.graph(s.op("softmax", s.op("mean", x, axes=(1, 2), keep_dims=False), beta=1.0))
+    result = verify(quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8))
+    values = [*result.inputs, *(v for n in result.nodes for v in n.outputs)]
+    assert {v.dtype for v in values} == {"int16"} and not any(v.zero_point for v in values)
+    assert (result.nodes[0].input(1).dtype, result.nodes[0].input(2).dtype) == ("int8", "int64")
+    assert result.outputs[0].scale == 1 / 32768 and result.metadata["quantization"] == "int16x8"
+
+
+def test_outputs_that_cancel_keep_a_scale_that_kernels_take() -> None:
+    """A sum far smaller than its terms, of activations and of products."""
+    s = Sketch((1, 4, 4, 2))
+    x = s.inputs[0]
+    minus = s.op("mul", x, Value("k", (1,), "float32", data=np.array([-1.00001], np.float32)))
+    w = Value("w", (1, 1, 1, 2), "float32", data=np.array([1e5, -1e5], np.float32).reshape(1, 1, 1, 2))
+    alike = s.op("concat", x, x, axis=3)
+    y = s.op("conv2d", s.op("slice", alike, begin=(0,) * 4, size=(1, 4, 4, 2), stride=(1, 1, 1, 2)), w, None)
+    graph = s.graph(s.op("add", x, minus), y)
+    samples = s.samples()
+    assert_runs(quantize.quantized(graph, calibrate(graph, samples), INT16X8, "float32"), [a[0] for a in samples])
 
 
 def test_zero_is_exact_and_the_range_holds_zero() -> None:

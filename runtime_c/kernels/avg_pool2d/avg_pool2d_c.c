@@ -65,3 +65,36 @@ void ert_avg_pool2d_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
       window_f32(c, p, ert_pool_rows(&p->g, y), ert_pool_columns(&p->g, x), out);
   }
 }
+
+enum { MAX_WINDOW_S16 = 1 << 15 };
+
+int ert_avg_pool2d_s16_check(const ert_step *s) {
+  const ert_avg_pool2d_s16_params *p = (const void *)s->params;
+  return ert_pool_ok(s, &p->g, 2) && p->g.kernel_h * p->g.kernel_w <= MAX_WINDOW_S16;
+}
+
+static void window_s16(const ert_call *c, const ert_avg_pool2d_s16_params *p, ert_span rows, ert_span columns,
+                       int16_t *out) {
+  const int32_t n = p->g.channels, taps = p->g.kernel_h * p->g.kernel_w;
+  const int32_t count = p->count_padding ? taps : (rows.end - rows.first) * (columns.end - columns.first);
+  const int32_t half = count / 2;
+  uint32_t *acc = c->scratch;
+  ERT_MEMSET(acc, 0, n * 4);
+  for (int32_t iy = rows.first; iy < rows.end; iy++) {
+    const int16_t *row = ert_row(&c->in[0], iy);
+    for (int32_t ix = columns.first; ix < columns.end; ix++) ert_sum_s16(acc, row + ix * n, n);
+  }
+  for (int32_t i = 0; i < n; i++) {
+    const int32_t sum = (int32_t)acc[i];
+    out[i] = (int16_t)ert_clamp((sum > 0 ? sum + half : sum - half) / count, p->min, p->max);
+  }
+}
+
+void ert_avg_pool2d_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_avg_pool2d_s16_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    int16_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.channels)
+      window_s16(c, p, ert_pool_rows(&p->g, y), ert_pool_columns(&p->g, x), out);
+  }
+}

@@ -14,6 +14,8 @@
  *           give the same value.
  * mul s8s8: clamp(zero_point + requantize((a - a_zero_point) * (b - b_zero_point)), min, max)
  * minmax:   sign * min(sign * a, sign * b); sign is 1 or -1, a NaN wins
+ * add s16s16: clamp(requantize(requantize(a * 2^15, a_scale) + b_sign * requantize(b * 2^15, b_scale), scale), min, max)
+ * mul s16s16: clamp(requantize(a * b), min, max); zero points of int16 are 0
  * add f32:  clamp(a + b_sign * b, min, max)
  * mul f32:  clamp(a * b, min, max)
  *
@@ -29,7 +31,7 @@ typedef struct {
 } ert_binary_shape;
 
 typedef struct {
-  int32_t multiplier, shift; /* shift: to the right, 1 to 31 */
+  int32_t multiplier, shift; /* add s8s8, shift: to the right, 1 to 31 */
 } ert_scale;
 
 typedef struct {
@@ -53,6 +55,21 @@ typedef struct {
 
 typedef struct {
   ert_binary_shape shape;
+  int32_t b_sign;
+  ert_scale a_scale, b_scale, scale; /* shifts to the left */
+  int32_t min, max;
+} ert_add_s16s16_params;
+
+typedef struct {
+  ert_binary_shape shape;
+  int32_t multiplier, shift; /* shift: to the left */
+  int32_t min, max;
+} ert_mul_s16s16_params;
+
+typedef ert_minmax_s8s8_params ert_minmax_s16s16_params;
+
+typedef struct {
+  ert_binary_shape shape;
   float b_sign, min, max;
 } ert_add_f32_params;
 
@@ -69,6 +86,9 @@ typedef struct {
 int ert_add_s8s8_check(const ert_step *s);
 int ert_mul_s8s8_check(const ert_step *s);
 int ert_minmax_s8s8_check(const ert_step *s);
+int ert_add_s16s16_check(const ert_step *s);
+int ert_mul_s16s16_check(const ert_step *s);
+int ert_minmax_s16s16_check(const ert_step *s);
 int ert_add_f32_check(const ert_step *s);
 int ert_mul_f32_check(const ert_step *s);
 int ert_minmax_f32_check(const ert_step *s);

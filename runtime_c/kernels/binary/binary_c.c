@@ -134,3 +134,48 @@ void ert_minmax_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, 
 void ert_add_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, add_f32); }
 void ert_mul_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, mul_f32); }
 void ert_minmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, minmax_f32); }
+
+int ert_add_s16s16_check(const ert_step *s) {
+  return shape_ok(s, 2) && is_sign(((const ert_add_s16s16_params *)(const void *)s->params)->b_sign);
+}
+
+int ert_mul_s16s16_check(const ert_step *s) { return shape_ok(s, 2); }
+
+int ert_minmax_s16s16_check(const ert_step *s) {
+  return shape_ok(s, 2) && is_sign(((const ert_minmax_s16s16_params *)(const void *)s->params)->sign);
+}
+
+static uint32_t scaled_s16(int32_t x, const ert_scale *s) {
+  return (uint32_t)ert_requantize((int32_t)((uint32_t)x << 15), s->multiplier, s->shift);
+}
+
+static void add_s16(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const ert_add_s16s16_params *p = (const void *)g;
+  const int16_t *a = va, *b = vb;
+  int16_t *out = vout;
+  const uint32_t sign = (uint32_t)p->b_sign;
+  for (const int16_t *end = out + g->c; out < end; a += g->a_item, b += g->b_item) {
+    const int32_t sum = (int32_t)(scaled_s16(*a, &p->a_scale) + sign * scaled_s16(*b, &p->b_scale));
+    *out++ = (int16_t)ert_clamp(ert_requantize(sum, p->scale.multiplier, p->scale.shift), p->min, p->max);
+  }
+}
+
+static void mul_s16(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const ert_mul_s16s16_params *p = (const void *)g;
+  const int16_t *a = va, *b = vb;
+  int16_t *out = vout;
+  for (const int16_t *end = out + g->c; out < end; a += g->a_item, b += g->b_item)
+    *out++ = (int16_t)ert_clamp(ert_requantize(*a * *b, p->multiplier, p->shift), p->min, p->max);
+}
+
+static void minmax_s16(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const int32_t sign = ((const ert_minmax_s16s16_params *)(const void *)g)->sign;
+  const int16_t *a = va, *b = vb;
+  int16_t *out = vout;
+  for (const int16_t *end = out + g->c; out < end; a += g->a_item, b += g->b_item)
+    *out++ = sign * *a < sign * *b ? *a : *b;
+}
+
+void ert_add_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 2, add_s16); }
+void ert_mul_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 2, mul_s16); }
+void ert_minmax_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 2, minmax_s16); }

@@ -4,7 +4,11 @@
  *                * w[o, ky, kx, i]), input outside the image = in_zero_point (float: 0).
  *
  * s8s8: b has - in_zero_point * (sum of w[o]) folded in; act is requantize.h's rescale.
- *       Sums are modulo 2^32; the writer guarantees that none wraps. */
+ *       Sums are modulo 2^32; the writer guarantees that none wraps.
+ * s16s8: in_zero_point is 0; act is requantize.h's rescale_s16: wide sums of 64 bits and a single rounding where the
+ *        bias has 64 bits or there is none, TFLite Micro's sums of 32 bits and double rounding where it has 32.
+ * f32s8: b[o] + scale[o * step] * (sum of in * w), clamped: int8 weights, read as floats.
+ * f32f16: float16 weights, read as floats. */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
 
@@ -29,6 +33,28 @@ typedef struct {
   float min, max;
 } ert_conv2d_f32_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8[out_c][kernel_h][kernel_w][in_c] */
+  ert_rescale_s16 rescale;
+} ert_conv2d_s16s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8[out_c][kernel_h][kernel_w][in_c] */
+  int32_t bias;    /* blob: float[out_c] */
+  int32_t scale;   /* blob: float[out_c] or float[1] */
+  int32_t step;    /* 1 per channel, 0 per tensor */
+  float min, max;
+} ert_conv2d_f32s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: float16[out_c][kernel_h][kernel_w][in_c] */
+  int32_t bias;    /* blob: float[out_c] */
+  float min, max;
+} ert_conv2d_f32f16_params;
+
 static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) { return g->kernel_h * g->kernel_w * g->in_c; }
 
 /* Whether every window is a run of one input row, read where it lies. Rows below the image cannot be told from these
@@ -46,5 +72,8 @@ static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
 int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
 int ert_conv2d_s8s8_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
+int ert_conv2d_s16s8_check(const ert_step *s);
+int ert_conv2d_f32s8_check(const ert_step *s);
+int ert_conv2d_f32f16_check(const ert_step *s);
 
 #endif

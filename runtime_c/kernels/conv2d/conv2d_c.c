@@ -95,3 +95,64 @@ void ert_conv2d_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
     }
   }
 }
+
+int ert_conv2d_s16s8_check(const ert_step *s) {
+  const ert_conv2d_s16s8_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 2) && ert_blob_ok(s, p->weights, weight_count(&p->g), 1) &&
+         ert_rescale_s16_ok(s, &p->rescale, p->g.out_c);
+}
+
+int ert_conv2d_f32s8_check(const ert_step *s) {
+  const ert_conv2d_f32s8_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 4) && ert_blob_ok(s, p->weights, weight_count(&p->g), 1) &&
+         ert_blob_ok(s, p->bias, p->g.out_c, 4) && ert_within(p->step, 0, 1) &&
+         ert_blob_ok(s, p->scale, p->step ? p->g.out_c : 1, 4);
+}
+
+int ert_conv2d_f32f16_check(const ert_step *s) {
+  const ert_conv2d_f32f16_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 4) && ert_blob_ok(s, p->weights, weight_count(&p->g), 2) &&
+         ert_blob_ok(s, p->bias, p->g.out_c, 4);
+}
+
+void ert_conv2d_s16s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_s16s8_params *p = (const void *)c->params;
+  const int32_t n = ert_conv2d_window(&p->g);
+  const ert_scales_s16 scales = ert_scales_s16_of(c, &p->rescale);
+  const int in_place = ert_conv2d_in_place(&p->g);
+  for (int32_t y = y0; y < y1; y++) {
+    int16_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const int16_t *in = in_place ? run_of_row(c, &p->g, y, x, 2) : window(c, &p->g, y, x, 2, 0);
+      ert_pixel_s16s8(&scales, in, ert_blob(c, p->weights), n, p->g.out_c, out);
+    }
+  }
+}
+
+void ert_conv2d_f32s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_f32s8_params *p = (const void *)c->params;
+  const ert_float_finish finish = {ert_blob(c, p->bias), ert_blob(c, p->scale), p->step, p->min, p->max};
+  const int32_t n = ert_conv2d_window(&p->g);
+  const int in_place = ert_conv2d_in_place(&p->g);
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      ert_pixel_f32s8(&finish, in, ert_blob(c, p->weights), n, p->g.out_c, out);
+    }
+  }
+}
+
+void ert_conv2d_f32f16_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_f32f16_params *p = (const void *)c->params;
+  const ert_float_finish finish = {ert_blob(c, p->bias), NULL, 0, p->min, p->max};
+  const int32_t n = ert_conv2d_window(&p->g);
+  const int in_place = ert_conv2d_in_place(&p->g);
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      ert_pixel_f32f16(&finish, in, ert_blob(c, p->weights), n, p->g.out_c, out);
+    }
+  }
+}

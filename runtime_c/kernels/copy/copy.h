@@ -7,7 +7,7 @@
  * out[i] = in[row_start + j[0] * row_step] at byte start + sum over d of j[d] * stride[d]
  *          where low[d] <= i[d] < high[d] for every d, else fill.
  *
- * Types: b1 moves items of 1 byte, b4 of 4. */
+ * Types: b1 moves items of 1 byte, b2 of 2, b4 of 4. */
 #ifndef ERT_COPY_H
 #define ERT_COPY_H
 
@@ -24,9 +24,11 @@ typedef struct {
   int32_t fill;                /* the item's bits */
 } ert_copy_b1_params;
 
+typedef ert_copy_b1_params ert_copy_b2_params;
 typedef ert_copy_b1_params ert_copy_b4_params;
 
 int ert_copy_b1_check(const ert_step *s);
+int ert_copy_b2_check(const ert_step *s);
 int ert_copy_b4_check(const ert_step *s);
 
 #endif

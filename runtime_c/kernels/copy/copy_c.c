@@ -24,11 +24,17 @@ static int copy_ok(const ert_step *s, int32_t size) {
 }
 
 int ert_copy_b1_check(const ert_step *s) { return copy_ok(s, 1); }
+int ert_copy_b2_check(const ert_step *s) { return copy_ok(s, 2); }
 int ert_copy_b4_check(const ert_step *s) { return copy_ok(s, 4); }
 
 static void fill_row(uint8_t *out, int32_t n, int32_t fill, int32_t size) {
   if (size == 1) {
     ERT_MEMSET(out, fill & 0xff, n);
+    return;
+  }
+  if (size == 2) {
+    int16_t *halves = (void *)out;
+    for (int32_t k = 0; k < n; k++) halves[k] = (int16_t)fill;
     return;
   }
   int32_t *to = (void *)out;
@@ -41,6 +47,10 @@ static void copy_run(const uint8_t *in, uint8_t *out, int32_t n, int32_t stride,
     ERT_MEMMOVE(out, in, n * size);
   } else if (size == 1) {
     for (int32_t k = 0; k < n; k++) out[k] = in[k * stride];
+  } else if (size == 2) {
+    const int16_t *from = (const void *)in;
+    int16_t *to = (void *)out;
+    for (int32_t k = 0; k < n; k++) to[k] = from[k * (stride / 2)];
   } else {
     const int32_t *from = (const void *)in;
     int32_t *to = (void *)out;
@@ -80,4 +90,5 @@ static void copy_rows(const ert_call *c, int32_t y0, int32_t y1, int32_t size) {
 }
 
 void ert_copy_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 1); }
+void ert_copy_b2_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 2); }
 void ert_copy_b4_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 4); }

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "depthwise_conv2d/depthwise_conv2d.h"
+#include "half.h"
 
-static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t weights, int32_t size) {
+/* `size` and `weight_size`: bytes of an item and of a weight. */
+static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t weights, int32_t size,
+                       int32_t weight_size) {
   return ert_conv2d_geometry_ok(s, g, size) && g->out_c % g->in_c == 0 &&
-         ert_blob_ok(s, weights, ert_product(ert_product(g->kernel_h, g->kernel_w), g->out_c), size);
+         ert_blob_ok(s, weights, ert_product(ert_product(g->kernel_h, g->kernel_w), g->out_c), weight_size);
 }
 
 int ert_depthwise_conv2d_s8s8_check(const ert_step *s) {
   const ert_depthwise_conv2d_s8s8_params *p = (const void *)s->params;
-  return ert_within(p->in_zero_point, -128, 127) && geometry_ok(s, &p->g, p->weights, 1) &&
+  return ert_within(p->in_zero_point, -128, 127) && geometry_ok(s, &p->g, p->weights, 1, 1) &&
          ert_rescale_ok(s, &p->rescale, p->g.out_c);
 }
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
   const ert_depthwise_conv2d_f32_params *p = (const void *)s->params;
-  return geometry_ok(s, &p->g, p->weights, 4) && ert_blob_ok(s, p->bias, p->g.out_c, 4);
+  return geometry_ok(s, &p->g, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->g.out_c, 4);
 }
 
 /* The taps of one output pixel: those inside the image first, from the front, as the offset of their pixel from
@@ -126,5 +129,118 @@ void ert_depthwise_conv2d_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) 
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) pixel_f32(c, p, y, x, out);
+  }
+}
+
+int ert_depthwise_conv2d_s16s8_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s16s8_params *p = (const void *)s->params;
+  return geometry_ok(s, &p->g, p->weights, 2, 1) && ert_rescale_s16_ok(s, &p->rescale, p->g.out_c);
+}
+
+int ert_depthwise_conv2d_f32s8_check(const ert_step *s) {
+  const ert_depthwise_conv2d_f32s8_params *p = (const void *)s->params;
+  return geometry_ok(s, &p->g, p->weights, 4, 1) && ert_blob_ok(s, p->bias, p->g.out_c, 4) &&
+         ert_within(p->step, 0, 1) && ert_blob_ok(s, p->scale, p->step ? p->g.out_c : 1, 4);
+}
+
+int ert_depthwise_conv2d_f32f16_check(const ert_step *s) {
+  const ert_depthwise_conv2d_f32f16_params *p = (const void *)s->params;
+  return geometry_ok(s, &p->g, p->weights, 4, 2) && ert_blob_ok(s, p->bias, p->g.out_c, 4);
+}
+
+/* The taps of one window along an axis that lie inside the image: [first, end). */
+typedef struct {
+  int32_t first, end;
+} tap_span;
+
+/* Taps k with 0 <= start + k * dilation < extent. */
+static tap_span inside_span(int32_t start, int32_t dilation, int32_t kernel, int32_t extent) {
+  const int32_t first = start < 0 ? (dilation - 1 - start) / dilation : 0;
+  const int32_t end = extent > start ? (extent - start + dilation - 1) / dilation : 0;
+  return (tap_span){first, end < kernel ? end : kernel};
+}
+
+/* Adds the products of an input pixel and the weights of its tap to the sums of all output channels. */
+typedef void add_fn(const ert_conv2d_geometry *g, const void *x, const void *w, void *acc);
+
+/* Calls `add` for each tap of output pixel (y, x) inside the image; items have `size` bytes, weights `weight_size`. */
+static void add_taps(const ert_call *c, const ert_conv2d_geometry *g, const void *weights, int32_t y, int32_t x,
+                     int32_t size, int32_t weight_size, add_fn *add, void *acc) {
+  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
+  const tap_span rows = inside_span(iy0, g->dilation_h, g->kernel_h, g->in_h);
+  const tap_span columns = inside_span(ix0, g->dilation_w, g->kernel_w, g->in_w);
+  for (int32_t ky = rows.first; ky < rows.end; ky++) {
+    const uint8_t *row = ert_row(&c->in[0], iy0 + ky * g->dilation_h);
+    const uint8_t *w = (const uint8_t *)weights + ky * g->kernel_w * g->out_c * weight_size;
+    for (int32_t kx = columns.first; kx < columns.end; kx++)
+      add(g, row + (ix0 + kx * g->dilation_w) * g->in_c * size, w + kx * g->out_c * weight_size, acc);
+  }
+}
+
+static void add_s16s8(const ert_conv2d_geometry *g, const void *vx, const void *vw, void *vacc) {
+  const int16_t *x = vx;
+  const int8_t *w = vw;
+  int64_t *acc = vacc;
+  const int32_t multiplier = g->out_c / g->in_c;
+  for (int32_t i = 0; i < g->in_c; i++)
+    for (int32_t m = 0; m < multiplier; m++) *acc++ += x[i] * *w++;
+}
+
+static void add_f32s8(const ert_conv2d_geometry *g, const void *vx, const void *vw, void *vacc) {
+  const float *x = vx;
+  const int8_t *w = vw;
+  float *acc = vacc;
+  const int32_t multiplier = g->out_c / g->in_c;
+  for (int32_t i = 0; i < g->in_c; i++)
+    for (int32_t m = 0; m < multiplier; m++) *acc++ += x[i] * (float)*w++;
+}
+
+static void add_f32f16(const ert_conv2d_geometry *g, const void *vx, const void *vw, void *vacc) {
+  const float *x = vx;
+  const uint16_t *w = vw;
+  float *acc = vacc;
+  const int32_t multiplier = g->out_c / g->in_c;
+  for (int32_t i = 0; i < g->in_c; i++)
+    for (int32_t m = 0; m < multiplier; m++) *acc++ += x[i] * ert_half(*w++);
+}
+
+void ert_depthwise_conv2d_s16s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_depthwise_conv2d_s16s8_params *p = (const void *)c->params;
+  const ert_scales_s16 scales = ert_scales_s16_of(c, &p->rescale);
+  int64_t *acc = c->scratch;
+  for (int32_t y = y0; y < y1; y++) {
+    int16_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      ERT_MEMSET(acc, 0, 8 * p->g.out_c);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 2, 1, add_s16s8, acc);
+      for (int32_t o = 0; o < p->g.out_c; o++) out[o] = ert_finish_s16(&scales, o, acc[o]);
+    }
+  }
+}
+
+static float clamped(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+
+void ert_depthwise_conv2d_f32s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_depthwise_conv2d_f32s8_params *p = (const void *)c->params;
+  const float *bias = ert_blob(c, p->bias), *scale = ert_blob(c, p->scale);
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      ERT_MEMSET(out, 0, 4 * p->g.out_c);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, 1, add_f32s8, out);
+      for (int32_t o = 0; o < p->g.out_c; o++) out[o] = clamped(bias[o] + scale[o * p->step] * out[o], p->min, p->max);
+    }
+  }
+}
+
+void ert_depthwise_conv2d_f32f16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_depthwise_conv2d_f32f16_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      ERT_MEMMOVE(out, ert_blob(c, p->bias), 4 * p->g.out_c);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, 2, add_f32f16, out);
+      for (int32_t o = 0; o < p->g.out_c; o++) out[o] = clamped(out[o], p->min, p->max);
+    }
   }
 }

@@ -11,6 +11,9 @@ typedef struct {
   int32_t zero_point;
 } ert_dequantize_s8f32_params;
 
+typedef ert_dequantize_s8f32_params ert_dequantize_s16f32_params;
+
 int ert_dequantize_s8f32_check(const ert_step *s);
+int ert_dequantize_s16f32_check(const ert_step *s);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out[y, o] = act(b[o] + sum over i of in[y, i] * w[o, i]); act and folding as in conv2d.h. */
+/* out[y, o] = act(b[o] + sum over i of in[y, i] * w[o, i]); act, folding and types as in
+ * conv2d.h. */
 #ifndef ERT_FULLY_CONNECTED_H
 #define ERT_FULLY_CONNECTED_H
 
@@ -18,7 +19,32 @@ typedef struct {
   float min, max;
 } ert_fully_connected_f32_params;
 
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights; /* blob: int8[out_c][in_c] */
+  ert_rescale_s16 rescale;
+} ert_fully_connected_s16s8_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights; /* blob: int8[out_c][in_c] */
+  int32_t bias;    /* blob: float[out_c] */
+  int32_t scale;   /* blob: float[out_c] or float[1] */
+  int32_t step;    /* 1 per channel, 0 per tensor */
+  float min, max;
+} ert_fully_connected_f32s8_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights; /* blob: float16[out_c][in_c] */
+  int32_t bias;    /* blob: float[out_c] */
+  float min, max;
+} ert_fully_connected_f32f16_params;
+
 int ert_fully_connected_s8s8_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
+int ert_fully_connected_s16s8_check(const ert_step *s);
+int ert_fully_connected_f32s8_check(const ert_step *s);
+int ert_fully_connected_f32f16_check(const ert_step *s);
 
 #endif

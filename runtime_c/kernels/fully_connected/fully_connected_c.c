@@ -2,19 +2,21 @@
 #include "fully_connected/fully_connected.h"
 #include "dot.h"
 
-static int shape_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t weights, int32_t size) {
+/* `size` and `weight_size`: bytes of an item and of a weight. */
+static int shape_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t weights, int32_t size,
+                    int32_t weight_size) {
   return s->n_in == 1 && in_c >= 1 && out_c >= 1 && ert_view_ok(s->in, in_c, size) &&
-         ert_view_ok(s->out, out_c, size) && ert_blob_ok(s, weights, ert_product(in_c, out_c), size);
+         ert_view_ok(s->out, out_c, size) && ert_blob_ok(s, weights, ert_product(in_c, out_c), weight_size);
 }
 
 int ert_fully_connected_s8s8_check(const ert_step *s) {
   const ert_fully_connected_s8s8_params *p = (const void *)s->params;
-  return shape_ok(s, p->in_c, p->out_c, p->weights, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 1, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);
 }
 
 int ert_fully_connected_f32_check(const ert_step *s) {
   const ert_fully_connected_f32_params *p = (const void *)s->params;
-  return shape_ok(s, p->in_c, p->out_c, p->weights, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);
 }
 
 void ert_fully_connected_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
@@ -29,4 +31,44 @@ void ert_fully_connected_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++)
     ert_pixel_f32(ert_row(&c->in[0], y), ert_blob(c, p->weights), ert_blob(c, p->bias), p->in_c, p->out_c, p->min,
                   p->max, ert_out_row(&c->out, y));
+}
+
+int ert_fully_connected_s16s8_check(const ert_step *s) {
+  const ert_fully_connected_s16s8_params *p = (const void *)s->params;
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 2, 1) && ert_rescale_s16_ok(s, &p->rescale, p->out_c);
+}
+
+int ert_fully_connected_f32s8_check(const ert_step *s) {
+  const ert_fully_connected_f32s8_params *p = (const void *)s->params;
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 4, 1) && ert_blob_ok(s, p->bias, p->out_c, 4) &&
+         ert_within(p->step, 0, 1) && ert_blob_ok(s, p->scale, p->step ? p->out_c : 1, 4);
+}
+
+int ert_fully_connected_f32f16_check(const ert_step *s) {
+  const ert_fully_connected_f32f16_params *p = (const void *)s->params;
+  return shape_ok(s, p->in_c, p->out_c, p->weights, 4, 2) && ert_blob_ok(s, p->bias, p->out_c, 4);
+}
+
+void ert_fully_connected_s16s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_s16s8_params *p = (const void *)c->params;
+  const ert_scales_s16 scales = ert_scales_s16_of(c, &p->rescale);
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_s16s8(&scales, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c,
+                    ert_out_row(&c->out, y));
+}
+
+void ert_fully_connected_f32s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_f32s8_params *p = (const void *)c->params;
+  const ert_float_finish finish = {ert_blob(c, p->bias), ert_blob(c, p->scale), p->step, p->min, p->max};
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_f32s8(&finish, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c,
+                    ert_out_row(&c->out, y));
+}
+
+void ert_fully_connected_f32f16_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_f32f16_params *p = (const void *)c->params;
+  const ert_float_finish finish = {ert_blob(c, p->bias), NULL, 0, p->min, p->max};
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_f32f16(&finish, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c,
+                     ert_out_row(&c->out, y));
 }

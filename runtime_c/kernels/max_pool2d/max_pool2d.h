@@ -11,12 +11,15 @@ typedef struct {
   int32_t min, max;
 } ert_max_pool2d_s8_params;
 
+typedef ert_max_pool2d_s8_params ert_max_pool2d_s16_params;
+
 typedef struct {
   ert_pool_geometry g;
   float min, max;
 } ert_max_pool2d_f32_params;
 
 int ert_max_pool2d_s8_check(const ert_step *s);
+int ert_max_pool2d_s16_check(const ert_step *s);
 int ert_max_pool2d_f32_check(const ert_step *s);
 
 #endif

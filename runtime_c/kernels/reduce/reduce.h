@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Output row y from the in_rows input rows from y * in_rows on, all of width * inner items: item i of every pixel.
  *
+ * s16 as s8:
  * s8, requantize: clamp(zero_point + requantize(offset + sum, multiplier, shift), min, max); mean and sum differ in
  *                 multiplier and shift, offset = - in_zero_point * in_rows * width.
  *     divide:     clamp((sum + half) / multiplier, min, max), half = multiplier / 2 with the sum's sign, rounding to 0
@@ -26,12 +27,15 @@ typedef struct {
   int32_t offset, multiplier, shift, zero_point, min, max;
 } ert_reduce_s8_params;
 
+typedef ert_reduce_s8_params ert_reduce_s16_params;
+
 typedef struct {
   ert_reduce_shape shape;
   float scale;
 } ert_reduce_f32_params;
 
 int ert_reduce_s8_check(const ert_step *s);
+int ert_reduce_s16_check(const ert_step *s);
 int ert_reduce_f32_check(const ert_step *s);
 
 #endif

@@ -35,7 +35,7 @@ static void sum_row_s8(const ert_reduce_shape *g, const int8_t *x, uint32_t *acc
   for (int32_t w = 0; w < g->width; w++, x += g->inner) ert_sum_s8(acc, x, g->inner);
 }
 
-static int32_t finish_s8(const ert_reduce_s8_params *p, uint32_t sum) {
+static int32_t finish(const ert_reduce_s8_params *p, uint32_t sum) {
   if (p->shape.kind == ERT_REDUCE_DIVIDE) {
     /* Unsigned, because scratch holds anything where a file lets another step write there. */
     const uint32_t half = (uint32_t)(p->multiplier / 2);
@@ -51,7 +51,7 @@ static void sum_s8(const ert_call *c, const ert_reduce_s8_params *p, int32_t y, 
   if (r == 0) ERT_MEMSET(acc, 0, g->inner * 4);
   sum_row_s8(g, ert_row(&c->in[0], y), acc);
   if (r < g->in_rows - 1) return;
-  for (int32_t i = 0; i < g->inner; i++) out[i] = (int8_t)ert_clamp(finish_s8(p, acc[i]), p->min, p->max);
+  for (int32_t i = 0; i < g->inner; i++) out[i] = (int8_t)ert_clamp(finish(p, acc[i]), p->min, p->max);
 }
 
 static void max_s8(const ert_reduce_shape *g, const int8_t *x, int32_t r, int8_t *out) {
@@ -88,5 +88,37 @@ void ert_reduce_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     reduce_row_f32(g, ert_row(&c->in[0], y), r, out);
     if (r == g->in_rows - 1 && g->kind != ERT_REDUCE_MAXIMUM)
       for (int32_t i = 0; i < g->inner; i++) out[i] *= p->scale;
+  }
+}
+
+int ert_reduce_s16_check(const ert_step *s) {
+  const ert_reduce_s16_params *p = (const void *)s->params;
+  const int divides = p->shape.kind == ERT_REDUCE_DIVIDE;
+  return shape_ok(s, &p->shape, 2) && (!divides || ert_within(p->multiplier, 1, 1 << 15)) &&
+         (!divides || ert_product(p->shape.in_rows, p->shape.width) <= 1 << 15);
+}
+
+static void sum_s16(const ert_call *c, const ert_reduce_s16_params *p, int32_t y, int32_t r, int16_t *out) {
+  const ert_reduce_shape *g = &p->shape;
+  const int16_t *x = ert_row(&c->in[0], y);
+  uint32_t *acc = c->scratch;
+  if (r == 0) ERT_MEMSET(acc, 0, g->inner * 4);
+  for (int32_t w = 0; w < g->width; w++, x += g->inner) ert_sum_s16(acc, x, g->inner);
+  if (r < g->in_rows - 1) return;
+  for (int32_t i = 0; i < g->inner; i++) out[i] = (int16_t)ert_clamp(finish(p, acc[i]), p->min, p->max);
+}
+
+static void max_s16(const ert_reduce_shape *g, const int16_t *x, int32_t r, int16_t *out) {
+  if (r == 0) ERT_MEMMOVE(out, x, g->inner * 2);
+  for (int32_t w = 0; w < g->width; w++, x += g->inner) ert_max_s16(out, x, g->inner);
+}
+
+void ert_reduce_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_reduce_s16_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    const int32_t row = y / p->shape.in_rows, r = y - row * p->shape.in_rows;
+    int16_t *out = ert_out_row(&c->out, row);
+    if (p->shape.kind == ERT_REDUCE_MAXIMUM) max_s16(&p->shape, ert_row(&c->in[0], y), r, out);
+    else sum_s16(c, p, y, r, out);
   }
 }

@@ -79,3 +79,28 @@ void ert_resize_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     }
   }
 }
+
+int ert_resize_s16_check(const ert_step *s) { return resize_ok(s, 2, 1); }
+
+static void blend_s16(const int16_t *a, const int16_t *b, int32_t u, int32_t v, int32_t n, int32_t step, int16_t *out) {
+  for (int32_t k = 0; k < n; k++) {
+    const int32_t upper = a[k] * (1024 - v) + a[k + step] * v, lower = b[k] * (1024 - v) + b[k + step] * v;
+    const int64_t sum = (int64_t)upper * (1024 - u) + (int64_t)lower * u;
+    out[k] = (int16_t)(sum > 0 ? (sum + (1 << 19)) >> 20 : -(((1 << 19) - sum) >> 20));
+  }
+}
+
+void ert_resize_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_resize_params *p = (const void *)c->params;
+  const int32_t *rows = ert_blob(c, p->rows), *columns = ert_blob(c, p->columns);
+  for (int32_t y = y0; y < y1; y++) {
+    const int32_t u = rows[y] & 1023, iy = inside(rows[y] >> 10, p->in_h);
+    const int16_t *a = ert_row(&c->in[0], iy), *b = u ? ert_row(&c->in[0], inside(iy + 1, p->in_h)) : a;
+    int16_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->out_w; x++, out += p->pixel) {
+      const int32_t v = columns[x] & 1023, ix = inside(columns[x] >> 10, p->in_w);
+      const int32_t at = ix * p->pixel, step = v && ix + 1 < p->in_w ? p->pixel : 0;
+      blend_s16(a + at, b + at, u, v, p->pixel, step, out);
+    }
+  }
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "softmax/softmax.h"
 #include "exp.h"
+#include "lookup.h"
 #include "requantize.h"
 
 enum { MAX_ITEMS = 4095 }; /* as many exps as sum up below 2^12 */
@@ -76,4 +77,40 @@ void ert_softmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     const float scale = 1.0f / sum;
     for (int32_t i = 0; i < p->n; i++) out[i] *= scale;
   }
+}
+
+int ert_softmax_s16_check(const ert_step *s) {
+  const ert_softmax_s16_params *p = (const void *)s->params;
+  return s->n_in == 1 && ert_within(p->n, 1, 65535) && ert_view_ok(s->in, p->n, 2) && ert_view_ok(s->out, p->n, 2) &&
+         ert_blob_ok(s, p->exp, ERT_LOOKUP_ITEMS, 2) && ert_blob_ok(s, p->reciprocal, ERT_LOOKUP_ITEMS, 2);
+}
+
+/* The exps go through the output row: item i is read before it is written. */
+static int32_t exps_s16(const ert_softmax_s16_params *p, const int16_t *table, const int16_t *x, int16_t *out) {
+  int32_t max = -32768, sum = 0;
+  for (int32_t i = 0; i < p->n; i++) max = x[i] > max ? x[i] : max;
+  for (int32_t i = 0; i < p->n; i++) {
+    const uint32_t scaled = (uint32_t)ert_requantize(x[i] - max, p->multiplier, p->shift);
+    out[i] = ert_lookup(table, (int16_t)ert_clamp((int32_t)(scaled + 32767u), -32768, 32767));
+    sum += out[i];
+  }
+  return sum;
+}
+
+static void row_s16(const ert_call *c, const ert_softmax_s16_params *p, const int16_t *x, int16_t *out) {
+  const int32_t exps = exps_s16(p, ert_blob(c, p->exp), x, out);
+  const int32_t sum = exps < 2 ? 2 : exps; /* no less than e^0 where the tables are what they should be */
+  const int32_t zeros = leading_zeros((uint32_t)sum), shift = 31 - zeros;
+  const int32_t mantissa = (int32_t)((((int64_t)sum << (zeros - 1)) + (1 << 13)) >> 14);
+  const int32_t at = ert_clamp(mantissa - 3 * (1 << 15), -32768, 32767);
+  const int32_t inverse = ert_lookup(ert_blob(c, p->reciprocal), (int16_t)at);
+  for (int32_t i = 0; i < p->n; i++) {
+    const int64_t share = ((int64_t)(out[i] * inverse) + ((int64_t)1 << (shift - 1))) >> shift;
+    out[i] = (int16_t)ert_clamp((int32_t)share, 0, 32767);
+  }
+}
+
+void ert_softmax_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_softmax_s16_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) row_s16(c, p, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
 }

@@ -59,14 +59,17 @@ def apply(chosen: Recipe, work: Work) -> Work:
     """Calibrates and quantises, with the recipe's methods around."""
     from edgesdk.compress.calibrate import chosen_ranges
     from edgesdk.compress.observe import observe
-    from edgesdk.compress.quantize import quantize_int8
+    from edgesdk.compress.quantize import SCHEMES as KNOWN
+    from edgesdk.compress.quantize import quantized
+    from edgesdk.compress.stored_weights import expand_weights
 
+    work.floats = expand_weights(work.floats.copy())
     for i, step in enumerate(STEPS):
         if i == CALIBRATE:
             work.observed = observe(work.floats, work.samples(), work.execute)
             work.ranges = chosen_ranges(work.observed, work.how)
         elif i == QUANTIZE:
-            work.result = quantize_int8(work.floats, work.ranges)
+            work.result = quantized(work.floats, work.ranges, KNOWN[chosen.scheme])
         elif step in chosen.methods:
             _method(step)(work)
     assert work.result is not None
@@ -76,9 +79,10 @@ def apply(chosen: Recipe, work: Work) -> Work:
 
 def prepared(graph: Graph, chosen: Recipe) -> Graph:
     """The float network as the recipe's methods leave it before ranges are taken: what its layers are compared to."""
+    from edgesdk.compress.stored_weights import expand_weights
     from edgesdk.compress.work import Work
 
-    work = Work(graph, [])
+    work = Work(expand_weights(graph.copy()), [])
     for step in STEPS[:CALIBRATE]:
         if step in chosen.methods:
             _method(step)(work)

@@ -17,7 +17,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, rescale, same_row
 
 NAMES = ("add", "sub", "mul", "minimum", "maximum")
-LEFT_SHIFT = 20  # bits that TFLite adds below the int8 inputs of add and sub
+LEFT_SHIFT = {"int8": 20, "int16": 15}  # bits that TFLite adds below the inputs of add and sub
 
 types = rescale.types
 
@@ -30,7 +30,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     a, b = node.input(0), node.input(1)
     if a.dtype != b.dtype:
         raise ValueError(f"expected inputs of one dtype, found {a.dtype} and {b.dtype}")
-    if a.dtype == "int8" and kernel_op(node) == "minmax":
+    if a.dtype in ("int8", "int16") and kernel_op(node) == "minmax":
         _require_one_quant(node)
     return [(tuple(np.broadcast_shapes(a.shape, b.shape)), a.dtype)]
 
@@ -52,7 +52,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
         return [np.clip(_FLOAT[node.op](a, b), *fixedpoint.float_range(node.attrs["activation"])).astype(np.float32)]
     wide_a, wide_b = (v.astype(np.int64) - node.input(i).zero_point for i, v in enumerate((a, b)))
     scaled = _scaled_product(node, wide_a, wide_b) if node.op == "mul" else _scaled_sum(node, wide_a, wide_b)
-    return [np.clip(scaled + node.output.zero_point, *_range(node)).astype(np.int8)]
+    return [np.clip(scaled + node.output.zero_point, *_range(node)).astype(a.dtype)]
 
 
 _FLOAT = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
@@ -60,12 +60,12 @@ _FLOAT = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
 
 def _range(node: Node) -> tuple[int, int]:
     y = node.output
-    return fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point)
+    return fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point, y.dtype)
 
 
 def _scaled_sum(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a_scale, b_scale, scale = sum_scales(node)
-    a, b = (fixedpoint.requantize(v << LEFT_SHIFT, *s) for v, s in ((a, a_scale), (b, b_scale)))
+    a, b = (fixedpoint.requantize(v << LEFT_SHIFT[node.output.dtype], *s) for v, s in ((a, a_scale), (b, b_scale)))
     return fixedpoint.requantize(a - b if node.op == "sub" else a + b, *scale)
 
 
@@ -77,11 +77,13 @@ def sum_scales(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int,
     real = np.float32 if node.op == "sub" else np.float64
     a, b, y = (real(v.scale) for v in (node.input(0), node.input(1), node.output))
     twice_max = real(2) * max(a, b)
-    ratios = (a / twice_max, b / twice_max, twice_max / (real(1 << LEFT_SHIFT) * y))
+    unit = real(1 << LEFT_SHIFT[node.output.dtype])
+    ratios = (a / twice_max, b / twice_max, twice_max / (unit * y))
     a_scale, b_scale, scale = (fixedpoint.quantize_multiplier(float(r)) for r in ratios)
-    if scale[0] != 0 and scale[1] > -1:
+    most = 0 if node.output.dtype == "int16" else -1  # TFLite's multipliers are below 1; the int8 kernel always shifts
+    if scale[0] != 0 and scale[1] > most:
         raise Unsupported(
-            f"{node.source}: the output scale {y:g} of {node.op} is below {2 * twice_max / (1 << LEFT_SHIFT):g}; "
+            f"{node.source}: the output scale {y:g} of {node.op} is below {2.0**-most * twice_max / unit:g}; "
             "expected a scale that fits the sum's range, quantise the output again"
         )
     return a_scale, b_scale, scale
@@ -179,7 +181,11 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     if sum_swaps:
         values, operands = values[::-1], operands[::-1]
     shape = [found.w, found.c, operands[0].pixel, operands[0].item, operands[1].pixel, operands[1].item]
-    words = _float_words(node, kernel) if values[0].dtype == "float32" else _int8_words(node, kernel, sum_swaps)
+    dtype = values[0].dtype
+    if dtype == "int16":
+        words = _int16_words(node, kernel)
+    else:
+        words = _float_words(node, kernel) if dtype == "float32" else _int8_words(node, kernel, sum_swaps)
     views = [RowView(v, o.rows, o.row_items * v.itemsize) for v, o in zip(values, operands, strict=True)]
     output = RowView(node.output, found.rows, found.w * found.c * node.output.itemsize)
     return Encoded([*shape, *words], output, views, found.rows)
@@ -199,6 +205,14 @@ def _int8_words(node: Node, kernel: Kernel, swapped: bool) -> list[int]:
     terms = [large.zero_point, large_sign << 20, small.zero_point, small_sign * 2, gain]
     # A multiplier of 0 has a shift of 0, too; any shift of 0 is 0.
     return [*terms, small_scale[0], small_shift, multiplier, max(-shift, 1), y.zero_point, *_range(node)]
+
+
+def _int16_words(node: Node, kernel: Kernel) -> list[int]:
+    if kernel.op == "minmax":
+        return [1 if node.op == "minimum" else -1]
+    if kernel.op == "mul":
+        return [*product_scale(node), *_range(node)]
+    return [-1 if node.op == "sub" else 1, *(w for scale in sum_scales(node) for w in scale), *_range(node)]
 
 
 def _float_words(node: Node, kernel: Kernel) -> list[int]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values one after another along an axis. attrs: axis.
 
-int8 inputs have the output's quantisation: stored bytes are copied, as TFLite Micro does.
+int8 and int16 inputs have the output's quantisation: stored bytes are copied, as TFLite Micro does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     alike = {(len(s), s[:axis], s[axis + 1 :], node.input(i).dtype) for i, s in enumerate(shapes)}
     if len(alike) != 1 or not 0 <= axis < len(first.shape):
         raise ValueError(f"expected inputs that differ in axis {axis} only, found {shapes}")
-    if first.dtype == "int8":
+    if first.dtype in ("int8", "int16"):
         _require_one_quant(node)
     total = sum(s[axis] for s in shapes)
     return [((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""int8 to float32: scale * (x - zero_point)."""
+"""int8 or int16 to float32: scale * (x - zero_point)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ types = quantize.types
 
 
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
-    if node.input(0).dtype != "int8":
-        raise ValueError(f"expected an int8 input, found {node.input(0).dtype}")
+    if node.input(0).dtype not in ("int8", "int16"):
+        raise ValueError(f"expected an int8 or int16 input, found {node.input(0).dtype}")
     return [(node.input(0).shape, "float32")]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixed-point arithmetic of the TFLite int8 specification, as TFLite Micro rounds it.
+"""Fixed-point arithmetic of the TFLite integer specification, as TFLite Micro rounds it.
 
 All functions take and return int64 arrays that hold int32 values.
 """
@@ -59,6 +59,18 @@ def requantize(x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | 
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     scaled = wrap32(np.asarray(x, np.int64) << left)
     return rounding_shift_right(doubling_high_mul(scaled, np.asarray(multiplier)), right)
+
+
+def reduced_multipliers(multiplier: np.ndarray) -> np.ndarray:
+    """Q31 multipliers as the Q15 ones that `requantize_wide` takes, saturated."""
+    wide = np.asarray(multiplier, np.int64)
+    return np.where(wide < 0x7FFF0000, (wide + (1 << 15)) >> 16, 0x7FFF)
+
+
+def requantize_wide(x: np.ndarray, reduced: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:
+    """MultiplyByQuantizedMultiplier of 64-bit sums below 2**47: 15-bit multipliers, one rounding half up."""
+    right = 15 - np.asarray(shift, np.int64)
+    return wrap32((np.asarray(x, np.int64) * np.asarray(reduced, np.int64) + (np.int64(1) << (right - 1))) >> right)
 
 
 def activation_range(activation: str, scale: float, zero_point: int, dtype: str = "int8") -> tuple[int, int]:

@@ -23,7 +23,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    x, w = arrays[0].astype(np.float64), arrays[1].astype(np.float64)
+    x, w = arrays[0].astype(np.float64), rescale.real_weights(node, arrays[1], 0)
     if arrays[0].dtype == np.float32:
         return [rescale.finish_float(node, x @ w.T + rescale.bias(node))]
     acc = (x - node.input(0).zero_point) @ w.T

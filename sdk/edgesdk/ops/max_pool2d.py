@@ -18,8 +18,9 @@ rows_read = pool.rows_read
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    fill = -np.inf if arrays[0].dtype == np.float32 else -128
-    return [pool.clamp(node, conv2d.windows(node, arrays[0], node.attrs["kernel"], fill).max((3, 4)))]
+    x = arrays[0]
+    fill = -np.inf if x.dtype == np.float32 else np.iinfo(x.dtype).min
+    return [pool.clamp(node, conv2d.windows(node, x, node.attrs["kernel"], fill).max((3, 4)))]
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:

@@ -15,7 +15,7 @@ Words = list[int | np.ndarray | None]
 
 def types(node: Node) -> str:
     dtype = node.input(0).dtype
-    return {"int8": "s8", "float32": "f32"}.get(dtype, dtype)
+    return {"int8": "s8", "int16": "s16", "float32": "f32"}.get(dtype, dtype)
 
 
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
@@ -45,14 +45,14 @@ def clamp(node: Node, pooled: np.ndarray) -> np.ndarray:
     x, activation = node.input(0), node.attrs["activation"]
     if x.dtype == "float32":
         return np.clip(pooled, *fixedpoint.float_range(activation)).astype(np.float32)
-    low, high = fixedpoint.activation_range(activation, x.scale, x.zero_point)
-    return quantize.regrid(np.clip(pooled, low, high).astype(np.int8), x, node.output)
+    low, high = fixedpoint.activation_range(activation, x.scale, x.zero_point, x.dtype)
+    return quantize.regrid(np.clip(pooled, low, high).astype(x.dtype), x, node.output)
 
 
 def check_same_grid(node: Node) -> None:
     """The runtime keeps the input's scale; passes/lower_requantize.py splits off a change of it."""
     x, y = node.input(0), node.output
-    if x.dtype == "int8" and not quantize.same_grid(x, y):
+    if x.dtype in ("int8", "int16") and not quantize.same_grid(x, y):
         raise Unsupported(
             f"{node.source}: {node.op} changes the scale or zero point of its input; expected the same, "
             "run the pass lower_requantize first"
@@ -69,7 +69,7 @@ def encode(node: Node, extra: Words) -> Encoded:
     if x.dtype == "float32":
         params += [f32_word(limit) for limit in fixedpoint.float_range(activation)]
     else:
-        params += fixedpoint.activation_range(activation, x.scale, x.zero_point)
+        params += fixedpoint.activation_range(activation, x.scale, x.zero_point, x.dtype)
     return Encoded(params, conv2d.image_view(y), [conv2d.image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 

@@ -57,7 +57,7 @@ def rescale_words(node: Node) -> list[int]:
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, axes, shape = arrays[0], tuple(node.attrs["axes"]), node.output.shape
-    if node.op == "image_mean" and x.dtype == np.int8:
+    if node.op == "image_mean" and x.dtype != np.float32:
         total, count = x.sum(axes, dtype=np.int64).reshape(shape), reduced_count(node)
         return [pool.clamp(node, np.sign(total) * ((np.abs(total) + count // 2) // count))]
     if node.op == "reduce_max":
@@ -69,7 +69,8 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     offset, multiplier, shift, zero_point = rescale_words(node)
     total = x.sum(axes, dtype=np.int64).reshape(shape) + offset
     scaled = fixedpoint.requantize(total, multiplier, shift)
-    return [np.clip(scaled + zero_point, -128, 127).astype(np.int8)]
+    info = np.iinfo(x.dtype)
+    return [np.clip(scaled + zero_point, info.min, info.max).astype(x.dtype)]
 
 
 def canonical(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -116,20 +117,22 @@ def _kind(node: Node) -> int:
 def _finish_words(node: Node) -> list[int]:
     if node.input(0).dtype == "float32":
         return [f32_word(1.0 if node.op == "sum" else 1 / reduced_count(node))]
+    dtype = node.input(0).dtype
+    info, bits = np.iinfo(dtype), {"int8": 23, "int16": 15}[dtype]
     if node.op == "reduce_max":
         pool.check_same_grid(node)
-        return [0, 0, 0, 0, -128, 127]
-    if reduced_count(node) >= 2**23:
+        return [0, 0, 0, 0, int(info.min), int(info.max)]
+    if reduced_count(node) >= 2**bits:
         raise Unsupported(
-            f"{node.source}: {node.op} of {reduced_count(node)} int8 items can leave 32 bits; expected fewer than "
-            "2**23, reduce in two steps"
+            f"{node.source}: {node.op} of {reduced_count(node)} {dtype} items can leave 32 bits; expected fewer than "
+            f"2**{bits}, reduce in two steps"
         )
     if node.op == "image_mean":
         pool.check_same_grid(node)
         x = node.input(0)
-        low, high = fixedpoint.activation_range(node.attrs["activation"], x.scale, x.zero_point)
+        low, high = fixedpoint.activation_range(node.attrs["activation"], x.scale, x.zero_point, dtype)
         return [0, reduced_count(node), 0, 0, low, high]
-    return [*rescale_words(node), -128, 127]
+    return [*rescale_words(node), int(info.min), int(info.max)]
 
 
 def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:

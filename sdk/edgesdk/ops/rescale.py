@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What conv2d, depthwise_conv2d and fully_connected share: int32 sums back to int8.
+"""What conv2d, depthwise_conv2d and fully_connected share: sums back to int8 or int16, or to floats.
 
 The C side is runtime_c/kernels/requantize.h. `channel_axis` is the output-channel axis of
-the weights; every other axis is summed over.
+the weights; every other axis is summed over. Float layers may have int8 weights with scales
+or float16 ones: they stand for floats.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edgesdk.ops import f32_word, fixedpoint
 
 def types(node: Node) -> str:
     """Kernel type string: activation, then weights."""
-    names = {"int8": "s8", "float32": "f32"}
+    names = {"int8": "s8", "int16": "s16", "float32": "f32", "float16": "f16"}
     x, w = node.input(0).dtype, node.input(1).dtype
     if x == w == "float32":
         return "f32"
@@ -40,45 +41,87 @@ def bias(node: Node) -> np.ndarray:
     return b.data.ravel().astype(dtype)
 
 
-def folded_bias(node: Node, channel_axis: int) -> np.ndarray:
-    """int32 bias - input zero point * sum of the channel's weights.
+def is_wide(node: Node) -> bool:
+    """Whether an int16 layer sums up in 64 bits: the type of its bias decides, 64 where there is none."""
+    b = node.optional(2)
+    return node.input(0).dtype == "int16" and (b is None or b.dtype == "int64")
 
-    Refuses a node whose sums could leave int32 for some input.
+
+def real_weights(node: Node, w: np.ndarray, channel_axis: int) -> np.ndarray:
+    """Weights as float64: what the integers of a float layer stand for."""
+    value = node.input(1)
+    if node.input(0).dtype != "float32" or value.dtype != "int8":
+        return w.astype(np.float64)
+    assert value.quant is not None
+    along = [1] * w.ndim
+    along[channel_axis] = -1
+    return w.astype(np.float64) * value.quant.scale.astype(np.float64).reshape(along)
+
+
+def folded_bias(node: Node, channel_axis: int) -> np.ndarray:
+    """int32 bias - input zero point * sum of the channel's weights; of int16 layers int64.
+
+    Refuses a node whose sums could leave their type for some input.
     """
     w = node.input(1).data
     assert w is not None
     axes = tuple(a for a in range(w.ndim) if a != channel_axis % w.ndim)
     wide = w.astype(np.int64)
     folded = bias(node) - node.input(0).zero_point * wide.sum(axes)
-    if (np.abs(folded) + 128 * np.abs(wide).sum(axes)).max(initial=0) >= 2**31:
+    integer16, bits = node.input(0).dtype == "int16", 47 if is_wide(node) else 31
+    largest = 2**15 if integer16 else 2**7
+    if (np.abs(folded) + largest * np.abs(wide).sum(axes)).max(initial=0) >= 2**bits:
         raise Unsupported(
-            f"{node.source}: sums of {node.op} can leave 32 bits; expected fewer or smaller weights, split the layer"
+            f"{node.source}: sums of {node.op} can leave {bits + 1} bits; expected fewer or smaller weights, "
+            "split the layer"
         )
-    return folded.astype(np.int32)
+    return folded.astype(np.int64 if integer16 else np.int32)
 
 
 def words(node: Node, channel_axis: int) -> list[int | np.ndarray | None]:
     """The ert_rescale words of an integer node."""
     y = node.output
     multiplier, shift = multipliers(node)
-    low, high = fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point)
+    low, high = fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point, y.dtype)
     per_channel = int(multiplier.size > 1)
+    if y.dtype == "int16":
+        if is_wide(node):
+            multiplier = reduced(node, multiplier, shift)
+        return [folded_bias(node, channel_axis), multiplier, shift, per_channel, int(is_wide(node)), low, high]
     return [folded_bias(node, channel_axis), multiplier, shift, per_channel, y.zero_point, low, high]
 
 
+def reduced(node: Node, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The 15-bit multipliers of a wide layer."""
+    if shift.max() > 7:
+        raise Unsupported(
+            f"{node.source}: the output scale of {node.op} is below 1/128 of input scale * weight scale; expected a "
+            "larger one, quantise the output again"
+        )
+    return fixedpoint.reduced_multipliers(multiplier).astype(np.int32)
+
+
 def float_words(node: Node) -> list[int | np.ndarray | None]:
-    """bias, min, max words of a float node."""
+    """bias, min, max words of a float node; between them the scales of int8 weights and their step."""
     low, high = fixedpoint.float_range(node.attrs["activation"])
-    return [bias(node), f32_word(low), f32_word(high)]
+    w = node.input(1)
+    scales: list[int | np.ndarray | None] = []
+    if w.dtype == "int8":
+        assert w.quant is not None
+        scales = [w.quant.scale, int(w.quant.scale.size > 1)]
+    return [bias(node), *scales, f32_word(low), f32_word(high)]
 
 
 def finish(node: Node, acc: np.ndarray) -> np.ndarray:
-    """int32 sums [..., O] (bias included) -> int8 outputs."""
+    """Sums [..., O] (bias included) -> int8 or int16 outputs."""
     y = node.output
     multiplier, shift = multipliers(node)
-    low, high = fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point)
+    low, high = fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point, y.dtype)
+    if is_wide(node):
+        scaled = fixedpoint.requantize_wide(acc, reduced(node, multiplier, shift), shift)
+        return np.clip(scaled, low, high).astype(np.int16)
     scaled = fixedpoint.requantize(acc, multiplier.astype(np.int64), shift.astype(np.int64))
-    return np.clip(scaled + y.zero_point, low, high).astype(np.int8)
+    return np.clip(scaled + y.zero_point, low, high).astype(y.dtype)
 
 
 def finish_float(node: Node, acc: np.ndarray) -> np.ndarray:

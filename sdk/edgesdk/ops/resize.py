@@ -15,7 +15,7 @@ from edgesdk.ops import Encoded, conv2d, pool, quantize
 
 NAMES = ("resize_nearest", "resize_bilinear")
 
-Q = 10  # fraction bits of an int8 bilinear position
+Q = 10  # fraction bits of an integer bilinear position
 
 
 def kernel_op(node: Node) -> str:
@@ -112,14 +112,14 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
         axes = [_neighbours(p >> Q, p & (2**Q - 1), 2**Q, x.shape[1 + a]) for a, p in enumerate(at)]
         total = _bilinear(x.astype(np.int64), axes[0], axes[1])
         rounded = (np.abs(total) + (1 << (2 * Q - 1))) >> (2 * Q)
-        y = np.where(total > 0, rounded, -rounded).astype(np.int8)
+        y = np.where(total > 0, rounded, -rounded).astype(x.dtype)
     return [y if x.dtype == np.float32 else quantize.regrid(y, node.input(0), node.output)]
 
 
 def _positions(node: Node, axis: int) -> np.ndarray:
     if node.op == "resize_nearest":
         return nearest_positions(node, axis)
-    if node.input(0).dtype == "int8":
+    if node.input(0).dtype != "float32":
         return integer_positions(node, axis)
     index, fraction = float_positions(node, axis)
     return np.stack([index, fraction.view(np.int32)], axis=1)
@@ -139,7 +139,7 @@ def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:
     if node.op == "resize_nearest":
         row = int(nearest_positions(node, 0)[y])
         return range(row, row + 1)
-    if node.input(0).dtype == "int8":
+    if node.input(0).dtype != "float32":
         row = int(integer_positions(node, 0)[y]) >> Q
     else:
         row = int(float_positions(node, 0)[0][y])

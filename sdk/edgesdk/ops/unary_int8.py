@@ -20,11 +20,12 @@ def _round_away(x: float) -> int:
 
 
 def quantize(real: float, v: Value) -> int:
-    """The int8 of a real number; TFLite divides in float32."""
+    """The stored integer of a real number; TFLite divides in float32."""
+    info = np.iinfo(v.dtype)
     ratio = float(np.float32(real) / np.float32(v.scale))
     if not math.isfinite(ratio):
-        return 127 if ratio > 0 else -128
-    return max(-128, min(127, v.zero_point + _round_away(ratio)))
+        return int(info.max if ratio > 0 else info.min)
+    return max(int(info.min), min(int(info.max), v.zero_point + _round_away(ratio)))
 
 
 def clip(x: np.ndarray, source: Value, output: Value, low: float, high: float) -> np.ndarray:

@@ -55,6 +55,11 @@ def lower(graph: Graph) -> Graph:
     return _run(graph, LOWER, "lowered")
 
 
+def hybrid(graph: Graph) -> Graph:
+    """Activations of layers with int8 weights are quantised while the model runs."""
+    return _run(graph, ("quantize_activations",), "source")
+
+
 def reshape_io(graph: Graph, stream: bool, io: str) -> Graph:
     """What the user asked of inputs and outputs: streamed ones in NHWC, "int8" ones without their float edges."""
     asked = (("strip_io",) if io == "int8" else ()) + (("fold_input_transpose",) if stream else ())

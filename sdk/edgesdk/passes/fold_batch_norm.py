@@ -40,7 +40,7 @@ def foldable(graph: Graph, node: Node, consumers: dict[Value, list[Node]]) -> bo
         and node.attrs["activation"] == "none"
         and node.output not in graph.results
         and len(consumers[node.output]) == 1
-        and node.output.dtype == "float32"
+        and node.output.dtype == node.input(1).dtype == "float32"
         and all(v is None or v.data is not None for v in node.inputs[1:])
     )
 

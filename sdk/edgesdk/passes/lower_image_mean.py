@@ -15,4 +15,4 @@ def _covers_image(node: Node) -> bool:
     size = node.input(0).shape[1:3]
     single = node.output.shape[1:3] == (1, 1) and node.attrs["kernel"] == size and not any(node.attrs["padding"])
     # The float kernel has no clamp.
-    return single and (node.input(0).dtype == "int8" or node.attrs["activation"] == "none")
+    return single and (node.input(0).dtype != "float32" or node.attrs["activation"] == "none")

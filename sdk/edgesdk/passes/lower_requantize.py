@@ -14,11 +14,11 @@ def lower_requantize(graph: Graph) -> Graph:
     scale gets its input's, with such a table behind it."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.op in KEEPS_GRID and node.input(0).dtype == "int8":
+        if node.op in KEEPS_GRID and node.input(0).dtype in ("int8", "int16"):
             nodes += _split(node)
         else:
             nodes.append(node)
-    graph.nodes = [_as_table(n) if n.op == "quantize" and n.input(0).dtype == "int8" else n for n in nodes]
+    graph.nodes = [_lowered(n) if n.op == "quantize" else n for n in nodes]
     return graph
 
 
@@ -31,10 +31,17 @@ def _split(node: Node) -> list[Node]:
     return [node, Node("quantize", [between], [y], {}, node.source)]
 
 
+def _lowered(node: Node) -> Node:
+    x, y = node.input(0), node.output
+    if x.dtype == "float32":
+        return node
+    if (x.dtype, x.scale, x.zero_point) == (y.dtype, y.scale, y.zero_point):
+        return Node("reshape", [x], [y], {"shape": y.shape}, node.source)
+    return _as_table(node) if x.dtype == y.dtype == "int8" else node
+
+
 def _as_table(node: Node) -> Node:
     x, y = node.input(0), node.output
-    if (x.scale, x.zero_point) == (y.scale, y.zero_point):
-        return Node("reshape", [x], [y], {"shape": y.shape}, node.source)
     every = np.arange(-128, 128).astype(np.int8)
     table = ops.module("quantize").reference(node, [every])[0]
     constant = Value(f"{y.name}/table", (256,), "int8", None, table)

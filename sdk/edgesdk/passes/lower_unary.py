@@ -6,13 +6,24 @@ from edgesdk.ops import unary
 
 
 def lower_unary(graph: Graph) -> Graph:
-    """int8 activations become a table of their results for all 256 inputs."""
-    graph.nodes = [_as_table(n) if n.op in unary.NAMES and n.input(0).dtype == "int8" else n for n in graph.nodes]
+    """int8 activations become a table of their results for all 256 inputs, int16 ones that have no kernel a table of
+    samples."""
+    graph.nodes = [_as_table(n) if _has_table(n) else n for n in graph.nodes]
     return graph
 
 
+def _has_table(node: Node) -> bool:
+    if node.op not in unary.NAMES:
+        return False
+    dtype = node.input(0).dtype
+    return dtype == "int8" or (dtype == "int16" and node.op in unary.TABLES_16)
+
+
 def _as_table(node: Node) -> Node:
-    inputs = np.arange(-128, 128).astype(np.int8)
-    data = unary.reference(node, [inputs])[0]
-    table = Value(f"{node.output.name}/table", (256,), "int8", node.output.quant, data)
+    dtype = node.input(0).dtype
+    if dtype == "int16":
+        data = unary.table_16(node)
+    else:
+        data = unary.reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
+    table = Value(f"{node.output.name}/table", data.shape, dtype, node.output.quant, data)
     return Node("lut", [node.input(0), table], node.outputs, {}, node.source)
