@@ -16,7 +16,7 @@ from edgesdk.compress import quantize
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import INT16X8, asymmetric, quantize_int8
 from edgesdk.errors import Unsupported, UsageError
-from edgesdk.ir import Graph, Quant
+from edgesdk.ir import Graph, Quant, Value
 from edgesdk.passes.fold_batch_norm import fold_batch_norm
 from edgesdk.passes.fold_pad import fold_pad
 from edgesdk.passes.fuse_activations import fuse_activations
