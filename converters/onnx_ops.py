@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,18 +107,32 @@ def pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if "kernel_shape" not in op.attrs:
         raise ValueError("kernel_shape is missing")
     kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
-    if pair(op, "dilations", spatial) != (1, 1):
-        raise Unsupported("dilated pooling")
-    padding = window_padding(op, value, spatial, kernel, stride)
-    if any(p >= k for p, k in zip(padding, kernel * 2, strict=True)):
+    dilation = pair(op, "dilations", spatial)
+    padding = window_padding(op, value, spatial, kernel, stride, dilation)
+    if any(p >= (k - 1) * d + 1 for p, k, d in zip(padding, kernel * 2, dilation * 2, strict=True)):
         raise ValueError(f"padding {list(padding)} as large as the kernel {list(kernel)}")
     attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
+    if dilation != (1, 1):
+        if op.kind != "MaxPool":
+            raise Unsupported("dilated average pooling")
+        attrs["dilation"] = dilation
     if op.kind == "AveragePool":
         attrs["count_padding"] = bool(op.attrs.get("count_include_pad", 0)) and any(padding)
         if attrs["count_padding"] and op.attrs.get("ceil_mode", 0):
-            raise Unsupported("ceil_mode together with count_include_pad")
+            value, attrs = written_padding(b, op, value, spatial, attrs)
     y = b.emit("max_pool2d" if op.kind == "MaxPool" else "avg_pool2d", [value], op.outputs[0], **attrs)
     return [restored(b, y, channels_first(y, spatial))]
+
+
+def written_padding(
+    b: Builder, op: Op, value: Value, spatial: int, attrs: dict[str, Any]
+) -> tuple[Value, dict[str, Any]]:
+    """Padding that a mean counts as zeros of the image; what ceil_mode adds behind it is not counted."""
+    stated = replace(op, attrs={**op.attrs, "ceil_mode": 0})
+    top, left, bottom, right = window_padding(stated, value, spatial, attrs["kernel"], attrs["stride"])
+    rest = (0, 0, attrs["padding"][2] - bottom, attrs["padding"][3] - right)
+    value = b.emit("pad", [value], pads=((0, 0), (top, bottom), (left, right), (0, 0)), value=0.0)
+    return value, {**attrs, "padding": rest, "count_padding": False}
 
 
 def global_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -155,15 +170,6 @@ def is_row(x: np.ndarray, columns: int) -> bool:
     return x.size in (1, columns) and x.shape[-1:] in ((), (x.size,))
 
 
-def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    weights = constant(operand(x, 1), "its second matrix")
-    matrix = math.prod(weights.shape[:-2]) == 1 and weights.size
-    weights = weights.reshape(weights.shape[-2:]) if weights.ndim > 2 and matrix else weights
-    if weights.ndim != 2 or len(activation(x[0]).shape) < 2:
-        raise Unsupported("a product with a vector, or with several matrices")
-    return [dense(b, op, activation(x[0]), weights.T, None, op.outputs[0])]
-
-
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
     gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
@@ -193,17 +199,6 @@ def elementwise(kind: str) -> Rule:
     return rule
 
 
-def div(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    divisor = constant(operand(x, 1), "its divisor").astype(np.float64)
-    if not np.all(divisor):
-        raise ValueError("division by zero")
-    return [common.binary(b, "mul", activation(x[0]), 1.0 / divisor, op.outputs[0])]
-
-
-def neg(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    return [scaled(b, activation(x[0]), -1.0, op.outputs[0])]
-
-
 def unary(kind: str) -> Rule:
     return lambda b, op, x: [b.emit(kind, [activation(x[0])], op.outputs[0])]
 
@@ -222,12 +217,6 @@ def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 def leaky_relu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [b.emit("leaky_relu", [activation(x[0])], op.outputs[0], alpha=float(op.attrs.get("alpha", 0.01)))]
-
-
-def hard_sigmoid(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    line = scaled(b, activation(x[0]), float(op.attrs.get("alpha", 0.2)))
-    line = common.binary(b, "add", line, float(op.attrs.get("beta", 0.5)))
-    return [limited(b, line, 0.0, 1.0, op.outputs[0])]
 
 
 def softmax(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -261,7 +250,6 @@ def reduced_axes(op: Op, x: Operand, rank: int) -> list[int]:
 RULES: dict[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,
-    "MatMul": matmul,
     "MaxPool": pool,
     "AveragePool": pool,
     "GlobalAveragePool": global_pool,
@@ -272,7 +260,6 @@ RULES: dict[str, Rule] = {
     "Sigmoid": unary("logistic"),
     "Tanh": unary("tanh"),
     "LeakyRelu": leaky_relu,
-    "HardSigmoid": hard_sigmoid,
     "Clip": clip,
     "Softmax": softmax,
     "Add": elementwise("add"),
@@ -281,8 +268,6 @@ RULES: dict[str, Rule] = {
     "Mul": elementwise("mul"),
     "Min": elementwise("minimum"),
     "Max": elementwise("maximum"),
-    "Div": div,
-    "Neg": neg,
     "ReduceMean": reduction("mean"),
     "ReduceSum": reduction("sum"),
     "ReduceMax": reduction("reduce_max"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import tflite_file
+from edgesdk.converters import tflite_elementwise, tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_scope import (
     QUANTISED_DTYPES,
@@ -71,11 +71,26 @@ def window(op: Operator, x: Value, kernel: tuple[int, int], dilation: tuple[int,
 def conv2d(op: Operator) -> None:
     x = activations(op, 0, rank=4)
     w = weights(op, 1, x, rank=4, channel_axis=0)
-    if w.shape[3] != x.shape[3] and x.shape[3] % w.shape[3] == 0:
-        raise Unsupported(f"grouped convolution, {x.shape[3] // w.shape[3]} groups")
+    groups = x.shape[3] // w.shape[3]
     dilation = extent(op, "dilation_h"), extent(op, "dilation_w")
     attrs = window(op, x, (w.shape[1], w.shape[2]), dilation)
+    attrs |= {"groups": groups} if groups > 1 else {}
     emit(op, "conv2d", [x, w, bias(op, 2, x, w, w.shape[0])], dilation=dilation, **attrs)
+
+
+def transpose_conv(op: Operator) -> None:
+    x, size = activations(op, 2, rank=4), integers(op, 0, limit=4)
+    w = weights(op, 1, x, rank=4, channel_axis=0)
+    if len(size) != 4 or size[0] != x.shape[0] or size[3] != w.shape[0] or not all(1 <= d <= MAX_EXTENT for d in size):
+        raise op.fail(f"asks for an output {size} from {x.shape} and weights {w.shape}, expected [N, height, width, O]")
+    # TFLite takes the padding from the output's size, as if a convolution led from there to the input.
+    attrs = window(op, replace(x, shape=size), (w.shape[1], w.shape[2]))
+    top, left, _, _ = attrs.pop("padding")
+    full = [(x.shape[a] - 1) * attrs["stride"][a - 1] + w.shape[a] for a in (1, 2)]
+    after = [f - before - d for f, before, d in zip(full, (top, left), size[1:3], strict=True)]
+    padding, extra = (top, left, max(after[0], 0), max(after[1], 0)), (max(-after[0], 0), max(-after[1], 0))
+    operands = [x, w, bias(op, 3, x, w, w.shape[0])]
+    emit(op, "transpose_conv2d", operands, dilation=(1, 1), padding=padding, output_padding=extra, **attrs)
 
 
 def depthwise_conv2d(op: Operator) -> None:
@@ -120,10 +135,25 @@ def fully_connected(op: Operator) -> None:
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
 
+def batch_matmul(op: Operator) -> None:
+    a, b = activations(op, 0), activations(op, 1)
+    emit(op, "batch_matmul", [a, b], adj_x=bool(op.options["adj_x"]), adj_y=bool(op.options["adj_y"]))
+
+
 def pool2d(kind: str, op: Operator) -> None:
     x = activations(op, 0, rank=4)
     kernel = extent(op, "filter_h"), extent(op, "filter_w")
     emit(op, kind, [x], kernel=kernel, **window(op, x, kernel))
+
+
+def l2_pool2d(op: Operator) -> None:
+    """The root of the mean of squares."""
+    x = activations(op, 0, rank=4)
+    kernel = extent(op, "filter_h"), extent(op, "filter_w")
+    attrs = window(op, x, kernel)
+    if x.dtype != "float32" or attrs["activation"] != "none":
+        raise Unsupported("L2_POOL_2D of int8 or with a fused activation")
+    emit(op, "sqrt", [step(op, "avg_pool2d", [step(op, "square", [x])], kernel=kernel, **attrs)])
 
 
 def reduce(kind: str, op: Operator) -> None:
@@ -132,16 +162,16 @@ def reduce(kind: str, op: Operator) -> None:
     emit(op, kind, [x], axes=tuple(sorted(axes)), keep_dims=bool(op.options["keep_dims"]))
 
 
-def binary(kind: str, op: Operator) -> None:
-    a, b = activations(op, 0), activations(op, 1)
-    if a.dtype != b.dtype:
-        raise op.fail(f"has {a.dtype} and {b.dtype} inputs, expected one type")
-    attrs: dict[str, Any] = {"activation": activation(op)} if "activation" in op.options else {}
-    emit(op, kind, [a, b], **attrs)
-
-
 def unary(kind: str, op: Operator) -> None:
     emit(op, kind, [activations(op, 0)])
+
+
+def elu(op: Operator) -> None:
+    emit(op, "elu", [activations(op, 0)], alpha=1.0)
+
+
+def gelu(op: Operator) -> None:
+    emit(op, "gelu", [activations(op, 0)], approximate=bool(op.options["approximate"]))
 
 
 def leaky_relu(op: Operator) -> None:
@@ -357,9 +387,10 @@ def shape(op: Operator) -> None:
 
 
 OPS: dict[str, Callable[[Operator], None]] = {
-    "ADD": partial(binary, "add"),
     "ASSIGN_VARIABLE": assign_variable,
+    **tflite_elementwise.OPS,
     "AVERAGE_POOL_2D": partial(pool2d, "avg_pool2d"),
+    "BATCH_MATMUL": batch_matmul,
     "CALL_ONCE": call_once,
     "CONCATENATION": concatenation,
     "CONV_2D": conv2d,
@@ -367,16 +398,16 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "DEPTHWISE_CONV_2D": depthwise_conv2d,
     "DEPTH_TO_SPACE": partial(rearrange_blocks, "depth_to_space"),
     "DEQUANTIZE": dequantize,
+    "ELU": elu,
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
+    "GELU": gelu,
     "HARD_SWISH": partial(unary, "hard_swish"),
+    "L2_POOL_2D": l2_pool2d,
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": partial(unary, "logistic"),
-    "MAXIMUM": partial(binary, "maximum"),
     "MAX_POOL_2D": partial(pool2d, "max_pool2d"),
     "MEAN": partial(reduce, "mean"),
-    "MINIMUM": partial(binary, "minimum"),
-    "MUL": partial(binary, "mul"),
     "PACK": pack,
     "PAD": pad,
     "PADV2": pad,
@@ -384,7 +415,6 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "READ_VARIABLE": read_variable,
     "REDUCE_MAX": partial(reduce, "reduce_max"),
     "RELU": partial(unary, "relu"),
-    "RELU6": partial(unary, "relu6"),
     "RELU_N1_TO_1": partial(unary, "relu_n1_to_1"),
     "RESHAPE": reshape,
     "RESIZE_BILINEAR": partial(resize, "resize_bilinear"),
@@ -397,11 +427,11 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "SPLIT_V": split_v,
     "SQUEEZE": squeeze,
     "STRIDED_SLICE": strided_slice,
-    "SUB": partial(binary, "sub"),
     "SUM": partial(reduce, "sum"),
     "SVDF": svdf,
     "TANH": partial(unary, "tanh"),
     "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
     "UNPACK": unpack,
     "VAR_HANDLE": var_handle,

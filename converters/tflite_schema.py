@@ -110,6 +110,14 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     ),
     "AVERAGE_POOL_2D": (5, _POOL),
     "MAX_POOL_2D": (5, _POOL),
+    "L2_POOL_2D": (5, _POOL),
+    "L2_NORMALIZATION": (12, _ACTIVATION_0),
+    "LOCAL_RESPONSE_NORMALIZATION": (
+        13,
+        {"radius": (0, "i", 0), "bias": (1, "f", 0.0), "alpha": (2, "f", 0.0), "beta": (3, "f", 0.0)},
+    ),
+    "DIV": (29, _ACTIVATION_0),
+    "MIRROR_PAD": (77, {"mode": (0, "b", 0)}),
     "FULLY_CONNECTED": (
         8,
         {
@@ -141,11 +149,14 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
             "offset": (5, "b", 0),
         },
     ),
+    "TRANSPOSE_CONV": (49, {**_WINDOW, "activation": (3, "b", 0)}),
     "PACK": (59, {"count": (0, "i", 0), "axis": (1, "i", 0)}),
     "UNPACK": (64, {"count": (0, "i", 0), "axis": (1, "i", 0)}),
     "RESIZE_NEAREST_NEIGHBOR": (74, {"align_corners": (0, "b", 0), "half_pixel_centers": (1, "b", 0)}),
     "LEAKY_RELU": (75, {"alpha": (0, "f", 0.0)}),
     "DEPTH_TO_SPACE": (94, _BLOCK),
+    "BATCH_MATMUL": (101, {"adj_x": (0, "b", 0), "adj_y": (1, "b", 0)}),
+    "GELU": (116, {"approximate": (0, "b", 0)}),
     "SVDF": (6, {"rank": (0, "i", 0), "activation": (1, "b", 0)}),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (
         71,

@@ -10,11 +10,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from edgesdk.converters.build import NHWC, Builder, Shape
-from edgesdk.converters.common import grouped, image, restored, shuffled_to_space
+from edgesdk.converters.common import grouped, image, restored, shuffled_to_space, transposed
 from edgesdk.converters.torch_ops import Call, Rule, constant, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
+from edgesdk.ops import resize_filter
 
 Pair = tuple[int, int]
 
@@ -26,6 +29,12 @@ def window(call: Call, name: str, spatial: int, default: Any = None) -> Pair:
     values = [int(v) for v in given] if isinstance(given, list | tuple) else [int(given)]
     values = values * spatial if len(values) == 1 else values
     return (values[0], values[1]) if spatial == 2 else (1, values[0])
+
+
+def edge(call: Call, name: str, spatial: int) -> Pair:
+    """Like window, of an argument that is 0 along the height of a signal."""
+    h, w = window(call, name, spatial, 0)
+    return (h if spatial == 2 else 0, w)
 
 
 def conv_padding(call: Call, kernel: Pair, dilation: Pair, spatial: int) -> Shape:
@@ -44,7 +53,7 @@ def conv(b: Builder, call: Call) -> Value:
     weights = constant(call["weight"], "its weight")
     spatial = weights.ndim - 2
     if call.get("transposed", False):
-        raise Unsupported("a transposed convolution; use nn.Upsample and a convolution")
+        return conv_transpose(b, call)
     x = image(b, tensor(call["input"]), spatial)
     weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
     stride, dilation = window(call, "stride", spatial, 1), window(call, "dilation", spatial, 1)
@@ -54,16 +63,35 @@ def conv(b: Builder, call: Call) -> Value:
     return restored(b, grouped(b, x, weights, bias, int(call["groups"]), call.name, attrs), call.shape)
 
 
+def conv_transpose(b: Builder, call: Call) -> Value:
+    weights = constant(call["weight"], "its weight")
+    spatial = weights.ndim - 2
+    x = image(b, tensor(call["input"]), spatial)
+    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
+    (h, w), extra = (edge(call, name, spatial) for name in ("padding", "output_padding"))
+    attrs = {
+        "stride": window(call, "stride", spatial, 1),
+        "dilation": window(call, "dilation", spatial, 1),
+        "padding": (h, w, h, w),
+        "output_padding": extra,
+        "activation": "none",
+    }
+    bias = None if call["bias"] is None else constant(call["bias"], "its bias")
+    return restored(b, transposed(b, x, weights, bias, int(call["groups"]), call.name, attrs), call.shape)
+
+
 def pool(op: str, spatial: int) -> Rule:
     def rule(b: Builder, call: Call) -> Value:
         x = image(b, tensor(call["self"]), spatial)
         kernel = window(call, "kernel_size", spatial)
         stride = window(call, "stride", spatial, kernel[2 - spatial :])
         h, w = window(call, "padding", spatial, 0)
-        padding = pool_padding(call, x, kernel, stride, (h if spatial == 2 else 0, w))
-        if window(call, "dilation", spatial, 1) != (1, 1):
-            raise Unsupported("dilated pooling")
+        dilation = window(call, "dilation", spatial, 1)
+        span = ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
+        padding = pool_padding(call, x, span, stride, (h if spatial == 2 else 0, w))
         attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
+        if dilation != (1, 1):
+            attrs["dilation"] = dilation
         if op == "avg_pool2d":
             attrs["count_padding"] = counts_padding(call, padding, (h, w) if spatial == 2 else (0, w))
         return restored(b, b.emit(op, [x], call.name, **attrs), call.shape)
@@ -139,6 +167,18 @@ def resize(op: str, exact: bool, spatial: int) -> Rule:
     return rule
 
 
+def cubic(b: Builder, call: Call) -> Value:
+    x = image(b, tensor(call.first("input", "self")), 2)
+    size, align = (call.shape[-2], call.shape[-1]), bool(call.get("align_corners", False))
+    check_scales(call, x.shape[1:3], size, align)
+    filters = []
+    for n, m in zip(x.shape[1:3], size, strict=True):
+        at = np.arange(m)
+        positions = at * (n - 1) / max(m - 1, 1) if align else (at + 0.5) * n / m - 0.5
+        filters.append(resize_filter.make_filter(positions, n, resize_filter.cubic(-0.75), 2))
+    return restored(b, b.emit("resize_filter", [x], call.name, rows=filters[0], columns=filters[1]), call.shape)
+
+
 def check_scales(call: Call, before: Sequence[int], after: Sequence[int], align: bool) -> None:
     """torch steps by the given factor, not by the ratio of the sizes."""
     given = call.get("scale_factors") or [call.get(n) for n in ("scales_h", "scales_w", "scales") if n in call.args]
@@ -177,6 +217,7 @@ def channel_shuffle(b: Builder, call: Call) -> Value:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "convolution"), conv),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), conv_transpose),
     "avg_pool1d": pool("avg_pool2d", 1),
     "avg_pool2d": pool("avg_pool2d", 2),
     "max_pool1d": pool("max_pool2d", 1),
@@ -192,6 +233,7 @@ RULES: dict[str, Rule] = {
     "_upsample_nearest_exact1d": resize("resize_nearest", True, 1),
     "_upsample_nearest_exact2d": resize("resize_nearest", True, 2),
     "upsample_linear1d": resize("resize_bilinear", True, 1),
+    "upsample_bicubic2d": cubic,
     "upsample_bilinear2d": resize("resize_bilinear", True, 2),
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,

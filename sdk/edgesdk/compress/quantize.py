@@ -15,17 +15,27 @@ import numpy as np
 
 from edgesdk.compress import recurrent
 from edgesdk.compress.calibrate import Ranges
+from edgesdk.compress.masks import limit_masks
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value, Variable
+from edgesdk.ops import elementary
 
 # Output channel axis of the weights.
-WEIGHTED = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
+WEIGHTED = {"conv2d": 0, "transpose_conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 # Kernels that move or compare stored bytes: inputs and output have one quantisation.
 SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
-    "minimum maximum reduce_max space_to_depth depth_to_space".split()
+    "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *elementary.NAMES})
+FREE = FREE_INT8 | frozenset(
+    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip gelu silu erf softplus mish elu selu "
+    "hard_sigmoid".split()
+)
+# Their scale and shift stay float constants.
+NORMS = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
+# Without a kernel for 16-bit activations.
+INT8_ONLY = FREE_INT8 | frozenset(("rnn", "resize_filter", "batch_matmul", "transpose_conv2d", *NORMS))
 LEAST_SCALE = 2.0**-60
 
 
@@ -54,7 +64,13 @@ INT8 = Scheme(
     "int8",
     "int8",
     "int32",
-    {"softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0)},
+    {
+        "softmax": (1 / 256, -128),
+        "logistic": (1 / 256, -128),
+        "tanh": (1 / 128, 0),
+        "log_softmax": (1 / 16, 127),
+        "l2_norm": (1 / 128, 0),
+    },
     {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18},
     2.0**-20,
     2.0**30,
@@ -86,6 +102,7 @@ def quantized(graph: Graph, ranges: Ranges, scheme: Scheme, io: str = "integer")
         raise UsageError(f"io {io!r}; expected one of {', '.join(EDGE_TYPES)}")
     graph, ranges = recurrent.with_last_steps(graph, ranges)
     check_graph(graph, ranges, scheme)
+    graph, ranges = limit_masks(graph, ranges)
     return write(graph, choose_quants(graph, ranges, scheme), io)
 
 
@@ -94,7 +111,7 @@ def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
     done = next((v for v in values if v.dtype != "float32"), None)
     if done is not None:
         raise UsageError(f"value {done.name!r} is {done.dtype}; expected a float32 graph to quantise")
-    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, *(("rnn",) if scheme is INT8 else ())}
+    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, *INT8_ONLY} - (INT8_ONLY if scheme is not INT8 else frozenset())
     unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
     if unknown:
         raise Unsupported(
@@ -351,6 +368,8 @@ def write_node(out: Written, node: Node, name: str) -> None:
         inputs = [out.stored[node.input(0)]]
     elif node.op in SHARED:
         inputs = [shared_operand(out, v, y) for v in node.inputs]
+    elif node.op in NORMS:
+        inputs = [out.stored[node.input(0)], *node.inputs[1:]]
     else:
         inputs = [None if v is None else out.stored.get(v) or quantized_constant(v, None, scheme) for v in node.inputs]
     result = integer_value(out, node.output, name)
