@@ -69,7 +69,7 @@ def apply(chosen: Recipe, work: Work) -> Work:
             work.observed = observe(work.floats, work.samples(), work.execute)
             work.ranges = chosen_ranges(work.observed, work.how)
         elif i == QUANTIZE:
-            work.result = quantized(work.floats, work.ranges, KNOWN[chosen.scheme])
+            work.result = quantized(work.floats, work.ranges, KNOWN[chosen.scheme], leave_float=True)
         elif step in chosen.methods:
             _method(step)(work)
     assert work.result is not None
