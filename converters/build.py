@@ -27,7 +27,7 @@ LAYOUTS = {4: "NCHW", 3: "NCL"}  # rank -> what the metadata calls channels firs
 # Ops through which an image is still an image.
 UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh "
 UNARY += "gelu silu erf softplus mish elu selu hard_sigmoid"
-MOVES = "add sub mul minimum maximum pad border_pad slice concat"
+MOVES = "quantize dequantize add sub mul minimum maximum pad border_pad slice concat"
 TRANSPARENT = frozenset([*UNARY.split(), *MOVES.split(), *elementary.NAMES, *arithmetic.NAMES])
 
 
