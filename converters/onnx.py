@@ -25,6 +25,7 @@ RULES = {
     **onnx_ops.RULES,
     **onnx_compute.RULES,
     **onnx_elementwise.RULES,
+    **onnx_compute.RULES,
     **onnx_shapes.RULES,
     **onnx_resize.RULES,
     **onnx_recurrent.RULES,
