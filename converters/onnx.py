@@ -23,7 +23,6 @@ from edgesdk.ir import Graph, Value
 
 RULES = {
     **onnx_ops.RULES,
-    **onnx_compute.RULES,
     **onnx_elementwise.RULES,
     **onnx_compute.RULES,
     **onnx_shapes.RULES,

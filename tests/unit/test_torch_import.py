@@ -304,7 +304,7 @@ def test_training_mode_is_refused() -> None:
     assert "features.1 (test_torch_import.py:" in text and "model.eval()" in text
 
 
-def test_unsupported_ops_are_listed_at_once() -> None:
+def test_unsupported_ops_are_listed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     functions: dict[str, Function] = {
         "cumprod": lambda x: x.cumprod(-1),
         "sort": lambda x: x.sort().values,
