@@ -17,7 +17,7 @@ from edgesdk.compress.torch.recognise import Op
 from edgesdk.compress.torch.trace import LAYERS, SUMS, values_of
 from edgesdk.converters.build import NCHW, NHWC, Builder, declare_images
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ir import DTYPES, Graph, Node, Quant, Value
 
 
 @dataclass(eq=False)
@@ -213,18 +213,23 @@ def window_attrs(spec: layers.Layer) -> dict[str, Any]:
 
 
 def constants(e: Emitted, step: Any, x: Value, order: Any, axis: int) -> tuple[Value, Value]:
-    """Weights in the runtime's order and the bias, as the step multiplies with them.
-
-    Weights of 4 bits are bytes here: the results are the same.
-    """
+    """Weights in the runtime's order and the bias, as the step multiplies with them."""
     found = layers.numbers(step)
     scale = found.scale.detach().cpu().numpy()
     zeros = np.zeros(scale.shape, np.int32)
     data = np.ascontiguousarray(order(found.steps.detach().cpu().numpy()).astype(np.int8))
-    weights = Value(e.b.unique(f"{e.b.source}/weights"), data.shape, "int8", Quant(scale, zeros, axis), data)
+    weights = Value(
+        e.b.unique(f"{e.b.source}/weights"), data.shape, stored_type(step.spec), Quant(scale, zeros, axis), data
+    )
     unit = (x.scale * scale.astype(np.float64)).astype(np.float32)
     terms = found.bias.cpu().numpy().astype(np.int32)
     return weights, Value(e.b.unique(f"{e.b.source}/bias"), terms.shape, "int32", Quant(unit, zeros, 0), terms)
+
+
+def stored_type(spec: layers.Layer) -> str:
+    """4-bit weights are bytes where no kernel reads less: the results are the same."""
+    grouped = spec.op == "conv2d" and spec.groups > 1
+    return "int4" if spec.bits == 4 and "int4" in DTYPES and not grouped else "int8"
 
 
 def plain(e: Emitted, node: Any) -> Any:
