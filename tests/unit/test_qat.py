@@ -248,6 +248,24 @@ def test_smooth_activations_behind_groups_give_the_bytes_of_the_runtime(smooth: 
     assert model.left_float == ()
 
 
+@pytest.mark.parametrize("ranges", ["observed", "learned"])
+def test_a_faint_sum_beside_a_silent_branch_gives_the_bytes_of_the_runtime(ranges: str) -> None:
+    """A branch that is always zero has the scale 1; a sum's kernel wants an output scale not far below."""
+
+    class Faint(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.silent = nn.Linear(4, 4)
+
+        def forward(self, x: Any) -> Any:
+            return x + F.relu(self.silent(x))
+
+    net = Faint()
+    nn.init.constant_(net.silent.bias, -1.0)
+    example = 1e-7 * random_inputs((8, 4))[0]
+    assert_same_bytes(qat.freeze(qat.prepare(net, example, ranges=ranges)), *random_inputs((4, 4), seed=2))
+
+
 def test_several_inputs_and_integer_outputs() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:

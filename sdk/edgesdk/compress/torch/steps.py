@@ -51,9 +51,9 @@ def written(module: Any, exact: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def least_width(module: Any, op: str) -> float:
-    """The kernels refuse an output scale far below their inputs'."""
+    """The kernels refuse an output scale far below their inputs'; twice the least leaves room for their changes."""
     scales = [float(grids.scale_of(g).detach()) for g in module.sources]
-    return max(scales) * 255 * INT8.least_ratio.get(op, 0.0)
+    return max(scales) * 255 * 2 * INT8.least_ratio.get(op, 0.0)
 
 
 @dataclass(frozen=True)
