@@ -55,43 +55,40 @@ typedef struct {
 } runner;
 
 /* The table that a view names, NULL for rows one after another. */
-static const uint16_t *table_of(const ert_session *s, int32_t offset) {
-  return offset & ERT_TABLE_BIT ? (const void *)(s->model->weights + (offset & ~ERT_TABLE_BIT)) : NULL;
+static const uint16_t *table_of(const ert_session *s, const int32_t *view) {
+  const int32_t where = view[0] & ERT_BOUND_BITS;
+  return where == ERT_TABLE_BIT ? (const void *)(s->model->weights + (view[0] & ~ERT_BOUND_BITS)) : NULL;
 }
 
-/* Of an image in the arena, from its first byte on; of rows in a table, what each of them adds to. */
-static ert_out_view output_view(const ert_session *s, const int32_t *view, int32_t item) {
-  const uint16_t *table = table_of(s, view[0]);
-  const int32_t offset = table ? 0 : view[0] + item * view[1] * view[2];
-  return (ert_out_view){s->arena + offset + view[3], table, view[1], view[2]};
-}
-
-static ert_view input_view(const ert_session *s, const int32_t *view, int32_t item) {
-  const int32_t offset = view[0] & ~ERT_BOUND_BITS;
-  if ((view[0] & ERT_BOUND_BITS) == ERT_BOUND_BITS)
-    return (ert_view){s->bound + offset + item * view[1] * view[2] + view[3], NULL, view[1], view[2]};
-  if ((view[0] & ERT_CONSTANT_BIT) != 0)
-    return (ert_view){s->model->weights + offset + view[3], NULL, view[1], view[2]};
-  const ert_out_view v = output_view(s, view, item);
-  return (ert_view){v.base, v.table, v.rows, v.row_bytes};
+/* Where the rows of a view begin; of rows in a table, what each of them adds to. Only what an output view names is
+ * written. */
+static uint8_t *base_of(const ert_session *s, const int32_t *view, int32_t item) {
+  const int32_t where = view[0] & ERT_BOUND_BITS, at = (view[0] & ~ERT_BOUND_BITS) + view[3];
+  if (where == ERT_TABLE_BIT) return s->arena + view[3];
+  if (where == ERT_CONSTANT_BIT) return (uint8_t *)(uintptr_t)(s->model->weights + at);
+  return (where ? (uint8_t *)(uintptr_t)s->bound : s->arena) + at + item * view[1] * view[2];
 }
 
 static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int32_t y1) {
-  const ert_step step = ert_step_at(s->model, words);
+  const int32_t n_in = (int32_t)((uint32_t)words[0] >> 16 & 0xff);
+  const int32_t *out = words + ERT_STEP_WORDS, *in = out + ERT_VIEW_WORDS;
   ert_call c;
-  c.params = step.params;
+  c.params = in + ERT_VIEW_WORDS * n_in;
   c.weights = s->model->weights;
-  c.scratch = s->arena + step.scratch_offset;
-  for (int32_t item = 0; item < step.batch; item++) {
-    c.out = output_view(s, step.out, item);
-    for (int32_t i = 0; i < step.n_in; i++) c.in[i] = input_view(s, step.in + ERT_VIEW_WORDS * i, item);
-    ert_find_kernel(step.number)->run(&c, y0, y1);
+  c.scratch = s->arena + words[3];
+  for (int32_t item = 0; item < words[2]; item++) {
+    c.out = (ert_out_view){base_of(s, out, item), table_of(s, out), out[1], out[2]};
+    for (int32_t i = 0; i < n_in; i++) {
+      const int32_t *v = in + ERT_VIEW_WORDS * i;
+      c.in[i] = (ert_view){base_of(s, v, item), table_of(s, v), v[1], v[2]};
+    }
+    ert_find_kernel(words[0] & 0xffff)->run(&c, y0, y1);
   }
 }
 
 static ert_event event_of(const ert_session *s, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {
   const int32_t *out_words = words + ERT_STEP_WORDS;
-  const ert_out_view out = output_view(s, out_words, 0);
+  const ert_out_view out = {base_of(s, out_words, 0), table_of(s, out_words), out_words[1], out_words[2]};
   const int whole = y0 == 0 && y1 == ert_step_rows(words);
   const int32_t room = ert_view_room(out_words);
   const int32_t bytes = whole && out_words[3] == 0 ? words[2] * out_words[1] * out_words[2] : room;
