@@ -152,9 +152,4 @@ def norm(b: Builder, x: Value, scale: np.ndarray, shift: np.ndarray, name: str) 
 
 def shuffled_to_space(b: Builder, x: Value, block: int) -> Value:
     """[N,H,W,C b b] -> [N,H b,W b,C]; channel c b b + y b + x is pixel (y, x) of a block."""
-    n, h, w, deep = x.shape
-    c = deep // (block * block)
-    if c == 1:
-        return b.emit("depth_to_space", [x], block=block)
-    y = b.transpose(b.reshape(x, (n, h, w, c, block, block)), (0, 1, 4, 2, 5, 3))
-    return b.reshape(y, (n, h * block, w * block, c))
+    return b.emit("depth_to_space", [x], block=block, channels_first=True)

@@ -14,14 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import onnx_ops, onnx_recurrent, onnx_shapes
+from edgesdk.converters import onnx_elementwise, onnx_ops, onnx_recurrent, onnx_resize, onnx_shapes
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
 from edgesdk.converters.onnx_node import Op, Operand
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
-RULES = {**onnx_ops.RULES, **onnx_shapes.RULES, **onnx_recurrent.RULES}
+RULES = {
+    **onnx_ops.RULES,
+    **onnx_elementwise.RULES,
+    **onnx_shapes.RULES,
+    **onnx_resize.RULES,
+    **onnx_recurrent.RULES,
+}
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 11
 FLOAT_TYPES = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE of onnx.TensorProto

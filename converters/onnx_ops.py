@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,18 +107,32 @@ def pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if "kernel_shape" not in op.attrs:
         raise ValueError("kernel_shape is missing")
     kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
-    if pair(op, "dilations", spatial) != (1, 1):
-        raise Unsupported("dilated pooling")
-    padding = window_padding(op, value, spatial, kernel, stride)
-    if any(p >= k for p, k in zip(padding, kernel * 2, strict=True)):
+    dilation = pair(op, "dilations", spatial)
+    padding = window_padding(op, value, spatial, kernel, stride, dilation)
+    if any(p >= (k - 1) * d + 1 for p, k, d in zip(padding, kernel * 2, dilation * 2, strict=True)):
         raise ValueError(f"padding {list(padding)} as large as the kernel {list(kernel)}")
     attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
+    if dilation != (1, 1):
+        if op.kind != "MaxPool":
+            raise Unsupported("dilated average pooling")
+        attrs["dilation"] = dilation
     if op.kind == "AveragePool":
         attrs["count_padding"] = bool(op.attrs.get("count_include_pad", 0)) and any(padding)
         if attrs["count_padding"] and op.attrs.get("ceil_mode", 0):
-            raise Unsupported("ceil_mode together with count_include_pad")
+            value, attrs = written_padding(b, op, value, spatial, attrs)
     y = b.emit("max_pool2d" if op.kind == "MaxPool" else "avg_pool2d", [value], op.outputs[0], **attrs)
     return [restored(b, y, channels_first(y, spatial))]
+
+
+def written_padding(
+    b: Builder, op: Op, value: Value, spatial: int, attrs: dict[str, Any]
+) -> tuple[Value, dict[str, Any]]:
+    """Padding that a mean counts as zeros of the image; what ceil_mode adds behind it is not counted."""
+    stated = replace(op, attrs={**op.attrs, "ceil_mode": 0})
+    top, left, bottom, right = window_padding(stated, value, spatial, attrs["kernel"], attrs["stride"])
+    rest = (0, 0, attrs["padding"][2] - bottom, attrs["padding"][3] - right)
+    value = b.emit("pad", [value], pads=((0, 0), (top, bottom), (left, right), (0, 0)), value=0.0)
+    return value, {**attrs, "padding": rest, "count_padding": False}
 
 
 def global_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -191,17 +206,6 @@ def elementwise(kind: str) -> Rule:
         return [result]
 
     return rule
-
-
-def div(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    divisor = constant(operand(x, 1), "its divisor").astype(np.float64)
-    if not np.all(divisor):
-        raise ValueError("division by zero")
-    return [common.binary(b, "mul", activation(x[0]), 1.0 / divisor, op.outputs[0])]
-
-
-def neg(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    return [scaled(b, activation(x[0]), -1.0, op.outputs[0])]
 
 
 def unary(kind: str) -> Rule:
@@ -281,8 +285,6 @@ RULES: dict[str, Rule] = {
     "Mul": elementwise("mul"),
     "Min": elementwise("minimum"),
     "Max": elementwise("maximum"),
-    "Div": div,
-    "Neg": neg,
     "ReduceMean": reduction("mean"),
     "ReduceSum": reduction("sum"),
     "ReduceMax": reduction("reduce_max"),

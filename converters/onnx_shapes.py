@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from edgesdk.converters.common import axis_of, restored
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, integers, operand
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-
-MAX_EXTENT = 65536  # rows or columns of a resized image
 
 
 def axes_of(op: Op, x: Operand, rank: int) -> list[int] | None:
@@ -159,105 +156,32 @@ def split(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 def pad(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     t = activation(x[0])
-    if op.attrs.get("mode", "constant") != "constant":
-        raise Unsupported(f"mode {op.attrs['mode']!r}; expected constant")
+    mode = str(op.attrs.get("mode", "constant"))
+    if mode not in ("constant", "reflect", "edge", "wrap"):
+        raise Unsupported(f"mode {mode!r}; expected constant, reflect, edge or wrap")
     amounts = integers(operand(x, 1), "its amounts")
     axes = axes_of(op, operand(x, 3), len(t.shape)) or list(range(len(t.shape)))
     if len(amounts) != 2 * len(axes):
         raise ValueError(f"{len(amounts)} amounts for {len(axes)} axes")
-    if min(amounts, default=0) < 0:
-        raise Unsupported("negative padding")
     around = dict(zip(axes, zip(amounts[: len(axes)], amounts[len(axes) :], strict=True), strict=True))
-    if not any(amounts):
+    grows = max(amounts, default=0) > 0
+    t = cropped(b, t, around, "" if grows else op.outputs[0])
+    if not grows:
         return [t]
+    pads = tuple((max(first, 0), max(last, 0)) for first, last in (around.get(a, (0, 0)) for a in range(len(t.shape))))
+    if mode != "constant":
+        return [b.emit("border_pad", [t], op.outputs[0], pads=pads, mode=mode)]
     given = operand(x, 2)
     value = float(constant(given, "its value").astype(np.float32).reshape(())) if given is not None else 0.0
-    pads = tuple(around.get(a, (0, 0)) for a in range(len(t.shape)))
     return [b.emit("pad", [t], op.outputs[0], pads=pads, value=value)]
 
 
-def resize(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value = common.image(b, activation(x[0]), 2)
-    n, h, w, c = value.shape
-    mode = op.attrs.get("mode", "nearest")
-    if mode not in ("nearest", "linear") or op.attrs.get("antialias", 0):
-        raise Unsupported(f"mode {mode!r} or antialias; expected nearest or linear without antialias")
-    if op.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch" or "axes" in op.attrs:
-        raise Unsupported("keep_aspect_ratio_policy or axes")
-    size, scales = resize_target(x, (n, c, h, w))
-    sources = [source_positions(op, i, o, s) for i, o, s in zip((h, w), size, scales, strict=True)]
-    attrs = matching_mode(mode, (h, w), size, sources)
-    kind = "resize_nearest" if mode == "nearest" else "resize_bilinear"
-    return [restored(b, b.emit(kind, [value], op.outputs[0], size=size, **attrs), (n, c, *size))]
-
-
-def resize_target(x: list[Operand], shape: tuple[int, ...]) -> tuple[tuple[int, int], list[float]]:
-    """((height, width), scales) from the scales or sizes input."""
-    scales, sizes = operand(x, 2), operand(x, 3)
-    if sizes is not None:
-        wanted = integers(sizes, "its sizes")
-        factors = [w / s for w, s in zip(wanted, shape, strict=True)]
-    elif scales is not None:
-        factors = [float(v) for v in constant(scales, "its scales").ravel()]
-        wanted = [math.floor(s * f) for s, f in zip(shape, factors, strict=True)]
-    else:
-        raise ValueError("neither scales nor sizes")
-    if wanted[:2] != list(shape[:2]):
-        raise Unsupported("resizing the batch or the channels")
-    if min(wanted) < 1 or max(wanted[2:]) > MAX_EXTENT:
-        raise ValueError(f"target size {wanted[2:]}")
-    return (wanted[2], wanted[3]), factors[2:]
-
-
-def source_positions(op: Op, before: int, after: int, scale: float) -> np.ndarray:
-    """Where each output index reads: whole indices for nearest, real positions for linear."""
-    mode = op.attrs.get("coordinate_transformation_mode", "half_pixel")
-    at = np.arange(after, dtype=np.float64)
-    if mode == "align_corners":
-        position = at * (before - 1) / max(after - 1, 1)
-    elif mode == "asymmetric":
-        position = at / scale
-    elif mode == "half_pixel" or (mode == "pytorch_half_pixel" and after > 1):
-        position = (at + 0.5) / scale - 0.5
-    elif mode == "pytorch_half_pixel":
-        position = np.zeros(after)
-    else:
-        raise Unsupported(f"coordinate_transformation_mode {mode!r}")
-    if op.attrs.get("mode", "nearest") == "nearest":
-        rounding = op.attrs.get("nearest_mode", "round_prefer_floor")
-        position = ROUNDINGS[rounding](position)
-    return np.clip(position, 0, before - 1)
-
-
-ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "round_prefer_floor": lambda p: np.ceil(p - 0.5),
-    "round_prefer_ceil": lambda p: np.floor(p + 0.5),
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
-
-
-def graph_positions(kind: str, before: int, after: int, corners: bool, half: bool) -> np.ndarray:
-    """Where resize_nearest and resize_bilinear read, as TFLite defines them."""
-    at = np.arange(after, dtype=np.float64)
-    scale = (before - 1) / (after - 1) if corners and after > 1 else before / after
-    if kind == "nearest":
-        position = (at + 0.5) * scale if half else at * scale
-        position = np.floor(position + 0.5) if corners else np.floor(position)
-    else:
-        position = (at + 0.5) * scale - 0.5 if half else at * scale
-    return np.clip(position, 0, before - 1)
-
-
-def matching_mode(
-    kind: str, before: tuple[int, int], after: tuple[int, int], sources: list[np.ndarray]
-) -> dict[str, bool]:
-    """The coordinate mode of the graph's op that reads exactly where the ONNX node reads."""
-    for corners, half in ((False, True), (False, False), (True, False)):
-        positions = [graph_positions(kind, i, o, corners, half) for i, o in zip(before, after, strict=True)]
-        if all(np.allclose(p, s, rtol=0, atol=1e-6) for p, s in zip(positions, sources, strict=True)):
-            return {"align_corners": corners, "half_pixel_centers": half}
-    raise Unsupported(f"coordinates from {list(before)} to {list(after)} that no resize of edgesdk has")
+def cropped(b: Builder, x: Value, around: dict[int, tuple[int, int]], name: str) -> Value:
+    """What negative amounts leave."""
+    begin, end = [0] * len(x.shape), list(x.shape)
+    for axis, (first, last) in around.items():
+        begin[axis], end[axis] = max(-first, 0), x.shape[axis] - max(-last, 0)
+    return cut(b, x, begin, end, [1] * len(x.shape), name)
 
 
 def depth_space(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -286,7 +210,6 @@ RULES: dict[str, Rule] = {
     "Slice": slice_,
     "Split": split,
     "Pad": pad,
-    "Resize": resize,
     "DepthToSpace": depth_space,
     "SpaceToDepth": depth_space,
 }

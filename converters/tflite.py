@@ -9,7 +9,14 @@ from edgesdk.converters import tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
 from edgesdk.converters.tflite_ops import OPS
-from edgesdk.converters.tflite_scope import ACTIVATION_DTYPES, QUANTISED_DTYPES, Operator, Scope, operator
+from edgesdk.converters.tflite_scope import (
+    ACTIVATION_DTYPES,
+    INTEGER_DTYPES,
+    QUANTISED_DTYPES,
+    Operator,
+    Scope,
+    operator,
+)
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
@@ -96,7 +103,7 @@ def refuse_types(scope: Scope) -> None:
     file = scope.file
     for index in file.inputs:
         kind = tflite_file.type_name(file, index)
-        if schema.DTYPES.get(kind) not in ACTIVATION_DTYPES:
+        if schema.DTYPES.get(kind) not in (*ACTIVATION_DTYPES, *INTEGER_DTYPES):
             raise Unsupported(refused_type(file, index, kind))
     for table in file.operators:
         outputs = table.array(schema.OPERATOR["outputs"], "int32")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import tflite_file
+from edgesdk.converters import tflite_elementwise, tflite_file
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_scope import (
     QUANTISED_DTYPES,
@@ -126,18 +126,20 @@ def pool2d(kind: str, op: Operator) -> None:
     emit(op, kind, [x], kernel=kernel, **window(op, x, kernel))
 
 
+def l2_pool2d(op: Operator) -> None:
+    """The root of the mean of squares."""
+    x = activations(op, 0, rank=4)
+    kernel = extent(op, "filter_h"), extent(op, "filter_w")
+    attrs = window(op, x, kernel)
+    if x.dtype != "float32" or attrs["activation"] != "none":
+        raise Unsupported("L2_POOL_2D of int8 or with a fused activation")
+    emit(op, "sqrt", [step(op, "avg_pool2d", [step(op, "square", [x])], kernel=kernel, **attrs)])
+
+
 def reduce(kind: str, op: Operator) -> None:
     x = activations(op, 0)
     axes = {axis(op, a, len(x.shape)) for a in integers(op, 1, limit=2 * MAX_RANK)}
     emit(op, kind, [x], axes=tuple(sorted(axes)), keep_dims=bool(op.options["keep_dims"]))
-
-
-def binary(kind: str, op: Operator) -> None:
-    a, b = activations(op, 0), activations(op, 1)
-    if a.dtype != b.dtype:
-        raise op.fail(f"has {a.dtype} and {b.dtype} inputs, expected one type")
-    attrs: dict[str, Any] = {"activation": activation(op)} if "activation" in op.options else {}
-    emit(op, kind, [a, b], **attrs)
 
 
 def unary(kind: str, op: Operator) -> None:
@@ -357,8 +359,8 @@ def shape(op: Operator) -> None:
 
 
 OPS: dict[str, Callable[[Operator], None]] = {
-    "ADD": partial(binary, "add"),
     "ASSIGN_VARIABLE": assign_variable,
+    **tflite_elementwise.OPS,
     "AVERAGE_POOL_2D": partial(pool2d, "avg_pool2d"),
     "CALL_ONCE": call_once,
     "CONCATENATION": concatenation,
@@ -370,13 +372,11 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
     "HARD_SWISH": partial(unary, "hard_swish"),
+    "L2_POOL_2D": l2_pool2d,
     "LEAKY_RELU": leaky_relu,
     "LOGISTIC": partial(unary, "logistic"),
-    "MAXIMUM": partial(binary, "maximum"),
     "MAX_POOL_2D": partial(pool2d, "max_pool2d"),
     "MEAN": partial(reduce, "mean"),
-    "MINIMUM": partial(binary, "minimum"),
-    "MUL": partial(binary, "mul"),
     "PACK": pack,
     "PAD": pad,
     "PADV2": pad,
@@ -384,7 +384,6 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "READ_VARIABLE": read_variable,
     "REDUCE_MAX": partial(reduce, "reduce_max"),
     "RELU": partial(unary, "relu"),
-    "RELU6": partial(unary, "relu6"),
     "RELU_N1_TO_1": partial(unary, "relu_n1_to_1"),
     "RESHAPE": reshape,
     "RESIZE_BILINEAR": partial(resize, "resize_bilinear"),
@@ -397,7 +396,6 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "SPLIT_V": split_v,
     "SQUEEZE": squeeze,
     "STRIDED_SLICE": strided_slice,
-    "SUB": partial(binary, "sub"),
     "SUM": partial(reduce, "sum"),
     "SVDF": svdf,
     "TANH": partial(unary, "tanh"),

@@ -111,6 +111,14 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     ),
     "AVERAGE_POOL_2D": (5, _POOL),
     "MAX_POOL_2D": (5, _POOL),
+    "L2_POOL_2D": (5, _POOL),
+    "L2_NORMALIZATION": (12, _ACTIVATION_0),
+    "LOCAL_RESPONSE_NORMALIZATION": (
+        13,
+        {"radius": (0, "i", 0), "bias": (1, "f", 0.0), "alpha": (2, "f", 0.0), "beta": (3, "f", 0.0)},
+    ),
+    "DIV": (29, _ACTIVATION_0),
+    "MIRROR_PAD": (77, {"mode": (0, "b", 0)}),
     "FULLY_CONNECTED": (
         8,
         {

@@ -18,11 +18,12 @@ from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value, Variable
 
 ACTIVATION_DTYPES = ("int8", "int16", "float32")
 QUANTISED_DTYPES = ("int8", "int16")
+INTEGER_DTYPES = ("int32", "int64")  # plain integers
 
 # Ops that move or select stored bytes: their output has the scale of their inputs.
 SAME_SCALE = frozenset(
     "avg_pool2d max_pool2d reshape transpose pad concat slice resize_nearest resize_bilinear "
-    "minimum maximum reduce_max space_to_depth depth_to_space".split()
+    "reduce_max space_to_depth depth_to_space border_pad".split()
 )
 
 
@@ -155,10 +156,10 @@ def constant(op: Operator, index: int) -> Value:
     return Value(op.scope.unique(tflite_file.name(file, index)), data.shape, dtype, quant, data)
 
 
-def activations(op: Operator, i: int, rank: int | None = None) -> Value:
-    """Input `i` as something to compute with: int8, int16 or float32, of the given rank."""
+def activations(op: Operator, i: int, rank: int | None = None, dtypes: tuple[str, ...] = ACTIVATION_DTYPES) -> Value:
+    """Input `i` as something to compute with: one of the dtypes, of the given rank."""
     x = value(op, i)
-    if x.dtype not in ACTIVATION_DTYPES:
+    if x.dtype not in dtypes:
         raise Unsupported(f"{x.dtype} input {x.name!r}")
     if rank is not None and len(x.shape) != rank:
         raise op.fail(f"has input {i} of shape {x.shape}, expected {rank} dimensions")
@@ -257,7 +258,7 @@ def place(op: Operator, node: Node) -> Value:
         op.scope.file.charge(out.n_bytes, op.source)
         out.data = np.ascontiguousarray(MOVES[node.op](node.attrs, [v.data for v in node.inputs if v is not None]))
         return out
-    if out.dtype not in ACTIVATION_DTYPES:
+    if out.dtype not in (*ACTIVATION_DTYPES, *INTEGER_DTYPES):
         raise Unsupported(f"{out.dtype} output {out.name!r}")
     if node.op in SAME_SCALE and out.dtype in QUANTISED_DTYPES:
         check_same_scale(node)

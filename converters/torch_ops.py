@@ -84,34 +84,6 @@ def mul(b: Builder, call: Call) -> Value:
     return binary(b, "mul", call["self"], call["other"], call.name)
 
 
-def div(b: Builder, call: Call) -> Value:
-    if call.get("rounding_mode") is not None:
-        raise Unsupported(f"rounding_mode {call['rounding_mode']!r}; expected a plain quotient")
-    if isinstance(call["other"], Value):
-        raise Unsupported("its divisor must be constant; multiply by a constant instead")
-    divisor = np.asarray(call["other"], np.float64)
-    if not np.all(divisor):
-        raise Unsupported("division by zero")
-    return binary(b, "mul", call["self"], 1.0 / divisor, call.name)
-
-
-def pow_(b: Builder, call: Call) -> Value:
-    if call["exponent"] not in (1, 2, 3) or not isinstance(call["self"], Value):
-        raise Unsupported(f"exponent {call['exponent']}; expected 1, 2 or 3")
-    x = result = call["self"]
-    for _ in range(int(call["exponent"]) - 1):
-        result = binary(b, "mul", result, x)
-    return result
-
-
-def square(b: Builder, call: Call) -> Value:
-    return binary(b, "mul", call["self"], call["self"], call.name)
-
-
-def neg(b: Builder, call: Call) -> Value:
-    return binary(b, "mul", tensor(call["self"]), -1.0, call.name)
-
-
 def pairwise(op: str) -> Rule:
     return lambda b, call: binary(b, op, call["self"], call["other"], call.name)
 
@@ -212,10 +184,6 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("_to_copy", "to", "type_as"), cast),
     **dict.fromkeys(("add", "sub", "rsub", "subtract"), add),
     **dict.fromkeys(("mul", "multiply"), mul),
-    **dict.fromkeys(("div", "divide", "true_divide"), div),
-    "pow": pow_,
-    "square": square,
-    "neg": neg,
     "minimum": pairwise("minimum"),
     "maximum": pairwise("maximum"),
     "relu": unary("relu"),

@@ -24,22 +24,15 @@ TRAINING = {
 }
 # What to write instead, where something close is supported.
 REWRITES = {
-    "celu": "nn.LeakyReLU",
     "elu": "nn.LeakyReLU",
     "selu": "nn.LeakyReLU",
     "gelu": "nn.Hardswish",
     "mish": "nn.SiLU",
     "softplus": "nn.ReLU",
-    "prelu": "nn.LeakyReLU",
     "native_group_norm": "nn.BatchNorm2d",
     "native_layer_norm": "nn.BatchNorm1d",
     "conv_transpose1d": "nn.Upsample and nn.Conv1d",
     "conv_transpose2d": "nn.Upsample and nn.Conv2d",
-    "upsample_bicubic2d": "mode='bilinear'",
-    "reflection_pad2d": "nn.ZeroPad2d",
-    "log_softmax": "nn.Softmax",
-    "_log_softmax": "nn.Softmax",
-    "div": "a multiplication by a constant",
     "lstm": "convolutions over time",
     "gru": "convolutions over time",
 }

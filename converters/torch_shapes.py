@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from edgesdk.converters.build import Builder
 from edgesdk.converters.common import axis_of, cut, operand, repeated
 from edgesdk.converters.torch_ops import Call, Rule, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
+
+BORDERS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def reshape(b: Builder, call: Call) -> Value:
@@ -115,30 +115,12 @@ def pad(b: Builder, call: Call) -> Value:
         x = cut(b, x, axis, max(-before, 0), x.shape[axis] - max(-after, 0))
     around = [(max(p, 0), max(q, 0)) for p, q in around]
     if mode != "constant":
-        for axis, ends in enumerate(around):
-            x = mirrored(b, x, axis, *ends, mode)
-        return x
+        if mode not in BORDERS:
+            raise Unsupported(f"padding mode {mode!r}; expected constant, {', '.join(BORDERS)}")
+        return b.emit("border_pad", [x], call.name, pads=tuple(around), mode=BORDERS[mode])
     if not any(map(any, around)):
         return x
     return b.emit("pad", [x], call.name, pads=tuple(around), value=float(call["value"] or 0))
-
-
-def mirrored(b: Builder, x: Value, axis: int, before: int, after: int, mode: str) -> Value:
-    """Reflect, replicate and circular padding of one axis, row by row."""
-    if mode not in ("reflect", "replicate", "circular"):
-        raise Unsupported(f"padding mode {mode!r}; expected constant, reflect, replicate or circular")
-    n = x.shape[axis]
-    positions = np.arange(-before, n + after)
-    if mode == "reflect":
-        positions = (n - 1) - np.abs((n - 1) - np.abs(positions))
-    positions = positions % n if mode == "circular" else np.clip(positions, 0, n - 1)
-
-    def row(p: int) -> Value:
-        return cut(b, x, axis, int(p), int(p) + 1)
-
-    ends = [*map(row, positions[:before])], [*map(row, positions[before + n :])]
-    parts = [*ends[0], x, *ends[1]]
-    return x if len(parts) == 1 else b.emit("concat", parts, axis=axis)
 
 
 def broadcast_tensors(b: Builder, call: Call) -> list[Value]:

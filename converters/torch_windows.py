@@ -10,11 +10,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from edgesdk.converters.build import NHWC, Builder, Shape
 from edgesdk.converters.common import grouped, image, restored, shuffled_to_space
 from edgesdk.converters.torch_ops import Call, Rule, constant, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
+from edgesdk.ops import resize_filter
 
 Pair = tuple[int, int]
 
@@ -60,10 +63,12 @@ def pool(op: str, spatial: int) -> Rule:
         kernel = window(call, "kernel_size", spatial)
         stride = window(call, "stride", spatial, kernel[2 - spatial :])
         h, w = window(call, "padding", spatial, 0)
-        padding = pool_padding(call, x, kernel, stride, (h if spatial == 2 else 0, w))
-        if window(call, "dilation", spatial, 1) != (1, 1):
-            raise Unsupported("dilated pooling")
+        dilation = window(call, "dilation", spatial, 1)
+        span = ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
+        padding = pool_padding(call, x, span, stride, (h if spatial == 2 else 0, w))
         attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
+        if dilation != (1, 1):
+            attrs["dilation"] = dilation
         if op == "avg_pool2d":
             attrs["count_padding"] = counts_padding(call, padding, (h, w) if spatial == 2 else (0, w))
         return restored(b, b.emit(op, [x], call.name, **attrs), call.shape)
@@ -139,6 +144,18 @@ def resize(op: str, exact: bool, spatial: int) -> Rule:
     return rule
 
 
+def cubic(b: Builder, call: Call) -> Value:
+    x = image(b, tensor(call.first("input", "self")), 2)
+    size, align = (call.shape[-2], call.shape[-1]), bool(call.get("align_corners", False))
+    check_scales(call, x.shape[1:3], size, align)
+    filters = []
+    for n, m in zip(x.shape[1:3], size, strict=True):
+        at = np.arange(m)
+        positions = at * (n - 1) / max(m - 1, 1) if align else (at + 0.5) * n / m - 0.5
+        filters.append(resize_filter.make_filter(positions, n, resize_filter.cubic(-0.75), 2))
+    return restored(b, b.emit("resize_filter", [x], call.name, rows=filters[0], columns=filters[1]), call.shape)
+
+
 def check_scales(call: Call, before: Sequence[int], after: Sequence[int], align: bool) -> None:
     """torch steps by the given factor, not by the ratio of the sizes."""
     given = call.get("scale_factors") or [call.get(n) for n in ("scales_h", "scales_w", "scales") if n in call.args]
@@ -192,6 +209,7 @@ RULES: dict[str, Rule] = {
     "_upsample_nearest_exact1d": resize("resize_nearest", True, 1),
     "_upsample_nearest_exact2d": resize("resize_nearest", True, 2),
     "upsample_linear1d": resize("resize_bilinear", True, 1),
+    "upsample_bicubic2d": cubic,
     "upsample_bilinear2d": resize("resize_bilinear", True, 2),
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,

@@ -72,6 +72,12 @@ def contract(header: str) -> str:
     return re.sub(r"\n \* ?", "\n", found[1]) if found else ""
 
 
+def contracts(folder: Path) -> str:
+    """The folder's own header, then those of further kernels in it; a header without parameters has no contract."""
+    others = sorted(p for p in folder.glob("*.h") if p.stem != folder.name and "_params;" in p.read_text())
+    return "\n\n".join(contract(p.read_text()) for p in (folder / f"{folder.name}.h", *others))
+
+
 def described(words: list[Word]) -> str:
     return ", ".join(f"`{w.name}`" + (f" ({w.note})" if w.note else "") for w in words)
 
@@ -82,7 +88,7 @@ def kernel_section() -> str:
     for folder in INCLUDED.findall((ROOT / "src" / "ops.inc").read_text()):
         path = ROOT / "kernels" / folder
         rows = {r[0]: r for r in ROW.findall((path / "kernels.inc").read_text())}
-        lines += [f"### {folder}", "", "```", contract((path / f"{folder}.h").read_text()), "```", ""]
+        lines += [f"### {folder}", "", "```", contracts(path), "```", ""]
         for number, op, types, _, isa, scratch in sorted(rows.values()):
             words = known[f"ert_{op}_{types}_params"]
             lines.append(

@@ -367,6 +367,18 @@ def _recurrence(items: int, in_c: int, units: int, gates: int) -> Counts:
     return _loop("input", in_c, rows) + _loop("state", units, rows) + Counter({"gate": rows, "unit": items * units})
 
 
+def _lrn(step: Step) -> Counts:
+    w, c, before, after = _words(step)[:4]
+    pixels = w * step.encoded.rows
+    return Counter({"item": pixels * c, "mac": pixels * c * min(c, before + after + 1)})
+
+
+def _resize_filter(step: Step) -> Counts:
+    _, _, out_w, c, row_taps, column_taps = _words(step)[:6]
+    items = step.encoded.rows * out_w * c
+    return Counter({"item": items, "tap row": items * row_taps, "mac": items * row_taps * column_taps})
+
+
 _RULES: dict[str, Callable[[Step], Counts]] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": _depthwise_conv2d,
@@ -389,4 +401,16 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "svdf": _svdf,
     "lstm": _lstm,
     "rnn": _rnn,
+    "arith": _binary,
+    "pow": _binary,
+    "div": _binary,
+    "squared_difference": _binary,
+    "prelu": _binary,
+    "elementary": _unary,
+    "power": _items,
+    "log_softmax": _items,
+    "l2_norm": _items,
+    "hardmax": _items,
+    "lrn": _lrn,
+    "resize_filter": _resize_filter,
 }

@@ -208,8 +208,8 @@ def _ends(writes: list[_Write], reads: dict[int, int]) -> Iterator[int]:
     for w in writes:
         later = slice(int(np.searchsorted(times, w.t, "right")), None)
         over = np.flatnonzero((low[later] < w.offset + w.n_bytes) & (high[later] > w.offset))
-        taken = int(times[later][over[0]]) if over.size else len(times) + int(times[-1])
-        yield max(w.t, min(reads.get(w.source, w.t), taken - 1))
+        read = reads.get(w.source, w.t)
+        yield max(w.t, min(read, int(times[later][over[0]]) - 1) if over.size else read)
 
 
 def _scratch(p: Program, calls: list[int]) -> Iterator[Bar]:

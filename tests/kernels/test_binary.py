@@ -125,8 +125,9 @@ def test_in_place_only_where_nothing_is_broadcast() -> None:
 
 def test_refusals() -> None:
     a, b = (value(n, (4,), "int8", Quant.per_tensor(s, 0)) for n, s in (("a", 0.1), ("b", 0.2)))
+    unlike = inferred("minimum", [a, b], Quant.per_tensor(0.1, 0))
     with pytest.raises(Unsupported, match="one scale and zero point"):
-        inferred("minimum", [a, b], Quant.per_tensor(0.1, 0))
+        binary.encode(unlike, kernels.choose("minmax", "s8s8", ["c"]))
     tiny = inferred("add", [a, b], Quant.per_tensor(1e-7, 0), activation="none")
     with pytest.raises(Unsupported, match="quantise the output again"):
         binary.encode(tiny, kernels.choose("add", "s8s8", ["c"]))

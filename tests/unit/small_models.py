@@ -11,7 +11,8 @@ import state_models
 from graphs import Builder
 
 from edgesdk import memory, pareto, passes, program, schedule, search
-from edgesdk.ir import Graph, Value
+from edgesdk.ir import Graph, Quant, Value
+from edgesdk.ops import resize_filter
 from edgesdk.schedule import frames, strips
 from edgesdk.schedule.strips import Piece
 
@@ -91,17 +92,71 @@ NETWORKS: tuple[Callable[[Builder, Value], Value], ...] = (
 )
 
 
+def functions(b: Builder, x: Value) -> Value:
+    """Nothing here depends on how a float was rounded: what is compared or cut is a whole number."""
+    wave = b.add_node("sin", [x], b.quant())
+    y = b.add_node("squared_difference", [b.add_node("prelu", [x, wave], b.quant()), wave], b.quant())
+    above_one = b.add_node("cosh", [wave], b.quant())
+    y = b.add_node("div", [y, above_one], b.quant())
+    if b.dtype == "float32":
+        y = b.add_node("add", [y, b.add_node("pow", [above_one, wave], None)], None, activation="none")
+        y = b.add_node("add", [y, b.add_node("power", [above_one], None, exponent=1.5)], None, activation="none")
+        y = b.add_node("lrn", [y], None, before=1, after=2, bias=1.0, alpha=0.5, beta=0.75)
+    y = b.add_node("l2_norm", [y], Quant.per_tensor(1 / 128, 0) if b.dtype == "int8" else None, epsilon=1e-6)
+    y = b.add_node("log_softmax", [y], Quant.per_tensor(1 / 16, 127) if b.dtype == "int8" else None)
+    return b.add_node("add", [y, b.add_node("hardmax", [x], b.quant())], b.quant(), activation="none")
+
+
+def borders(b: Builder, x: Value) -> Value:
+    y = b.add_node("border_pad", [x], x.quant, pads=((0, 0), (2, 1), (1, 3), (0, 0)), mode="reflect")
+    f = resize_filter.make_filter(np.linspace(0, 8, 5), 9, resize_filter.cubic(-0.75), 2)
+    y = b.add_node("resize_filter", [y], x.quant, rows=f, columns=f)
+    return b.add_node("take_pixels", [y], x.quant, rows=(4, 0, 2), columns=(1, 1))
+
+
+def integers(dtype: str) -> Graph:
+    """Plain integers in and out."""
+    b = Builder(9, dtype)
+    x, y = Value("x", (1, 6, 5, 3), dtype), Value("y", (1, 1, 1, 3), dtype)
+    z = x
+    for op in ("add", "mul", "div", "floor_div", "floor_mod", "fmod", "squared_difference", "maximum"):
+        z = b.add_node(op, [z, y], None, **({"activation": "none"} if op in ("add", "mul") else {}))
+    return Graph(f"integers_{dtype}", [x, y], [z], b.nodes)
+
+
+# Counted apart: a network's place in its tuple seeds its weights.
+ELEMENTWISE = (functions, borders)
+
+
 def graphs() -> dict[str, Graph]:
-    """Name -> network, each in int8, int16 and float32; classifiers with float weights of other types too."""
+    """Name -> network, each in int8, int16 and float32 where its ops have that type; classifiers with float weights of
+    other types too."""
+    plain = {g.name: g for g in map(integers, ("int32", "int64"))}
+    return {
+        **made(NETWORKS, ("int8", "float32", "int16")),
+        "edges": edges(),
+        "edges_int16": edges_int16(),
+        **narrow_weights(),
+        **state_models.graphs(),
+        **made(ELEMENTWISE, ("int8", "float32")),
+        **plain,
+    }
+
+
+def made(networks: tuple[Callable[[Builder, Value], Value], ...], dtypes: tuple[str, ...]) -> dict[str, Graph]:
     found = {}
-    for i, network in enumerate(NETWORKS):
-        for dtype in ("int8", "float32", "int16"):
+    for i, network in enumerate(networks):
+        for dtype in dtypes:
             b = Builder(i, dtype)
             x = b.input((1, 6, 5, 3))
             name = f"{network.__name__}_{dtype}"
             found[name] = Graph(name, [x], [network(b, x)], b.nodes)
-    found["edges"] = edges()
-    found["edges_int16"] = edges_int16()
+    return found
+
+
+def narrow_weights() -> dict[str, Graph]:
+    """A float classifier with int8 or float16 weights, and one that quantises its activations as it runs."""
+    found = {}
     for weights in ("int8", "float16"):
         b = Builder(0, "float32", weights)
         x = b.input((1, 6, 5, 3))
@@ -113,8 +168,7 @@ def graphs() -> dict[str, Graph]:
         found[f"classifier_{dtype}_int4"] = Graph(f"classifier_{dtype}_int4", [x], [classifier(b, x)], b.nodes)
     b = Builder(0, "float32", "int8")
     x = b.input((1, 6, 5, 3))
-    found["hybrid"] = passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))
-    return {**found, **state_models.graphs()}
+    return {**found, "hybrid": passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))}
 
 
 def edges() -> Graph:
@@ -164,6 +218,8 @@ def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
     if name.startswith("states"):
         return FORMS[:1]  # steps that change a state run in plain stages
+    if name.startswith("integers"):
+        return FORMS[:2]
     return (*FORMS, "sliding") if name.startswith("window") else FORMS
 
 

@@ -338,9 +338,9 @@ def test_unsupported_ops_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"Erf \('Erf_2'\).*NonZero \('NonZero_1'\).*control flow If \('If_0'\)"):
         converters.load(net.save(tmp_path / "m.onnx", y))
     net, x = image_net(lambda n, x: x)
-    pooled = net.op("MaxPool", x, kernel_shape=[2, 2], dilations=[2, 2])
-    y = net.op("Add", pooled, net.op("Pad", x, i64(net, *[1] * 8), mode="edge"))
-    with pytest.raises(Unsupported, match=r"MaxPool 'MaxPool_0' \(dilated.*Pad 'Pad_1' \(mode 'edge'"):
+    pooled = net.op("AveragePool", x, kernel_shape=[2, 2], dilations=[2, 2])
+    y = net.op("Add", pooled, net.op("Pad", x, i64(net, *[1] * 8), mode="mirror"))
+    with pytest.raises(Unsupported, match=r"AveragePool 'AveragePool_0' \(dilated.*Pad 'Pad_1' \(mode 'mirror'"):
         converters.load(net.save(tmp_path / "m.onnx", y))
 
 

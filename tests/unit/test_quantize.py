@@ -190,6 +190,13 @@ def test_batch_norm_must_be_folded_first() -> None:
         quantized(s, graph)
 
 
+def test_ops_without_a_16_bit_kernel_are_listed() -> None:
+    s = Sketch((1, 4))
+    graph = s.graph(s.op("sin", s.op("div", s.inputs[0], s.constant(4))))
+    with pytest.raises(Unsupported, match=r"without an int16 form: div \(n0\), sin \(n1\)"):
+        quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8)
+
+
 BAD_SAMPLES = [
     (np.zeros((0, 2, 2, 1), np.float32), "empty"),
     (np.zeros((3, 2, 2), np.float32), "shape"),

@@ -154,3 +154,9 @@ def test_import_keeps_type_and_scale() -> None:
     graph = tflite.parse(net(), "m", {})
     assert {v.dtype for n in graph.nodes for v in n.outputs} == {"int16"}
     assert graph.inputs[0].scale == float(np.float32(0.001))
+
+
+@pytest.mark.parametrize("code, inputs", [("SIN", ["x"]), ("L2_NORMALIZATION", ["x"]), ("DIV", ["x", "x"])])
+def test_functions_without_a_16_bit_kernel_are_refused(code: str, inputs: list[str]) -> None:
+    with pytest.raises(Unsupported, match="int16 input 'x'"):
+        tflite.parse(models.build([act("x", 1, 4), act("y", 1, 4)], [Op(code, inputs, ["y"])]), "m", {})

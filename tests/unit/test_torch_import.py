@@ -96,6 +96,18 @@ ELEMENTWISE: dict[str, Function] = {
     "softmax over channels": lambda x, y: x.softmax(1),
     "softmax over the last axis": lambda x, y: x.softmax(-1),
     "dropout": lambda x, y: F.dropout(x, 0.5, False) + x,
+    "exponentials": lambda x, y: torch.exp(x) + torch.log(y.abs() + 0.5) + torch.expm1(x) + torch.log1p(y * y),
+    "roots": lambda x, y: torch.sqrt(x.abs()) + torch.rsqrt(y * y + 1) + torch.reciprocal(y * y + 1),
+    "waves": lambda x, y: torch.sin(x) + torch.cos(y) + torch.tan(x.tanh()) + torch.atan(y) + torch.asin(y.tanh()),
+    "hyperbolic": lambda x, y: torch.sinh(x) + torch.cosh(y) + torch.asinh(x) + torch.atanh(y.tanh() * 0.9),
+    "roundings": lambda x, y: torch.floor(x * 3) + torch.ceil(y * 3) + torch.round(x * 3) + torch.sign(y),
+    "quotients": lambda x, y: x / (y.abs() + 0.5) + 1 / (x.abs() + 1) + torch.div(x, 0.4, rounding_mode="floor"),
+    "remainders": lambda x, y: torch.fmod(x, 0.7) + torch.remainder(y, 0.7),
+    "general powers": lambda x, y: (x.abs() + 0.1) ** y + (y.abs() + 0.1) ** 1.7 + 2.0**x,
+    "prelu": lambda x, y: F.prelu(x, torch.tensor([0.1, -0.2, 0.3, 0.5])) + F.prelu(y, torch.tensor([0.25])),
+    "celu": lambda x, y: F.celu(x, 0.7),
+    "softsign": lambda x, y: F.softsign(x) + F.threshold(y, 0.2, 0.0),
+    "log_softmax": lambda x, y: F.log_softmax(x, 1) + F.log_softmax(y, -1),
     "types": lambda x, y: x.double().float().to(torch.float32).contiguous() * 2,
 }
 
@@ -135,6 +147,9 @@ WINDOWS: dict[str, Function] = {
     "max pool": lambda x, y: F.max_pool2d(x, 3, 2, 1),
     "max pool, ceil": lambda x, y: F.max_pool2d(x, 2, ceil_mode=True),
     "max pool of a signal": lambda x, y: F.max_pool1d(x[0], 2),
+    "max pool, dilated": lambda x, y: F.max_pool2d(x, 2, dilation=2) + F.max_pool2d(y, 3, 1, 1, 2)[..., :4, :3].mean(),
+    "bicubic": lambda x, y: F.interpolate(x, size=(9, 7), mode="bicubic"),
+    "bicubic with corners": lambda x, y: F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True),
     "avg pool": lambda x, y: F.avg_pool2d(x, (3, 2), padding=(1, 0)),
     "avg pool without padding counted": lambda x, y: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
     "avg pool, ceil": lambda x, y: F.avg_pool2d(x, 2, ceil_mode=True),
@@ -298,18 +313,16 @@ def test_unsupported_ops_are_listed_at_once() -> None:
     text = refused(Unsupported, Functions(functions))
     assert all(kind in text for kind in ("cumprod", "sort", "erfinv"))
     assert text.count("test_torch_import.py:") == 4
-    assert "write mode='bilinear' instead" in refused(
-        Unsupported, Functions({"f": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic")})
-    )
+    assert "write nn.LeakyReLU instead" in refused(Unsupported, Functions({"f": F.selu}))
 
 
 def test_refusals_of_rules_are_listed_at_once() -> None:
     functions: dict[str, Function] = {
-        "dilated": lambda x: F.max_pool2d(x, 2, dilation=2),
-        "floor": lambda x: torch.div(x, 2, rounding_mode="floor"),
+        "divided": lambda x: F.avg_pool2d(x, 2, divisor_override=3),
+        "trunc": lambda x: torch.div(x, 2, rounding_mode="trunc"),
     }
     text = refused(Unsupported, Functions(functions))
-    assert "dilated pooling" in text and "rounding_mode 'floor'" in text
+    assert "divisor_override" in text and "rounding_mode 'trunc'" in text
 
 
 def test_control_flow_and_data_dependent_shapes_are_refused() -> None:

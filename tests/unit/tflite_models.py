@@ -32,6 +32,11 @@ OPTIONS = {
     "ADD": "AddOptions",
     "SUB": "SubOptions",
     "MUL": "MulOptions",
+    "DIV": "DivOptions",
+    "L2_NORMALIZATION": "L2NormOptions",
+    "L2_POOL_2D": "Pool2DOptions",
+    "LOCAL_RESPONSE_NORMALIZATION": "LocalResponseNormalizationOptions",
+    "MIRROR_PAD": "MirrorPadOptions",
     "MAXIMUM": "MaximumMinimumOptions",
     "MINIMUM": "MaximumMinimumOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
@@ -209,7 +214,7 @@ def defaults(code: str) -> dict[str, Any]:
     """Options that a converter always writes although the schema's default differs."""
     if code in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         return {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
-    if code in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
+    if code in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"):
         return {"strideW": 1, "strideH": 1}
     return {"beta": 1.0} if code == "SOFTMAX" else {}
 

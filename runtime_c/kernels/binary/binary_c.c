@@ -1,58 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "binary/binary.h"
-
-/* The last item that an operand reads lies in its row. */
-static int operand_ok(const int32_t *view, const ert_binary_shape *g, int32_t pixel, int32_t item, int32_t size) {
-  if (pixel < 0 || !ert_within(item, 0, 1)) return 0;
-  const int64_t n = (int64_t)(g->w - 1) * pixel + (int64_t)(g->c - 1) * item + 1;
-  return n <= INT32_MAX && ert_view_ok(view, (int32_t)n, size);
-}
-
-static int shape_ok(const ert_step *s, int32_t size) {
-  const ert_binary_shape *g = (const void *)s->params;
-  return s->n_in == 2 && g->w >= 1 && g->c >= 1 && ert_view_ok(s->out, ert_product(g->w, g->c), size) &&
-         operand_ok(s->in, g, g->a_pixel, g->a_item, size) &&
-         operand_ok(s->in + ERT_VIEW_WORDS, g, g->b_pixel, g->b_item, size);
-}
-
-static int is_int8(int32_t x) { return ert_within(x, -128, 127); }
+#include "binary/walk.h"
 
 static int is_sign(int32_t x) { return x == 1 || x == -1; }
 
 int ert_add_s8s8_check(const ert_step *s) {
   const ert_add_s8s8_params *p = (const void *)s->params;
-  return shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) && is_int8(p->zero_point) &&
-         is_int8(p->min) && is_int8(p->max) && (p->a_factor == 1 << 20 || p->a_factor == -(1 << 20)) &&
-         (p->b_factor == 2 || p->b_factor == -2) && (p->b_gain == 1 << 21 || p->b_gain == 1 << 22) &&
-         ert_within(p->b_scale.shift, 1, 31) && ert_within(p->scale.shift, 1, 31);
+  return ert_binary_ok(s, 1) && ert_is_int8(p->a_zero_point) && ert_is_int8(p->b_zero_point) &&
+         ert_is_int8(p->zero_point) && ert_is_int8(p->min) && ert_is_int8(p->max) &&
+         (p->a_factor == 1 << 20 || p->a_factor == -(1 << 20)) && (p->b_factor == 2 || p->b_factor == -2) &&
+         (p->b_gain == 1 << 21 || p->b_gain == 1 << 22) && ert_within(p->b_scale.shift, 1, 31) &&
+         ert_within(p->scale.shift, 1, 31);
 }
 
 int ert_mul_s8s8_check(const ert_step *s) {
   const ert_mul_s8s8_params *p = (const void *)s->params;
-  return shape_ok(s, 1) && is_int8(p->a_zero_point) && is_int8(p->b_zero_point) && is_int8(p->zero_point) &&
-         is_int8(p->min) && is_int8(p->max) && ert_within(p->shift, -31, 31);
+  return ert_binary_ok(s, 1) && ert_is_int8(p->a_zero_point) && ert_is_int8(p->b_zero_point) &&
+         ert_is_int8(p->zero_point) && ert_is_int8(p->min) && ert_is_int8(p->max) && ert_within(p->shift, -31, 31);
 }
 
 int ert_minmax_s8s8_check(const ert_step *s) {
-  return shape_ok(s, 1) && is_sign(((const ert_minmax_s8s8_params *)(const void *)s->params)->sign);
+  return ert_binary_ok(s, 1) && is_sign(((const ert_minmax_s8s8_params *)(const void *)s->params)->sign);
 }
 
-int ert_add_f32_check(const ert_step *s) { return shape_ok(s, 4); }
-int ert_mul_f32_check(const ert_step *s) { return shape_ok(s, 4); }
-int ert_minmax_f32_check(const ert_step *s) { return shape_ok(s, 4); }
-
-/* One pixel: c items. The parameters begin with the shape. */
-typedef void pixel_fn(const ert_binary_shape *g, const void *a, const void *b, void *out);
-
-static void walk(const ert_call *c, int32_t y0, int32_t y1, int32_t size, pixel_fn *pixel) {
-  const ert_binary_shape *g = (const void *)c->params;
-  for (int32_t y = y0; y < y1; y++) {
-    const uint8_t *a = ert_row(&c->in[0], y), *b = ert_row(&c->in[1], y);
-    uint8_t *out = ert_out_row(&c->out, y);
-    for (int32_t x = 0; x < g->w; x++)
-      pixel(g, a + x * g->a_pixel * size, b + x * g->b_pixel * size, out + x * g->c * size);
-  }
-}
+int ert_add_f32_check(const ert_step *s) { return ert_binary_ok(s, 4); }
+int ert_mul_f32_check(const ert_step *s) { return ert_binary_ok(s, 4); }
+int ert_minmax_f32_check(const ert_step *s) { return ert_binary_ok(s, 4); }
 
 /* x * multiplier / 2^32, rounded half up. */
 static inline int32_t high_product(int32_t x, int32_t multiplier) {
@@ -128,21 +100,21 @@ static void minmax_f32(const ert_binary_shape *g, const void *va, const void *vb
   }
 }
 
-void ert_add_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 1, add_s8); }
-void ert_mul_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 1, mul_s8); }
-void ert_minmax_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 1, minmax_s8); }
-void ert_add_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, add_f32); }
-void ert_mul_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, mul_f32); }
-void ert_minmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, minmax_f32); }
+void ert_add_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 1, add_s8); }
+void ert_mul_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 1, mul_s8); }
+void ert_minmax_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 1, minmax_s8); }
+void ert_add_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, add_f32); }
+void ert_mul_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, mul_f32); }
+void ert_minmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, minmax_f32); }
 
 int ert_add_s16s16_check(const ert_step *s) {
-  return shape_ok(s, 2) && is_sign(((const ert_add_s16s16_params *)(const void *)s->params)->b_sign);
+  return ert_binary_ok(s, 2) && is_sign(((const ert_add_s16s16_params *)(const void *)s->params)->b_sign);
 }
 
-int ert_mul_s16s16_check(const ert_step *s) { return shape_ok(s, 2); }
+int ert_mul_s16s16_check(const ert_step *s) { return ert_binary_ok(s, 2); }
 
 int ert_minmax_s16s16_check(const ert_step *s) {
-  return shape_ok(s, 2) && is_sign(((const ert_minmax_s16s16_params *)(const void *)s->params)->sign);
+  return ert_binary_ok(s, 2) && is_sign(((const ert_minmax_s16s16_params *)(const void *)s->params)->sign);
 }
 
 static uint32_t scaled_s16(int32_t x, const ert_scale *s) {
@@ -176,6 +148,6 @@ static void minmax_s16(const ert_binary_shape *g, const void *va, const void *vb
     *out++ = sign * *a < sign * *b ? *a : *b;
 }
 
-void ert_add_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 2, add_s16); }
-void ert_mul_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 2, mul_s16); }
-void ert_minmax_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 2, minmax_s16); }
+void ert_add_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 2, add_s16); }
+void ert_mul_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 2, mul_s16); }
+void ert_minmax_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 2, minmax_s16); }

@@ -2,6 +2,7 @@
 #include "softmax/softmax.h"
 #include "exp.h"
 #include "lookup.h"
+#include "reciprocal.h"
 #include "requantize.h"
 
 enum { MAX_ITEMS = 4095 }; /* as many exps as sum up below 2^12 */
@@ -17,30 +18,6 @@ int ert_softmax_f32_check(const ert_step *s) {
   return s->n_in == 1 && ert_view_ok(s->in, p->n, 4) && ert_view_ok(s->out, p->n, 4);
 }
 
-/* a * b / 2^31, rounded half up */
-static int32_t high_product(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31); }
-
-/* x * 2^n, saturated; n small */
-static int32_t saturate_left(int32_t x, int32_t n) {
-  const int32_t limit = INT32_MAX >> n;
-  return x > limit ? INT32_MAX : x < -limit - 1 ? INT32_MIN : (int32_t)((uint32_t)x << n);
-}
-
-/* 2^62 / x for x in [2^31, 2^32), the quotient in (2^30, 2^31): Newton's iteration from 48/17 - 32/17 d in Q2.29,
- * d = x / 2^32. */
-static int32_t reciprocal(uint32_t x) {
-  const int32_t d = (int32_t)(x >> 1);
-  int32_t q = 1515870810 + high_product(d, -1010580540);
-  for (int32_t i = 0; i < 3; i++) q += saturate_left(high_product(q, (1 << 29) - high_product(d, q)), 2);
-  return saturate_left(q, 1);
-}
-
-static int32_t leading_zeros(uint32_t x) {
-  int32_t n = 0;
-  for (; x < 0x80000000u; x <<= 1) n++;
-  return n;
-}
-
 static int32_t exp_at(const ert_softmax_s8_params *p, const int32_t *table, int32_t distance) {
   return distance < p->n_exp ? table[distance] : 0;
 }
@@ -51,12 +28,12 @@ static void row_s8(const ert_softmax_s8_params *p, const int32_t *table, const i
   uint32_t sum = 0;
   for (int32_t i = 0; i < p->n; i++) sum += ((uint32_t)exp_at(p, table, max - x[i]) + (1u << 11)) >> 12;
   sum = sum ? sum : 1;
-  const int32_t zeros = leading_zeros(sum);
+  const int32_t zeros = ert_leading_zeros(sum);
   /* 1 / sum is scale * 2^(zeros - 43) and the output has 8 bits; from a sum of 512 on all of it rounds to 0. */
   const int32_t shift = zeros < 4 ? 31 : 35 - zeros;
-  const int32_t scale = zeros < 4 ? 0 : reciprocal(sum << zeros);
+  const int32_t scale = zeros < 4 ? 0 : ert_reciprocal(sum << zeros);
   for (int32_t i = 0; i < p->n; i++) {
-    const uint32_t q = (uint32_t)high_product(scale, exp_at(p, table, max - x[i]));
+    const uint32_t q = (uint32_t)ert_high_product(scale, exp_at(p, table, max - x[i]));
     out[i] = (int8_t)ert_clamp((int32_t)((q + (1u << (shift - 1))) >> shift) - 128, -128, 127);
   }
 }
@@ -100,7 +77,7 @@ static int32_t exps_s16(const ert_softmax_s16_params *p, const int16_t *table, c
 static void row_s16(const ert_call *c, const ert_softmax_s16_params *p, const int16_t *x, int16_t *out) {
   const int32_t exps = exps_s16(p, ert_blob(c, p->exp), x, out);
   const int32_t sum = exps < 2 ? 2 : exps; /* no less than e^0 where the tables are what they should be */
-  const int32_t zeros = leading_zeros((uint32_t)sum), shift = 31 - zeros;
+  const int32_t zeros = ert_leading_zeros((uint32_t)sum), shift = 31 - zeros;
   const int32_t mantissa = (int32_t)((((int64_t)sum << (zeros - 1)) + (1 << 13)) >> 14);
   const int32_t at = ert_clamp(mantissa - 3 * (1 << 15), -32768, 32767);
   const int32_t inverse = ert_lookup(ert_blob(c, p->reciprocal), (int16_t)at);

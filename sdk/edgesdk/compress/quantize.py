@@ -17,15 +17,19 @@ from edgesdk.compress import recurrent
 from edgesdk.compress.calibrate import Ranges
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value, Variable
+from edgesdk.ops import elementary
 
 # Output channel axis of the weights.
 WEIGHTED = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 # Kernels that move or compare stored bytes: inputs and output have one quantisation.
 SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
-    "minimum maximum reduce_max space_to_depth depth_to_space".split()
+    "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+# Without a kernel for 16-bit activations.
+FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *elementary.NAMES})
+FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split()) | FREE_INT8
+ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter"}
 LEAST_SCALE = 2.0**-60
 
 
@@ -54,7 +58,13 @@ INT8 = Scheme(
     "int8",
     "int8",
     "int32",
-    {"softmax": (1 / 256, -128), "logistic": (1 / 256, -128), "tanh": (1 / 128, 0)},
+    {
+        "softmax": (1 / 256, -128),
+        "logistic": (1 / 256, -128),
+        "tanh": (1 / 128, 0),
+        "log_softmax": (1 / 16, 127),
+        "l2_norm": (1 / 128, 0),
+    },
     {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18},
     2.0**-20,
     2.0**30,
@@ -94,7 +104,7 @@ def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
     done = next((v for v in values if v.dtype != "float32"), None)
     if done is not None:
         raise UsageError(f"value {done.name!r} is {done.dtype}; expected a float32 graph to quantise")
-    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, *(("rnn",) if scheme is INT8 else ())}
+    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, "rnn"} - (set() if scheme is INT8 else ONLY_INT8)
     unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
     if unknown:
         raise Unsupported(

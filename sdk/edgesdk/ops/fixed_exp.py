@@ -6,9 +6,11 @@ Raw values are int64 arrays that hold int32; "Qn" has n integer bits and 31 - n 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from edgesdk.ops.fixedpoint import doubling_high_mul, rounding_shift_right
+from edgesdk.ops.fixedpoint import doubling_high_mul, rounding_shift_right, wrap32
 
 ONE = 2**31 - 1  # 1.0 in Q0, saturated
 
@@ -55,3 +57,17 @@ def one_over_one_plus_x(a: np.ndarray) -> np.ndarray:
         error = (1 << 29) - doubling_high_mul(half_denominator, x)
         x = x + saturating_shift_left(doubling_high_mul(x, error), 2)
     return saturating_shift_left(x, 1)
+
+
+def scaled_differences(product: float) -> tuple[np.ndarray, int, int]:
+    """0, -1, -2, ... steps of an int8 input in Q5, and their multiplier and shift; `product` is one step * 2**26.
+
+    They end at -255 or where Q5 does.
+    """
+    fraction, shift = math.frexp(min(product, 2.0**31 - 1))
+    multiplier = math.floor(fraction * 2.0**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift + 1
+    reach = math.floor(31 * 2.0**26 / 2.0**shift)
+    steps = -np.arange(min(reach, 255) + 1, dtype=np.int64)
+    return doubling_high_mul(wrap32(steps << shift), np.int64(multiplier)), multiplier, shift

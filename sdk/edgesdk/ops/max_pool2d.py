@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maximum over a sliding window. x [N,H,W,C].
 
-attrs: kernel (h,w), stride (h,w), padding (top,left,bottom,right), activation.
+attrs: kernel (h,w), stride (h,w), padding (top,left,bottom,right), activation, dilation
+(h,w; default (1, 1), others are lowered by passes/lower_dilated_pool.py).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesdk.ir import Value
-from edgesdk.ops import RowView
+from edgesdk.ir import Node, Value
+from edgesdk.ops import Encoded, RowView
 
 
 def rows_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -19,3 +19,11 @@ def rows_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
 def row_view(value: Value) -> RowView:
     _, rows, items = rows_of(value.shape)
     return RowView(value, rows, items * value.itemsize)
+
+
+def last_axis(node: Node, params: list[int | np.ndarray | None]) -> Encoded:
+    """A step that treats each run along the last axis by itself; the words w, n (runs in a row, items) come first."""
+    x, y = node.input(0), node.output
+    batch, rows, items = rows_of(y.shape)
+    n = y.shape[-1]
+    return Encoded([items // n, n, *params], row_view(y), [row_view(x)], rows, batch)

@@ -6,16 +6,14 @@ int8 output has scale 1/256 and zero point -128, int16 output scale 1/32768 and 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, pool, same_row, unary_int16
-from edgesdk.ops.fixed_exp import exp_on_negative_values, one_over_one_plus_x
-from edgesdk.ops.fixedpoint import doubling_high_mul, wrap32
+from edgesdk.ops.fixed_exp import exp_on_negative_values, one_over_one_plus_x, scaled_differences
+from edgesdk.ops.fixedpoint import doubling_high_mul
 
 types = pool.types
 
@@ -34,13 +32,7 @@ def exp_table(node: Node) -> np.ndarray:
     product = float(np.float32(node.attrs["beta"])) * node.input(0).scale * 2.0**26
     if product <= 1.0:
         raise Unsupported(f"{node.source}: softmax needs beta * input scale above 2**-26, found {product * 2.0**-26}")
-    fraction, shift = math.frexp(min(product, 2.0**31 - 1))
-    multiplier = math.floor(fraction * 2.0**31 + 0.5)
-    if multiplier == 2**31:
-        multiplier, shift = 2**30, shift + 1
-    reach = math.floor(31 * 2.0**26 / 2.0**shift)
-    differences = -np.arange(min(reach, 255) + 1, dtype=np.int64)
-    scaled = doubling_high_mul(wrap32(differences << shift), np.int64(multiplier))
+    scaled, _, _ = scaled_differences(product)
     table = exp_on_negative_values(scaled, 5)
     return np.trim_zeros(table, "b").astype(np.int32)
 

@@ -20,12 +20,16 @@ SIMPLIFY = (
     "fold_batch_norm",  # before activations: a relu may follow the norm
     "fold_pad",  # before lowering makes pads copies
     "fuse_activations",
+    "fold_exponents",
     "remove_dead_nodes",
 )
 
 LOWER = (
     "lower_depthwise",
     "lower_flatten",
+    "lower_dilated_pool",  # may write pads
+    "lower_borders",
+    "lower_minmax",  # before requantize: may write quantizations
     "lower_requantize",  # int8 -> int8 quantize becomes a table
     "lower_unary",  # int8 activations become tables
     "lower_image_mean",  # after the split of pools that change the scale

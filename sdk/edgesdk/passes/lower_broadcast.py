@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import binary
+from edgesdk.ops import arithmetic, binary
 from edgesdk.ops.copy import axis, copy_node, strides
+
+BROADCASTING = (*binary.NAMES, *arithmetic.NAMES)
 
 
 def lower_broadcast(graph: Graph) -> Graph:
     """Broadcasts with more axes than the binary kernels have are written out by copies."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        if node.op in binary.NAMES and binary.layout(node) is None:
+        if node.op in BROADCASTING and binary.layout(node) is None:
             nodes += _write_out(node)
         nodes.append(node)
     graph.nodes = nodes

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 
+from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import unary
+from edgesdk.ops import elementary, unary
+
+TABLED = (*unary.NAMES, *elementary.NAMES)
 
 
 def lower_unary(graph: Graph) -> Graph:
@@ -13,7 +16,7 @@ def lower_unary(graph: Graph) -> Graph:
 
 
 def _has_table(node: Node) -> bool:
-    if node.op not in unary.NAMES:
+    if node.op not in TABLED:
         return False
     dtype = node.input(0).dtype
     return dtype == "int8" or (dtype == "int16" and node.op in unary.TABLES_16)
@@ -24,6 +27,6 @@ def _as_table(node: Node) -> Node:
     if dtype == "int16":
         data = unary.table_16(node)
     else:
-        data = unary.reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
+        data = ops.module(node.op).reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
     table = Value(f"{node.output.name}/table", data.shape, dtype, node.output.quant, data)
     return Node("lut", [node.input(0), table], node.outputs, {}, node.source)

@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ops import arithmetic, elementary
 from edgesdk.passes.axis_order import (
     Operand,
     Ordered,
@@ -204,8 +205,11 @@ def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
     return replace(t, value=y)
 
 
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split()
-BINARY = "add sub mul minimum maximum".split()
+UNARY = (
+    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split(),
+    *elementary.NAMES,
+)
+BINARY = (*"add sub mul minimum maximum".split(), *arithmetic.NAMES)
 MOVES = ("transpose", "reshape")
 
 RULES: dict[str, Rule] = {
@@ -213,12 +217,12 @@ RULES: dict[str, Rule] = {
     "reshape": reshape,
     **dict.fromkeys(UNARY, elementwise),
     **dict.fromkeys(BINARY, broadcast),
-    "softmax": over_last_axis,
+    **dict.fromkeys(("softmax", "log_softmax", "hardmax", "l2_norm", "lrn"), over_last_axis),
     "batch_norm": batch_norm,
     **dict.fromkeys(("mean", "sum", "reduce_max"), reduction),
     "concat": concat,
     "slice": per_axis("begin", "size", "stride"),
-    "pad": per_axis("pads"),
+    **dict.fromkeys(("pad", "border_pad"), per_axis("pads")),
     "fully_connected": fully_connected,
     "rnn": recurrent,
 }

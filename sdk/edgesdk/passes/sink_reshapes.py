@@ -14,6 +14,7 @@ from typing import Any
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
+from edgesdk.ops import arithmetic, elementary
 from edgesdk.passes.remove_dead_nodes import remove_dead_nodes
 
 Axes = tuple[int, ...]  # of the image, one for each axis of the signal
@@ -125,12 +126,13 @@ def slice_(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
     return {k: per_axis(node.attrs[k], kept, rest[k]) for k in rest}
 
 
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split()
-BROADCAST = frozenset("add sub mul minimum maximum".split())
+UNARY = (*"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split(), *elementary.NAMES)
+BROADCAST = frozenset(["add", "sub", "mul", "minimum", "maximum", *arithmetic.NAMES])
+LAST_AXIS = "batch_norm softmax fully_connected log_softmax hardmax l2_norm lrn".split()
 RULES: dict[str, Rule] = {
     **dict.fromkeys((*UNARY, *BROADCAST), same),
-    **dict.fromkeys(("batch_norm", "softmax", "fully_connected"), over_last_axis),
+    **dict.fromkeys(LAST_AXIS, over_last_axis),
     "concat": along_axis,
-    "pad": pad,
+    **dict.fromkeys(("pad", "border_pad"), pad),
     "slice": slice_,
 }
