@@ -117,6 +117,14 @@ def stored(value: Value, x: np.ndarray) -> np.ndarray:
     return np.clip(steps, info.min, info.max).astype(value.dtype)
 
 
+def problems(node: Node) -> int:
+    return node.input(0).shape[-1] if node.op == "depthwise_conv2d" else 1
+
+
+def weight_rows(node: Node) -> int:
+    return node.output.shape[-1]
+
+
 def picked(node: Node, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Some of the output's places, numbered through."""
     places = node.output.elements // node.output.shape[-1]
@@ -126,6 +134,8 @@ def picked(node: Node, n_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 def gathered(node: Node, xs: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
     """The windows at those places of all samples, as `Layer` has them."""
+    if not xs:
+        return np.zeros((problems(node), 0, node.input(1).elements // weight_rows(node)), np.float32)
     if node.op == "fully_connected":
         return np.concatenate([x.reshape(-1, x.shape[-1])[p] for x, p in zip(xs, places, strict=True)])[None]
     shape = node.input(1).shape

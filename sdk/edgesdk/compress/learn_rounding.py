@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.compress.rounding import Problem, nearest, objective
 
-TURNS = 500
+TURNS = 300
 RATE = 0.05
 STRETCH = (-0.1, 1.1)  # of the sigmoid, cut to [0, 1]: its ends are reached
 PENALTY = 0.3  # against the mean loss of rounding to nearest

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""int4 weights in a quantised network: the integers, scales and biases of its weighted layers are chosen again, one
-layer after the other, from what the layers before really give.
+"""Fewer bits for weights: the integers, scales and biases of weighted layers are chosen again, one layer after the
+other, from what the layers before really give. In an integer network and in a float one, whose layers then read small
+weights as floats.
 
 A layer aims at the output of the float network: its weights make up for what its inputs have lost (as far as the
 calibration samples tell), its bias takes over the mean.
@@ -20,10 +21,10 @@ from edgesdk.compress.learn_rounding import learn_rounding
 from edgesdk.compress.quantize import INT8, LEAST_SCALE, WEIGHTED
 from edgesdk.compress.rounding import Problem
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ir import Graph, Quant, Value
 
 ROUNDINGS: dict[str, Callable[[Problem], np.ndarray]] = {
-    "nearest": rounding.nearest,
+    "round_nearest": rounding.nearest,
     "gptq": gptq,
     "learn_rounding": learn_rounding,
 }
@@ -35,45 +36,46 @@ INTEGERS = {4: "int4", 8: "int8"}
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits per weight, by the layer's source where it is not the usual number; `group` weights share a factor."""
+    """Bits per weight, by the number of the weighted layer where they are not the usual ones; `group` int4 weights
+    share a factor, 0 for one scale per channel."""
 
     usual: int = 4
-    own: dict[str, int] = field(default_factory=dict)
+    own: dict[int, int] = field(default_factory=dict)
     group: int = 0
     rounding: str = DEFAULT_ROUNDING
 
-    def of(self, node: Node) -> int:
-        return self.own.get(node.source, self.usual)
-
 
 def narrow_weights(floats: Graph, result: Graph, samples: Sequence[Sequence[np.ndarray]], widths: Widths) -> Graph:
-    """Changes `result`, the int8 form of `floats`, and returns it."""
+    """Changes `result`, the int8 form of `floats` or a copy of it, and returns it. Without samples all inputs of a
+    layer count alike."""
     if widths.rounding not in ROUNDINGS or widths.group not in GROUPS:
         raise UsageError(
             f"rounding {widths.rounding!r} in groups of {widths.group}; "
             f"expected one of {', '.join(ROUNDINGS)}, and groups of {', '.join(map(str, GROUPS))}"
         )
-    for layer in layers(floats, result, samples):
-        rewrite(layer, widths)
+    for i, layer in enumerate(layers(floats, result, samples)):
+        bits = widths.own.get(i, widths.usual)
+        p, q = solved(layer, bits, widths)
+        layer.node.inputs[1:3] = [weights_value(layer, p, q, bits), bias_value(layer, p, q)]
     return result
 
 
-def rewrite(layer: Layer, widths: Widths) -> None:
-    node, bits = layer.node, widths.of(layer.node)
-    group = widths.group if bits == 4 and node.op != "depthwise_conv2d" else 0
+def solved(layer: Layer, bits: int, widths: Widths) -> tuple[Problem, np.ndarray]:
+    """The layer's steps and integers."""
+    group = widths.group if bits == 4 and layer.node.op != "depthwise_conv2d" else 0
     least = least_scale(layer)
     p = rounding.problem(*target(layer, widths.rounding), bits, least, group)
     q = ROUNDINGS[widths.rounding](p)
-    if widths.rounding != "nearest":
+    if widths.rounding != "round_nearest":
         rounding.refit(p, q, least)
-    node.inputs[1:3] = [weights_value(layer, p, q, bits), bias_value(layer, p, q)]
+    return p, q
 
 
 def target(layer: Layer, method: str) -> tuple[np.ndarray, np.ndarray]:
     """(weights, covariance of the inputs): with a second-order method, the weights that turn the inputs as they are
     into what the float layer makes of the inputs as they should be."""
     gram = rounding.covariance(layer.rows, layer.rows)
-    if method == "nearest":
+    if method == "round_nearest" or not layer.rows.shape[1]:
         return layer.weights, rounding.damped(gram)
     cross = rounding.covariance(layer.float_rows, layer.rows)
     made_up = np.linalg.solve(rounding.damped(gram, MAKE_UP), (cross - gram).transpose(0, 2, 1)).transpose(0, 2, 1)
@@ -109,7 +111,7 @@ def weights_value(layer: Layer, p: Problem, q: np.ndarray, bits: int) -> Value:
 
 def bias_value(layer: Layer, p: Problem, q: np.ndarray) -> Value:
     """The mean of the output is that of the float layer."""
-    means = [x.mean(1, np.float64)[:, :, None] for x in (layer.float_rows, layer.rows)]
+    means = [rounding.mean(x)[:, 0, :, None] for x in (layer.float_rows, layer.rows)]
     shift = (layer.weights @ means[0] - (q * p.step) @ means[1]).ravel()
     real = float_bias(layer) + shift
     name = f"{layer.node.input(1).name}/bias" if layer.node.optional(2) is None else layer.node.input(2).name

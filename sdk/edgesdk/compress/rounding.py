@@ -42,9 +42,16 @@ class Problem:
         return np.clip(q, self.low, self.high)
 
 
+def mean(rows: np.ndarray) -> np.ndarray:
+    """[problems, 1, K] of rows [problems, n, K]; zeros where there are none."""
+    return np.asarray(rows.sum(1, np.float64, keepdims=True) / max(1, rows.shape[1]))
+
+
 def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[problems, K, K] of rows [problems, n, K]."""
-    a, b = (x.astype(np.float64) - x.mean(1, np.float64, keepdims=True) for x in (a, b))
+    """[problems, K, K] of rows [problems, n, K]; without rows all columns vary alike."""
+    if not a.shape[1]:
+        return np.broadcast_to(np.eye(a.shape[2]), (a.shape[0], a.shape[2], a.shape[2]))
+    a, b = (x.astype(np.float64) - mean(x) for x in (a, b))
     return np.asarray(a.transpose(0, 2, 1) @ b / a.shape[1])
 
 
