@@ -171,8 +171,8 @@ def convert(
 
     with _progress("convert", 7) as tick:
         converted = flow.convert(
-            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels, ram_bytes=ram,
-            flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
+            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels,
+            ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
             portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
@@ -408,8 +408,8 @@ def pareto(
     from edgesdk import pareto as fronts
 
     found = flow.base_schedule(
-        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels, stream=stream,
-        bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
+        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels,
+        stream=stream, bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
     )  # fmt: skip
     target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule
     with _progress("search", fronts.ticks(base)) as tick:

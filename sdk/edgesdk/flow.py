@@ -89,7 +89,8 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress);
+    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress),
+    `group` how many int4 weights share a factor;
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
     ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
     makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
@@ -101,7 +102,8 @@ def convert(
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
         calibrate=calibrate, group=group, flash_bytes=flash_bytes, pixels=pixels, stream=stream,
-        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states, progress=progress,
+        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
+        progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -268,7 +270,9 @@ def compress(
 ) -> ptq.Quantised | None:
     """Post-training quantisation where asked for; `more`: further fields of compress.Work."""
     if more.get("group") and recipes.scheme_of(recipe) not in recipes.NARROW:
-        raise UsageError(f"--group is for weights of 4 bits; add --quantize {', '.join(recipes.NARROW)} or leave it out")
+        raise UsageError(
+            f"--group is for weights of 4 bits; add --quantize {', '.join(recipes.NARROW)} or leave it out"
+        )
     if recipe == "none":
         return None
     scheme = recipes.recipe(recipe).scheme

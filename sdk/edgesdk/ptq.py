@@ -47,7 +47,9 @@ def quantise(
     progress: Callable[[str], None] = lambda stage: None,
     **more: Any,
 ) -> Quantised:
-    """`more`: further fields of Work. Without a calibration (weights only) there are no samples. Raises UsageError for weights or samples that are not finite, Unsupported for ops without an integer form."""
+    """`more`: further fields of Work. Without a calibration (weights only) there are no samples.
+
+    Raises UsageError for weights or samples that are not finite, Unsupported for ops without an integer form."""
     chosen = compress.recipe(recipe)
     how = checked_method(how, chosen)
     data_checks.check_weights(graph)

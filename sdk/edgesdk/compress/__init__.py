@@ -108,7 +108,7 @@ def apply(chosen: Recipe, work: Work) -> Work:
 def rounded(chosen: Recipe, work: Work) -> Graph:
     """The network with integers by the recipe's scheme and rounding."""
     from edgesdk.compress.narrow_weights import Widths, narrow_weights
-    from edgesdk.compress.quantize import INT16X8, INT8, quantized
+    from edgesdk.compress.quantize import INT8, INT16X8, quantized
 
     if chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()
@@ -137,7 +137,7 @@ def chosen_widths(
 
 
 def weight_budget(work: Work, result: Graph, wide_bytes: int) -> int | None:
-    """What the file leaves for weights: all that it has at 8 bits but the weights stays, some of it moved for alignment."""
+    """What the file leaves for weights: all that it has beside them at 8 bits stays, some of it moved for alignment."""
     if work.flash is None or work.file_bytes is None:
         return None
     blobs = sum(len(n.inputs) for n in result.nodes)

@@ -26,10 +26,16 @@ def learn_rounding(p: Problem) -> np.ndarray:
     share = np.clip(p.w / p.step - floor, 0.01, 0.99)
     v = unstretched(share).astype(np.float32)
     near = nearest(p)
-    unit = max(float(objective(p, near).mean()) / p.w.shape[2], 1e-30)
+    unit = penalty_unit(p, near)
     learned = p.clipped(floor + (descend(p, floor, step, v, unit) > 0))
     better = objective(p, learned) < objective(p, near)
     return np.where(better[..., None], learned, near)
+
+
+def penalty_unit(p: Problem, near: np.ndarray) -> float:
+    """What a weight adds to the mean loss of rounding to nearest; not next to nothing where that is exact."""
+    whole = float(objective(p, np.zeros_like(near)).mean())
+    return max(float(objective(p, near).mean()), 1e-9 * whole, 1e-30) / p.w.shape[2]
 
 
 def unstretched(h: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Node, Value
 from edgesdk.ops import f32_word, fixedpoint
 
-
 SCALED = ("int8", "int4")  # weights that stand for floats with a scale
 
 
