@@ -12,15 +12,16 @@ from graphs import Builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesdk import compress, flow, memory, ops, passes, program, runtime, schedule
+from edgesdk import accuracy, compress, flow, memory, ops, passes, program, runtime, schedule
 from edgesdk.compress import layerwise, rounding, sensitivity
 from edgesdk.compress.gptq import gptq
 from edgesdk.compress.learn_rounding import learn_rounding
 from edgesdk.compress.narrow_weights import ROUNDINGS
 from edgesdk.compress.sensitivity import Cost
+from edgesdk.compress.smooth import smooth
 from edgesdk.compress.work import Work
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph
+from edgesdk.ir import Graph, Value
 from edgesdk.verify import verify
 
 DIGITS = Path(__file__).parents[2] / "apps" / "digits" / "digits.onnx"
@@ -171,6 +172,43 @@ def test_equal_samples_and_empty_channels_do_no_harm() -> None:
     work = compress.apply(compress.recipe("int4"), Work(graph, [np.repeat(columns(1)[0], 3, 0)]))
     assert work.result is not None and session(work.result)
     assert all(np.isfinite(n.input(1).quant.scale).all() for n in work.result.nodes if len(n.inputs) == 3)
+
+
+def uneven() -> Graph:
+    """Two channels of the first layer are far larger than the others, and hardly read."""
+    graph = network(3)
+    first, second = graph.nodes[2], graph.nodes[3]
+    for i in (1, 2):
+        data = first.inputs[i].data.copy()
+        data[:2] *= 50
+        first.inputs[i] = Value(first.inputs[i].name, data.shape, "float32", None, data)
+    data = second.inputs[1].data.copy()
+    data[..., :2] /= 50
+    second.inputs[1] = Value(second.inputs[1].name, data.shape, "float32", None, data)
+    return graph
+
+
+def test_smoothing_keeps_what_the_network_computes_and_helps_its_integers() -> None:
+    work = Work(uneven(), columns())
+    smooth(work)
+    assert not np.array_equal(work.floats.nodes[3].input(1).data, uneven().nodes[3].input(1).data)
+    x, errors = pictures(1, 9)[0], []
+    expected = ops.evaluate(uneven(), [x])
+    for a, b in zip(work.floats.outputs, uneven().outputs, strict=True):
+        wanted = next(v for k, v in expected.items() if k.name == b.name)
+        np.testing.assert_allclose(ops.evaluate(work.floats, [x])[a], wanted, rtol=1e-4, atol=1e-4)
+    for recipe in ("int8", "int8+smooth"):
+        done = compress.apply(compress.recipe(recipe), Work(uneven(), columns()))
+        assert done.result is not None
+        got = ops.evaluate(done.result, layerwise.quantised_samples(done.result, [[x]])[0])
+        wanted = next(v for k, v in expected.items() if k.name == done.result.outputs[0].name)
+        errors.append(np.linalg.norm(accuracy.real(done.result.outputs[0], got[done.result.outputs[0]]) - wanted))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_values_that_smoothing_changes_are_not_compared() -> None:
+    names = {v.name for n in compress.prepared(network(), compress.recipe("int8+smooth")).nodes for v in n.outputs}
+    assert {n.removesuffix("/unsmoothed") for n in names if n.endswith("/unsmoothed")} == {"v1", "v2", "v3"}
 
 
 costs = st.lists(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # In this order; None stands for what every recipe does there.
 STEPS = (
     "equalize",  # before ranges are taken: it changes them
+    "smooth",  # the same; looks at samples of what equalize left
     None,  # calibrate
     None,  # quantize
     "correct_bias",  # needs the rounded weights
