@@ -171,9 +171,9 @@ def convert(
 
     with _progress("convert", 7) as tick:
         converted = flow.convert(
-            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels,
-            ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
-            portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
+            pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,
+            io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:

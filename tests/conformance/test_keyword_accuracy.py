@@ -14,8 +14,8 @@ from edgesdk import compress, converters, memory, passes, program, runtime, sche
 from edgesdk.compress import layerwise
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import SCHEMES, quantized
-from edgesdk.compress.work import Work
 from edgesdk.compress.stored_weights import expand_weights
+from edgesdk.compress.work import Work
 from edgesdk.ir import Graph, Node, Value
 
 pytestmark = needs_shared

@@ -122,7 +122,7 @@ def session(graph: Graph) -> runtime.Session:
 
 
 def error(work: Work) -> float:
-    """Relative L2 of the last image on samples that calibration did not see; the runtime gives the reference's bytes."""
+    """Relative L2 of the last image on samples of another seed; the runtime gives the reference's bytes."""
     assert work.result is not None
     graph, opened = verify(work.result), session(work.result)
     difference = norm = 0.0
