@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 Operand = Value | np.ndarray | float
+LEAST = -1e9  # what masks add in place of -infinity: beside any score, softmax gives it nothing
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -26,9 +28,14 @@ def operand(b: Builder, x: Operand, name: str) -> Value:
 
 
 def binary(b: Builder, op: str, x: Operand, y: Operand, name: str = "") -> Value:
+    x, y = (finite_mask(v) if op == "add" else v for v in (x, y))
     values = [operand(b, v, name or op) for v in unexpanded(b, x, y)]
     attrs = {"activation": "none"} if op in ("add", "sub", "mul") else {}
     return b.emit(op, values, name, **attrs)
+
+
+def finite_mask(x: Operand) -> Operand:
+    return np.maximum(x, LEAST) if isinstance(x, np.ndarray) and np.isneginf(x).any() else x
 
 
 def unexpanded(b: Builder, x: Operand, y: Operand) -> list[Operand]:
@@ -58,11 +65,13 @@ def limited(b: Builder, x: Value, low: float, high: float, name: str = "") -> Va
     return b.emit(op, [x], name, **({"min": low, "max": high} if op == "clip" else {}))
 
 
-def over_axis(b: Builder, x: Value, axis: int, op: str, name: str, **attrs: Any) -> Value:
-    """An op over the last axis, applied to `axis`."""
+def over_axis(
+    b: Builder, x: Value, axis: int, op: str, name: str, factors: Sequence[Value | None] = (), **attrs: Any
+) -> Value:
+    """An op over the last axis, applied to `axis`; `factors` are its other inputs."""
     axis, rank = axis_of(axis, len(x.shape)), len(x.shape)
     order = (*(a for a in range(rank) if a != axis), axis)
-    y = b.emit(op, [b.transpose(x, order)], name, **attrs)
+    y = b.emit(op, [b.transpose(x, order), *factors], name, **attrs)
     return b.transpose(y, tuple(order.index(a) for a in range(rank)))
 
 
@@ -74,6 +83,27 @@ def dense(b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, na
     terms = None if bias is None else b.constant(np.broadcast_to(bias, weights.shape[:1]), f"{name}/bias")
     inputs = [x, b.constant(weights, f"{name}/weights"), terms]
     return b.emit("fully_connected", inputs, name, activation="none")
+
+
+def product(b: Builder, x: Operand, y: Operand, name: str) -> Value:
+    """numpy's matmul: vectors are matrices of one row or column, a constant matrix on the right is a layer."""
+    left, right = shape_of(x), shape_of(y)
+    if not left or not right:
+        raise ValueError("a product of matrices with a number")
+    rows = () if len(left) == 1 else left[-2:-1]
+    columns = () if len(right) == 1 else right[-1:]
+    x = raised(b, x, (1, *left)) if len(left) == 1 else x
+    y = raised(b, y, (*right, 1)) if len(right) == 1 else y
+    if isinstance(x, Value) and isinstance(y, np.ndarray) and y.size == math.prod(y.shape[-2:]):
+        result = dense(b, x, y.reshape(y.shape[-2:]).T, None, name)
+    else:
+        result = b.emit("batch_matmul", [operand(b, x, name), operand(b, y, name)], name, adj_x=False, adj_y=False)
+    batch = np.broadcast_shapes(left[:-2], right[:-2])
+    return b.reshape(result, (*batch, *rows, *columns))
+
+
+def raised(b: Builder, x: Operand, shape: Shape) -> Operand:
+    return b.reshape(x, shape) if isinstance(x, Value) else np.asarray(x).reshape(shape)
 
 
 def image(b: Builder, x: Value, spatial: int) -> Value:
@@ -94,29 +124,23 @@ def restored(b: Builder, y: Value, shape: Shape) -> Value:
 def grouped(
     b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, groups: int, name: str, attrs: dict[str, Any]
 ) -> Value:
-    """One convolution, a depthwise one, or one per group side by side. weights [O, I / groups, KH, KW]."""
-    if groups == 1:
-        return dense_conv(b, x, weights, bias, name, attrs)
-    if groups == x.shape[3]:
-        laid = b.constant(weights[:, 0].transpose(1, 2, 0), f"{name}/weights")
-        terms = None if bias is None else b.constant(bias, f"{name}/bias")
-        return b.emit("depthwise_conv2d", [x, laid, terms], name, **attrs)
-    each, out = x.shape[3] // groups, weights.shape[0] // groups
-    parts = []
-    for g in range(groups):
-        size = (*x.shape[:3], each)
-        part = b.emit("slice", [x], begin=(0, 0, 0, g * each), size=size, stride=(1, 1, 1, 1))
-        own = slice(g * out, (g + 1) * out)
-        parts.append(dense_conv(b, part, weights[own], None if bias is None else bias[own], f"{name}/group{g}", attrs))
-    return b.emit("concat", parts, name, axis=3)
-
-
-def dense_conv(
-    b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str, attrs: dict[str, Any]
-) -> Value:
-    laid = b.constant(weights.transpose(0, 2, 3, 1), f"{name}/weights")
+    """A convolution, in groups where there are several, or a depthwise one. weights [O, I / groups, KH, KW]."""
     terms = None if bias is None else b.constant(bias, f"{name}/bias")
-    return b.emit("conv2d", [x, laid, terms], name, **attrs)
+    if groups > 1 and groups == x.shape[3]:
+        laid = b.constant(weights[:, 0].transpose(1, 2, 0), f"{name}/weights")
+        return b.emit("depthwise_conv2d", [x, laid, terms], name, **attrs)
+    laid = b.constant(weights.transpose(0, 2, 3, 1), f"{name}/weights")
+    return b.emit("conv2d", [x, laid, terms], name, **attrs, **({"groups": groups} if groups > 1 else {}))
+
+
+def transposed(
+    b: Builder, x: Value, weights: np.ndarray, bias: np.ndarray | None, groups: int, name: str, attrs: dict[str, Any]
+) -> Value:
+    """A transposed convolution. weights [I, O / groups, KH, KW]."""
+    laid = np.concatenate([w.transpose(1, 2, 3, 0) for w in np.split(weights, groups)])
+    terms = None if bias is None else b.constant(bias, f"{name}/bias")
+    inputs = [x, b.constant(laid, f"{name}/weights"), terms]
+    return b.emit("transpose_conv2d", inputs, name, **attrs, groups=groups)
 
 
 def cut(b: Builder, x: Value, axis: int, first: int, last: int, step: int = 1, name: str = "") -> Value:
@@ -143,11 +167,27 @@ def repeated(b: Builder, x: Value, axis: int, count: int) -> Value:
 
 def norm(b: Builder, x: Value, scale: np.ndarray, shift: np.ndarray, name: str) -> Value:
     """x * scale + shift, one of each per channel, axis 1."""
-    inputs = [b.constant(scale, f"{name}/scale"), b.constant(shift, f"{name}/shift")]
-    rank = len(x.shape)
-    order = (0, *range(2, rank), 1)
-    y = b.emit("batch_norm", [b.transpose(x, order), *inputs], name)
-    return b.transpose(y, tuple(order.index(a) for a in range(rank)))
+    factors = [b.constant(scale, f"{name}/scale"), b.constant(shift, f"{name}/shift")]
+    return over_axis(b, x, 1, "batch_norm", name, factors)
+
+
+def own_norm(
+    b: Builder, x: Value, groups: int, factors: Sequence[np.ndarray | None], epsilon: float, name: str
+) -> Value:
+    """Channels, axis 1, normalised in groups by their own statistics; `factors` scale and shift each channel."""
+    channels = x.shape[1]
+    if groups < 1 or channels % groups:
+        raise ValueError(f"{groups} groups of {channels} channels")
+    values = norm_factors(b, factors, (channels,), name)
+    if groups == channels:
+        return over_axis(b, x, 1, "instance_norm", name, values, epsilon=epsilon)
+    return over_axis(b, x, 1, "group_norm", name, values, epsilon=epsilon, groups=groups)
+
+
+def norm_factors(b: Builder, factors: Sequence[np.ndarray | None], shape: Shape, name: str) -> list[Value | None]:
+    """Scale and shift as constants of this shape, where they are given."""
+    named = zip(factors, ("scale", "shift"), strict=True)
+    return [None if f is None else b.constant(np.broadcast_to(f, shape), f"{name}/{what}") for f, what in named]
 
 
 def shuffled_to_space(b: Builder, x: Value, block: int) -> Value:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import onnx_elementwise, onnx_ops, onnx_recurrent, onnx_resize, onnx_shapes
+from edgesdk.converters import onnx_compute, onnx_elementwise, onnx_ops, onnx_recurrent, onnx_resize, onnx_shapes
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
 from edgesdk.converters.onnx_node import Op, Operand
@@ -24,6 +24,7 @@ from edgesdk.ir import Graph, Value
 RULES = {
     **onnx_ops.RULES,
     **onnx_elementwise.RULES,
+    **onnx_compute.RULES,
     **onnx_shapes.RULES,
     **onnx_resize.RULES,
     **onnx_recurrent.RULES,

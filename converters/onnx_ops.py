@@ -170,15 +170,6 @@ def is_row(x: np.ndarray, columns: int) -> bool:
     return x.size in (1, columns) and x.shape[-1:] in ((), (x.size,))
 
 
-def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    weights = constant(operand(x, 1), "its second matrix")
-    matrix = math.prod(weights.shape[:-2]) == 1 and weights.size
-    weights = weights.reshape(weights.shape[-2:]) if weights.ndim > 2 and matrix else weights
-    if weights.ndim != 2 or len(activation(x[0]).shape) < 2:
-        raise Unsupported("a product with a vector, or with several matrices")
-    return [dense(b, op, activation(x[0]), weights.T, None, op.outputs[0])]
-
-
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
     gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
@@ -228,12 +219,6 @@ def leaky_relu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [b.emit("leaky_relu", [activation(x[0])], op.outputs[0], alpha=float(op.attrs.get("alpha", 0.01)))]
 
 
-def hard_sigmoid(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    line = scaled(b, activation(x[0]), float(op.attrs.get("alpha", 0.2)))
-    line = common.binary(b, "add", line, float(op.attrs.get("beta", 0.5)))
-    return [limited(b, line, 0.0, 1.0, op.outputs[0])]
-
-
 def softmax(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value, shape = activation(x[0]), activation(x[0]).shape
     axis = axis_of(int(op.attrs.get("axis", -1 if op.opset >= 13 else 1)), len(shape))
@@ -265,7 +250,6 @@ def reduced_axes(op: Op, x: Operand, rank: int) -> list[int]:
 RULES: dict[str, Rule] = {
     "Conv": conv,
     "Gemm": gemm,
-    "MatMul": matmul,
     "MaxPool": pool,
     "AveragePool": pool,
     "GlobalAveragePool": global_pool,
@@ -276,7 +260,6 @@ RULES: dict[str, Rule] = {
     "Sigmoid": unary("logistic"),
     "Tanh": unary("tanh"),
     "LeakyRelu": leaky_relu,
-    "HardSigmoid": hard_sigmoid,
     "Clip": clip,
     "Softmax": softmax,
     "Add": elementwise("add"),

@@ -71,11 +71,26 @@ def window(op: Operator, x: Value, kernel: tuple[int, int], dilation: tuple[int,
 def conv2d(op: Operator) -> None:
     x = activations(op, 0, rank=4)
     w = weights(op, 1, x, rank=4, channel_axis=0)
-    if w.shape[3] != x.shape[3] and x.shape[3] % w.shape[3] == 0:
-        raise Unsupported(f"grouped convolution, {x.shape[3] // w.shape[3]} groups")
+    groups = x.shape[3] // w.shape[3]
     dilation = extent(op, "dilation_h"), extent(op, "dilation_w")
     attrs = window(op, x, (w.shape[1], w.shape[2]), dilation)
+    attrs |= {"groups": groups} if groups > 1 else {}
     emit(op, "conv2d", [x, w, bias(op, 2, x, w, w.shape[0])], dilation=dilation, **attrs)
+
+
+def transpose_conv(op: Operator) -> None:
+    x, size = activations(op, 2, rank=4), integers(op, 0, limit=4)
+    w = weights(op, 1, x, rank=4, channel_axis=0)
+    if len(size) != 4 or size[0] != x.shape[0] or size[3] != w.shape[0] or not all(1 <= d <= MAX_EXTENT for d in size):
+        raise op.fail(f"asks for an output {size} from {x.shape} and weights {w.shape}, expected [N, height, width, O]")
+    # TFLite takes the padding from the output's size, as if a convolution led from there to the input.
+    attrs = window(op, replace(x, shape=size), (w.shape[1], w.shape[2]))
+    top, left, _, _ = attrs.pop("padding")
+    full = [(x.shape[a] - 1) * attrs["stride"][a - 1] + w.shape[a] for a in (1, 2)]
+    after = [f - before - d for f, before, d in zip(full, (top, left), size[1:3], strict=True)]
+    padding, extra = (top, left, max(after[0], 0), max(after[1], 0)), (max(-after[0], 0), max(-after[1], 0))
+    operands = [x, w, bias(op, 3, x, w, w.shape[0])]
+    emit(op, "transpose_conv2d", operands, dilation=(1, 1), padding=padding, output_padding=extra, **attrs)
 
 
 def depthwise_conv2d(op: Operator) -> None:
@@ -120,6 +135,11 @@ def fully_connected(op: Operator) -> None:
     emit(op, "reshape", [y], shape=tflite_file.shape(op.scope.file, op.outputs[0]))
 
 
+def batch_matmul(op: Operator) -> None:
+    a, b = activations(op, 0), activations(op, 1)
+    emit(op, "batch_matmul", [a, b], adj_x=bool(op.options["adj_x"]), adj_y=bool(op.options["adj_y"]))
+
+
 def pool2d(kind: str, op: Operator) -> None:
     x = activations(op, 0, rank=4)
     kernel = extent(op, "filter_h"), extent(op, "filter_w")
@@ -144,6 +164,14 @@ def reduce(kind: str, op: Operator) -> None:
 
 def unary(kind: str, op: Operator) -> None:
     emit(op, kind, [activations(op, 0)])
+
+
+def elu(op: Operator) -> None:
+    emit(op, "elu", [activations(op, 0)], alpha=1.0)
+
+
+def gelu(op: Operator) -> None:
+    emit(op, "gelu", [activations(op, 0)], approximate=bool(op.options["approximate"]))
 
 
 def leaky_relu(op: Operator) -> None:
@@ -362,6 +390,7 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "ASSIGN_VARIABLE": assign_variable,
     **tflite_elementwise.OPS,
     "AVERAGE_POOL_2D": partial(pool2d, "avg_pool2d"),
+    "BATCH_MATMUL": batch_matmul,
     "CALL_ONCE": call_once,
     "CONCATENATION": concatenation,
     "CONV_2D": conv2d,
@@ -369,8 +398,10 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "DEPTHWISE_CONV_2D": depthwise_conv2d,
     "DEPTH_TO_SPACE": partial(rearrange_blocks, "depth_to_space"),
     "DEQUANTIZE": dequantize,
+    "ELU": elu,
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
+    "GELU": gelu,
     "HARD_SWISH": partial(unary, "hard_swish"),
     "L2_POOL_2D": l2_pool2d,
     "LEAKY_RELU": leaky_relu,
@@ -400,6 +431,7 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "SVDF": svdf,
     "TANH": partial(unary, "tanh"),
     "TRANSPOSE": transpose,
+    "TRANSPOSE_CONV": transpose_conv,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
     "UNPACK": unpack,
     "VAR_HANDLE": var_handle,

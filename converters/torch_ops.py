@@ -16,7 +16,18 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import Builder, Shape
-from edgesdk.converters.common import Operand, axis_of, binary, dense, limited, norm, over_axis, scaled, shape_of
+from edgesdk.converters.common import (
+    Operand,
+    axis_of,
+    binary,
+    dense,
+    limited,
+    norm,
+    over_axis,
+    product,
+    scaled,
+    shape_of,
+)
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
@@ -103,16 +114,6 @@ def clamp(b: Builder, call: Call) -> Value:
     return limited(b, x, *ends, call.name)
 
 
-def hardsigmoid(b: Builder, call: Call) -> Value:
-    line = binary(b, "add", scaled(b, tensor(call["self"]), 1 / 6), 0.5)
-    return limited(b, line, 0.0, 1.0, call.name)
-
-
-def silu(b: Builder, call: Call) -> Value:
-    x = tensor(call["self"])
-    return binary(b, "mul", x, b.emit("logistic", [x], f"{call.name}/gate"), call.name)
-
-
 def glu(b: Builder, call: Call) -> Value:
     x = tensor(call["self"])
     axis = axis_of(int(call["dim"]), len(x.shape))
@@ -154,28 +155,24 @@ def batch_norm(b: Builder, call: Call) -> Value:
 
 
 def linear(b: Builder, call: Call) -> Value:
-    weights = constant(call["weight"], "its weight")
-    bias = None if call["bias"] is None else constant(call["bias"], "its bias")
-    return dense(b, tensor(call["input"]), weights, bias, call.name)
+    x, weights, bias = tensor(call["input"]), call["weight"], call["bias"]
+    if isinstance(weights, np.ndarray) and not isinstance(bias, Value):
+        return dense(b, x, weights, bias, call.name)
+    turned = b.transpose(weights, (1, 0)) if isinstance(weights, Value) else weights.T
+    return biased(b, product(b, x, turned, f"{call.name}/product"), bias, call.name)
 
 
-def matmul(b: Builder, call: Call) -> Value:
-    """mm, bmm and matmul by a constant matrix."""
-    right = constant(call.first("mat2", "other"), "its second matrix")
-    matrix = right.reshape(right.shape[-2:]) if math.prod(right.shape[:-2]) == 1 and right.ndim > 2 else right
-    if matrix.ndim != 2:
-        raise Unsupported(f"a product with a constant of {right.ndim} axes; expected one matrix")
-    y = dense(b, tensor(call["self"]), matrix.T, None, call.name)
-    return b.reshape(y, call.shape)
+def biased(b: Builder, x: Value, bias: Operand | None, name: str) -> Value:
+    return x if bias is None else binary(b, "add", x, bias, name)
 
 
 def addmm(b: Builder, call: Call) -> Value:
     alpha, beta = float(call.get("alpha", 1)), float(call.get("beta", 1))
-    weights = constant(call["mat2"], "its second matrix").T * np.float32(alpha)
-    bias, x = call["self"], tensor(call["mat1"])
-    if isinstance(bias, np.ndarray) and bias.ndim == 1:
-        return dense(b, x, weights, bias * np.float32(beta), call.name)
-    return binary(b, "add", dense(b, x, weights, None, f"{call.name}/product"), times(b, bias, beta), call.name)
+    bias, x, y = call["self"], call["mat1"], call["mat2"]
+    if isinstance(x, Value) and isinstance(y, np.ndarray) and isinstance(bias, np.ndarray) and bias.ndim == 1:
+        return dense(b, x, y.T * np.float32(alpha), bias * np.float32(beta), call.name)
+    result = scaled(b, product(b, x, y, f"{call.name}/product"), alpha)
+    return binary(b, "add", result, times(b, bias, beta), call.name)
 
 
 RULES: dict[str, Rule] = {
@@ -193,8 +190,6 @@ RULES: dict[str, Rule] = {
     "tanh": unary("tanh"),
     "leaky_relu": leaky_relu,
     **dict.fromkeys(("clamp", "clip", "clamp_min", "clamp_max", "hardtanh"), clamp),
-    "hardsigmoid": hardsigmoid,
-    "silu": silu,
     "glu": glu,
     **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), softmax),
     "mean": reduction("mean"),
@@ -202,6 +197,5 @@ RULES: dict[str, Rule] = {
     "amax": reduction("reduce_max"),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm"), batch_norm),
     "linear": linear,
-    **dict.fromkeys(("mm", "bmm", "matmul"), matmul),
     "addmm": addmm,
 }

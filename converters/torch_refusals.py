@@ -24,15 +24,6 @@ TRAINING = {
 }
 # What to write instead, where something close is supported.
 REWRITES = {
-    "elu": "nn.LeakyReLU",
-    "selu": "nn.LeakyReLU",
-    "gelu": "nn.Hardswish",
-    "mish": "nn.SiLU",
-    "softplus": "nn.ReLU",
-    "native_group_norm": "nn.BatchNorm2d",
-    "native_layer_norm": "nn.BatchNorm1d",
-    "conv_transpose1d": "nn.Upsample and nn.Conv1d",
-    "conv_transpose2d": "nn.Upsample and nn.Conv2d",
     "lstm": "convolutions over time",
     "gru": "convolutions over time",
 }

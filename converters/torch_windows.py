@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import NHWC, Builder, Shape
-from edgesdk.converters.common import grouped, image, restored, shuffled_to_space
+from edgesdk.converters.common import grouped, image, restored, shuffled_to_space, transposed
 from edgesdk.converters.torch_ops import Call, Rule, constant, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
@@ -29,6 +29,12 @@ def window(call: Call, name: str, spatial: int, default: Any = None) -> Pair:
     values = [int(v) for v in given] if isinstance(given, list | tuple) else [int(given)]
     values = values * spatial if len(values) == 1 else values
     return (values[0], values[1]) if spatial == 2 else (1, values[0])
+
+
+def edge(call: Call, name: str, spatial: int) -> Pair:
+    """Like window, of an argument that is 0 along the height of a signal."""
+    h, w = window(call, name, spatial, 0)
+    return (h if spatial == 2 else 0, w)
 
 
 def conv_padding(call: Call, kernel: Pair, dilation: Pair, spatial: int) -> Shape:
@@ -47,7 +53,7 @@ def conv(b: Builder, call: Call) -> Value:
     weights = constant(call["weight"], "its weight")
     spatial = weights.ndim - 2
     if call.get("transposed", False):
-        raise Unsupported("a transposed convolution; use nn.Upsample and a convolution")
+        return conv_transpose(b, call)
     x = image(b, tensor(call["input"]), spatial)
     weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
     stride, dilation = window(call, "stride", spatial, 1), window(call, "dilation", spatial, 1)
@@ -55,6 +61,23 @@ def conv(b: Builder, call: Call) -> Value:
     attrs = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
     bias = None if call["bias"] is None else constant(call["bias"], "its bias")
     return restored(b, grouped(b, x, weights, bias, int(call["groups"]), call.name, attrs), call.shape)
+
+
+def conv_transpose(b: Builder, call: Call) -> Value:
+    weights = constant(call["weight"], "its weight")
+    spatial = weights.ndim - 2
+    x = image(b, tensor(call["input"]), spatial)
+    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
+    (h, w), extra = (edge(call, name, spatial) for name in ("padding", "output_padding"))
+    attrs = {
+        "stride": window(call, "stride", spatial, 1),
+        "dilation": window(call, "dilation", spatial, 1),
+        "padding": (h, w, h, w),
+        "output_padding": extra,
+        "activation": "none",
+    }
+    bias = None if call["bias"] is None else constant(call["bias"], "its bias")
+    return restored(b, transposed(b, x, weights, bias, int(call["groups"]), call.name, attrs), call.shape)
 
 
 def pool(op: str, spatial: int) -> Rule:
@@ -194,6 +217,7 @@ def channel_shuffle(b: Builder, call: Call) -> Value:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "convolution"), conv),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), conv_transpose),
     "avg_pool1d": pool("avg_pool2d", 1),
     "avg_pool2d": pool("avg_pool2d", 2),
     "max_pool1d": pool("max_pool2d", 1),

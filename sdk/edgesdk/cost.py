@@ -245,6 +245,27 @@ def _gathered(g: _Window, pixels: int, pixel_bytes: int) -> Counts:
     )
 
 
+def _grouped_conv2d(step: Step) -> Counts:
+    """Each group's window is gathered apart; then its channels are dots of its own part."""
+    g, groups = _window(step), _words(step)[13]
+    pixels, taps = step.encoded.rows * g.out_w, g.kernel_h * g.kernel_w
+    part = g.in_c // groups
+    dots = _dots(pixels * groups, taps * part, g.out_c // groups)
+    return dots + _copied("copy", part * _itemsize(step), pixels * taps * groups, part % QUARTER == 0)
+
+
+def _transpose_conv2d(step: Step) -> Counts:
+    """A convolution per phase: all of them together gather and multiply each tap once per input pixel."""
+    h, w, c, out_w, out_c, kh, kw, sh, sw = _words(step)[:9]
+    pixels, taps = step.encoded.rows * out_w, max(1, round(kh * kw / (sh * sw)))
+    copied = _copied("copy", c * _itemsize(step), pixels * taps, c % QUARTER == 0)
+    return (
+        Counter({"gather": pixels, "phase": step.encoded.rows * min(sw, out_w)})
+        + _dots(pixels, taps * c, out_c)
+        + copied
+    )
+
+
 def _depthwise_conv2d(step: Step) -> Counts:
     g = _window(step)
     pixels = step.encoded.rows * g.out_w
@@ -271,6 +292,15 @@ def _fully_connected(step: Step) -> Counts:
 def _fully_connected_rows(step: Step) -> Counts:
     rows, in_c, out_c = _words(step)[:3]
     return _dots(rows, in_c, out_c)
+
+
+def _batch_matmul(step: Step) -> Counts:
+    """Dots of four columns at a time where b is stored transposed, else rows of b are added up."""
+    _, k, n, transposed = _words(step)[:4]
+    rows = step.encoded.rows
+    if transposed:
+        return _dots(rows, k, n) + Counter({"centre": rows * k})
+    return _loop("sum", n, rows * k) + _loop("item", n, rows)
 
 
 def _pool(step: Step) -> Counts:
@@ -330,6 +360,11 @@ def _items(step: Step) -> Counts:
 def _unary(step: Step) -> Counts:
     kind = _words(step)[1]
     return Counter({f"kind {kind}": _row_items(step) * step.encoded.rows})
+
+
+def _normalize(step: Step) -> Counts:
+    outer, groups, inner = _words(step)[:3]
+    return Counter({"item": step.encoded.rows * outer * groups * inner, "group": step.encoded.rows * groups})
 
 
 def _resize(step: Step) -> Counts:
@@ -398,6 +433,11 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "softmax": _items,
     "unary": _unary,
     "resize": _resize,
+    "grouped_conv2d": _grouped_conv2d,
+    "transpose_conv2d": _transpose_conv2d,
+    "batch_matmul": _batch_matmul,
+    "normalize": _normalize,
+    "activation": _unary,
     "svdf": _svdf,
     "lstm": _lstm,
     "rnn": _rnn,

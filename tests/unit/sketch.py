@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Float graphs written down op by op."""
+"""Float graphs written line by line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sketch:
     def op(self, kind: str, *inputs: Value | None, **attrs: Any) -> Value:
         if kind in ("conv2d", "depthwise_conv2d"):
             attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), **attrs}
-        if kind in ("conv2d", "depthwise_conv2d", "fully_connected", "add", "sub", "mul"):
+        if kind in ("conv2d", "depthwise_conv2d", "transpose_conv2d", "fully_connected", "add", "sub", "mul"):
             attrs.setdefault("activation", "none")
         node = Node(kind, list(inputs), [], attrs, f"n{len(self.nodes)}")
         first = next(v for v in inputs if v is not None)

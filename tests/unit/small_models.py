@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import compute_models
 import numpy as np
 import state_models
 from graphs import Builder
@@ -137,6 +138,7 @@ def graphs() -> dict[str, Graph]:
         "edges": edges(),
         "edges_int16": edges_int16(),
         **narrow_weights(),
+        **compute_models.graphs(),
         **state_models.graphs(),
         **made(ELEMENTWISE, ("int8", "float32")),
         **plain,
@@ -216,6 +218,8 @@ def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
 
 def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
+    if name.startswith("attention"):  # its input is reshaped
+        return tuple(f for f in FORMS if f != "streamed")
     if name.startswith("states"):
         return FORMS[:1]  # steps that change a state run in plain stages
     if name.startswith("integers"):

@@ -41,7 +41,7 @@ class Net:
         quant = Quant(self.rng.uniform(0.001, 0.01, shape[0]).astype(np.float32), np.zeros(shape[0], np.int32), 0)
         return Value("w", shape, "int8", quant, self.rng.integers(-127, 128, shape).astype(np.int8))
 
-    def op(self, op: str, *inputs: Value, **attrs: Any) -> Value:
+    def op(self, op: str, *inputs: Value | None, **attrs: Any) -> Value:
         node = Node(op, list(inputs), [self.value((1,))], attrs, f"{op}{len(self.nodes)}")
         ((node.output.shape, _),) = ops.module(op).infer(node)
         self.nodes.append(node)
@@ -180,7 +180,38 @@ def test_a_graph_without_transposes_stays_as_it_is() -> None:
     assert move_transposes(graph) is graph
 
 
+def test_norms_lie_as_the_image_does() -> None:
+    net = Net()
+    x, y = image(net, 2, 4, 3, 2)
+    y = net.op("gelu", net.conv(y, 6), approximate=False)
+    y = net.op("layer_norm", y, net.constant(6, 4, 3), net.constant(6, 4, 3), axis=1, epsilon=1e-5)
+    y = net.op("group_norm", net.transpose(y, *NHWC), net.constant(6), net.constant(6), groups=2, epsilon=1e-5)
+    y = net.op("rms_norm", y, net.constant(6), axis=3, epsilon=1e-5)
+    moved = check(net.graph([x], y), left=0)
+    assert moved.nodes[2].input(1).shape == (4, 3, 6)
+
+
+def test_a_product_reads_its_sides_as_they_lie() -> None:
+    net = Net()
+    q, k = (Value(name, (2, 5, 3), "float32") for name in "qk")
+    scores = net.op("batch_matmul", q, net.transpose(k, 0, 2, 1), adj_x=False, adj_y=False)
+    again = net.op("batch_matmul", net.transpose(q, 0, 2, 1), net.transpose(k, 0, 2, 1), adj_x=True, adj_y=False)
+    left = net.op("batch_matmul", net.transpose(q, 0, 2, 1), k, adj_x=False, adj_y=False)
+    moved = check(net.graph([q, k], scores, net.op("softmax", again, axis=1, beta=1.0), left), left=1)
+    flags = [(n.attrs["adj_x"], n.attrs["adj_y"]) for n in moved.nodes if n.op == "batch_matmul"]
+    assert flags == [(False, True), (False, True), (False, False)]
+
+
+def test_softmax_over_an_inner_axis_finds_it_last() -> None:
+    net = Net()
+    x, y = image(net, 1, 4, 3, 2)
+    y = net.op("softmax", net.conv(y, 6), axis=1, beta=1.0)
+    moved = check(net.graph([x], net.transpose(y, *NHWC)), left=0)
+    assert moved.nodes[-1].attrs["axis"] == 3
+
+
 STEPS = ("transpose", "reshape", "add", "scale", "row", "concat", "slice", "mean", "relu", "branch", "pad", "dense")
+STEPS += ("layer_norm", "group_norm", "product", "softmax")
 
 
 def apply(net: Net, step: int, name: str, past: list[Value]) -> Value:
@@ -211,7 +242,26 @@ def apply(net: Net, step: int, name: str, past: list[Value]) -> Value:
         return net.op("fully_connected", x, net.weights(4, x.shape[-1]), activation="none")
     if name in ("add", "concat"):
         return joined(net, name, axis, past)
+    if name in ("layer_norm", "group_norm", "product", "softmax"):
+        return statistical(net, rng, name, axis, x)
     return net.op("relu", x)
+
+
+def statistical(net: Net, rng: np.random.Generator, name: str, axis: int, x: Value) -> Value:
+    """Norms, softmax and products; in int8 and over too few axes the product alone, or nothing."""
+    rank = len(x.shape)
+    if name == "product" and rank > 1:
+        turned = net.transpose(x, *range(rank - 2), rank - 1, rank - 2)
+        adj_x, adj_y = bool(rng.integers(2)), bool(rng.integers(2))
+        left, right = turned if adj_x else x, x if adj_y else turned
+        return net.op("batch_matmul", left, right, adj_x=adj_x, adj_y=adj_y)
+    if net.dtype == "int8" or rank < 2:
+        return x
+    if name == "softmax":
+        return net.op("softmax", x, axis=axis, beta=1.0)
+    if name == "layer_norm":
+        return net.op("layer_norm", x, net.constant(*x.shape[axis:]), None, axis=axis, epsilon=0.1)
+    return net.op("group_norm", x, net.constant(x.shape[-1]), None, groups=1, epsilon=0.1)
 
 
 def joined(net: Net, name: str, axis: int, past: list[Value]) -> Value:

@@ -34,19 +34,25 @@ def quantized(sketch: Sketch, graph: Graph, io: str = "float32") -> Graph:
     return verify(quantize_int8(graph, calibrate(graph, sketch.samples()), io))
 
 
-def assert_close(sketch: Sketch, graph: Graph, tolerance: float) -> Graph:
-    """Quantises and compares on the calibration data itself, with 16-bit activations too; returns the int8 graph."""
+def assert_close(sketch: Sketch, graph: Graph, tolerance: float, wide: bool = True) -> Graph:
+    """Quantises and compares on the calibration data itself, `wide`: with 16-bit activations too; returns the int8
+    graph."""
     samples = sketch.samples()
     ranges = calibrate(graph, samples)
     result = verify(quantize_int8(graph, ranges, "float32"))
-    wide = verify(quantize.quantized(graph, ranges, INT16X8, "float32"))
+    assert_near(graph, result, samples, tolerance)
+    if wide:
+        finer = verify(quantize.quantized(graph, ranges, INT16X8, "float32"))
+        assert_near(graph, finer, samples, tolerance / 4)
+        assert_runs(finer, [s[0] for s in samples])
+    return result
+
+
+def assert_near(graph: Graph, quantised: Graph, samples: list[np.ndarray], most: float) -> None:
     for i in range(len(samples[0])):
         item = [s[i] for s in samples]
-        for quantised, most in ((result, tolerance), (wide, tolerance / 4)):
-            for got, expected in zip(evaluate(quantised, item), evaluate(graph, item), strict=True):
-                assert np.linalg.norm(got - expected) <= most * np.linalg.norm(expected)
-    assert_runs(wide, [s[0] for s in samples])
-    return result
+        for got, expected in zip(evaluate(quantised, item), evaluate(graph, item), strict=True):
+            assert np.linalg.norm(got - expected) <= most * np.linalg.norm(expected)
 
 
 def assert_runs(graph: Graph, inputs: list[np.ndarray]) -> None:
@@ -328,3 +334,34 @@ def test_digits_classifier_keeps_its_accuracy() -> None:
     for candidate in (graph, result):
         predicted = [evaluate(candidate, [image[None]])[0].argmax() for image in test]
         assert np.mean(predicted == labels) >= 0.97
+
+
+def test_decoders_norms_and_smooth_activations() -> None:
+    s = Sketch((1, 4, 5, 4))
+    window = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 1, 1)}
+    x = s.op("transpose_conv2d", s.inputs[0], s.constant(6, 3, 3, 4), s.constant(6), **window)
+    x = s.op("group_norm", x, s.constant(6), s.constant(6), groups=3, epsilon=1e-5)
+    x = s.op("conv2d", s.op("silu", x), s.constant(4, 3, 3, 3), s.constant(4), groups=2)
+    x = s.op("instance_norm", s.op("mish", x), None, None, epsilon=1e-5)
+    x = s.op("rms_norm", x, s.constant(4), axis=3, epsilon=1e-5)
+    graph = assert_close(s, s.graph(x), 0.1, wide=False)
+    norm = next(n for n in graph.nodes if n.op == "group_norm")
+    assert norm.input(1).dtype == "float32", "scale and shift stay exact"
+    transposed = next(n for n in graph.nodes if n.op == "transpose_conv2d")
+    assert transposed.input(1).quant is not None and transposed.input(1).quant.axis == 0
+
+
+def test_groups_and_smooth_activations_of_16_bits() -> None:
+    """Convolutions in groups become one per group, activations tables of samples."""
+    s = Sketch((1, 4, 5, 4))
+    x = s.op("gelu", s.op("conv2d", s.inputs[0], s.constant(6, 3, 3, 2), s.constant(6), groups=2), approximate=False)
+    x = s.op("hard_sigmoid", s.op("conv2d", x, s.constant(4, 3, 3, 3), None, groups=2), alpha=0.2, beta=0.5)
+    assert_close(s, s.graph(x, s.op("softplus", s.op("elu", x, alpha=0.5))), 0.1)
+
+
+def test_products_and_norms_of_16_bits_are_refused() -> None:
+    s = Sketch((1, 4, 4))
+    x = s.op("batch_matmul", s.inputs[0], s.inputs[0], adj_x=False, adj_y=True)
+    graph = s.graph(s.op("rms_norm", x, None, axis=2, epsilon=1e-5))
+    with pytest.raises(Unsupported, match=r"without an int16 form: batch_matmul \(n0\), rms_norm \(n1\)"):
+        quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8)

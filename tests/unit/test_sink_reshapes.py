@@ -60,6 +60,25 @@ def test_a_norm_finds_its_convolution() -> None:
     assert [n.op for n in graph.nodes] == ["reshape", "conv2d", "conv2d", "reshape"]
 
 
+@pytest.mark.parametrize(("batch", "left"), [(1, 2), (2, 2)])
+def test_norms_and_smooth_activations_are_done_on_the_image(batch: int, left: int) -> None:
+    net = Net()
+    x = Value("x", (batch, 8, 3), "float32")
+    y = net.op("group_norm", conv(net, x, 4), net.constant(4), None, groups=2, epsilon=1e-5)
+    y = net.op("layer_norm", net.op("gelu", y, approximate=False), net.constant(4), None, axis=2, epsilon=1e-5)
+    y = net.op("rms_norm", y, net.constant(8, 4), axis=1, epsilon=1e-5)
+    sunk = check(net.graph([x], conv(net, net.op("softmax", y, axis=1, beta=1.0), 2)))
+    assert sum(n.op == "reshape" for n in sunk.nodes) == left
+
+
+def test_a_norm_over_the_batch_as_well_stays_on_the_signal() -> None:
+    net = Net()
+    x = Value("x", (2, 8, 3), "float32")
+    y = net.op("layer_norm", conv(net, x, 4), net.constant(2, 8, 4), None, axis=0, epsilon=1e-5)
+    sunk = check(net.graph([x], conv(net, y, 2)))
+    assert [len(n.output.shape) for n in sunk.nodes if n.op == "layer_norm"] == [3]
+
+
 def test_what_reads_only_signals_gets_them() -> None:
     net = Net()
     x = Value("x", (1, 8, 3), "float32")

@@ -63,6 +63,9 @@ OPTIONS = {
     "QUANTIZE": "QuantizeOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "SHAPE": "ShapeOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
+    "GELU": "GeluOptions",
     "SVDF": "SVDFOptions",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "CALL_ONCE": "CallOnceOptions",
@@ -214,7 +217,7 @@ def defaults(code: str) -> dict[str, Any]:
     """Options that a converter always writes although the schema's default differs."""
     if code in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         return {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
-    if code in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"):
+    if code in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D", "TRANSPOSE_CONV"):
         return {"strideW": 1, "strideH": 1}
     return {"beta": 1.0} if code == "SOFTMAX" else {}
 

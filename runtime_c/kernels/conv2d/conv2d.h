@@ -86,6 +86,11 @@ static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
   return ert_conv2d_in_place(g) ? 0 : ert_conv2d_window(g);
 }
 
+/* The window of output pixel (y, x): where it lies if that is one run of a row, else gathered into scratch, with `pad`
+ * (a byte) outside of the image. Offsets of padding may be negative here: the window begins further inside. */
+const void *ert_conv2d_window_at(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
+                                 int pad);
+
 int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
 int ert_conv2d_s8s8_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);

@@ -46,9 +46,8 @@ static const void *run_of_row(const ert_call *c, const ert_conv2d_geometry *g, i
   return (const uint8_t *)ert_row(&c->in[0], y * g->stride_h) + x * g->stride_w * g->in_c * size;
 }
 
-/* The window of output pixel (y, x): in place where it is contiguous, else gathered into scratch. */
-static const void *window(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
-                          int pad) {
+const void *ert_conv2d_window_at(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
+                                 int pad) {
   const int32_t pixel = g->in_c * size, span = g->kernel_w * pixel;
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
   const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);
@@ -77,7 +76,8 @@ void ert_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const int8_t *in = in_place ? run_of_row(c, &p->g, y, x, 1) : window(c, &p->g, y, x, 1, p->in_zero_point);
+      const int8_t *in =
+          in_place ? run_of_row(c, &p->g, y, x, 1) : ert_conv2d_window_at(c, &p->g, y, x, 1, p->in_zero_point);
       ert_pixel_s8(&scales, in, w, n, p->g.out_c, out);
     }
   }
@@ -90,7 +90,7 @@ void ert_conv2d_f32_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : ert_conv2d_window_at(c, &p->g, y, x, 4, 0);
       ert_pixel_f32(in, ert_blob(c, p->weights), ert_blob(c, p->bias), n, p->g.out_c, p->min, p->max, out);
     }
   }
@@ -123,7 +123,7 @@ void ert_conv2d_s16s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     int16_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const int16_t *in = in_place ? run_of_row(c, &p->g, y, x, 2) : window(c, &p->g, y, x, 2, 0);
+      const int16_t *in = in_place ? run_of_row(c, &p->g, y, x, 2) : ert_conv2d_window_at(c, &p->g, y, x, 2, 0);
       ert_pixel_s16s8(&scales, in, ert_blob(c, p->weights), n, p->g.out_c, out);
     }
   }
@@ -137,7 +137,7 @@ void ert_conv2d_f32s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : ert_conv2d_window_at(c, &p->g, y, x, 4, 0);
       ert_pixel_f32s8(&finish, in, ert_blob(c, p->weights), n, p->g.out_c, out);
     }
   }
@@ -151,7 +151,7 @@ void ert_conv2d_f32f16_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : ert_conv2d_window_at(c, &p->g, y, x, 4, 0);
       ert_pixel_f32f16(&finish, in, ert_blob(c, p->weights), n, p->g.out_c, out);
     }
   }

@@ -15,21 +15,25 @@ import numpy as np
 
 from edgesdk.compress import recurrent
 from edgesdk.compress.calibrate import Ranges
+from edgesdk.compress.masks import limit_masks
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value, Variable
-from edgesdk.ops import elementary
+from edgesdk.ops import activation, elementary
 
 # Output channel axis of the weights.
-WEIGHTED = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
+WEIGHTED = {"conv2d": 0, "transpose_conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 # Kernels that move or compare stored bytes: inputs and output have one quantisation.
 SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
     "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
+# Their scale and shift stay float constants.
+NORMS = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
 # Without a kernel for 16-bit activations.
-FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *elementary.NAMES})
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split()) | FREE_INT8
-ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter"}
+FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", "batch_matmul", *NORMS, *elementary.NAMES})
+FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+FREE |= {*FREE_INT8, *activation.NAMES}
+ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter", "transpose_conv2d"}
 LEAST_SCALE = 2.0**-60
 
 
@@ -96,6 +100,7 @@ def quantized(graph: Graph, ranges: Ranges, scheme: Scheme, io: str = "integer")
         raise UsageError(f"io {io!r}; expected one of {', '.join(EDGE_TYPES)}")
     graph, ranges = recurrent.with_last_steps(graph, ranges)
     check_graph(graph, ranges, scheme)
+    graph, ranges = limit_masks(graph, ranges)
     return write(graph, choose_quants(graph, ranges, scheme), io)
 
 
@@ -361,6 +366,8 @@ def write_node(out: Written, node: Node, name: str) -> None:
         inputs = [out.stored[node.input(0)]]
     elif node.op in SHARED:
         inputs = [shared_operand(out, v, y) for v in node.inputs]
+    elif node.op in NORMS:
+        inputs = [out.stored[node.input(0)], *node.inputs[1:]]
     else:
         inputs = [None if v is None else out.stored.get(v) or quantized_constant(v, None, scheme) for v in node.inputs]
     result = integer_value(out, node.output, name)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""2-D convolution. x [N,H,W,I], w [O,KH,KW,I], b [O] or None.
+"""2-D convolution. x [N,H,W,I], w [O,KH,KW,I / groups], b [O] or None.
 
-attrs: stride (h,w), dilation (h,w), padding (top,left,bottom,right), activation.
+attrs: stride (h,w), dilation (h,w), padding (top,left,bottom,right), activation, groups (default 1): output
+channel o reads the input channels of group o // (O / groups) alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, rescale
 
 types = rescale.types
+
+
+def groups(node: Node) -> int:
+    return int(node.attrs.get("groups", 1))
+
+
+def kernel_op(node: Node) -> str:
+    return "conv2d" if groups(node) == 1 else "grouped_conv2d"
 
 
 def out_extent(size: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
@@ -30,8 +39,12 @@ def out_hw(node: Node, kernel: tuple[int, int]) -> tuple[int, int]:
 
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x, w = node.input(0), node.input(1)
-    if len(x.shape) != 4 or len(w.shape) != 4 or w.shape[3] != x.shape[3]:
-        raise ValueError(f"expected x [N,H,W,I] and w [O,KH,KW,I], found {x.shape} and {w.shape}")
+    n = groups(node)
+    if len(x.shape) != 4 or len(w.shape) != 4 or w.shape[3] * n != x.shape[3] or w.shape[0] % n:
+        raise ValueError(
+            f"expected x [N,H,W,I] and w [O,KH,KW,I / groups] with O a multiple of groups, found {x.shape}, {w.shape} "
+            f"and {n} groups"
+        )
     return [((x.shape[0], *out_hw(node, w.shape[1:3]), w.shape[0]), x.dtype)]
 
 
@@ -47,16 +60,20 @@ def windows(node: Node, x: np.ndarray, kernel: tuple[int, int], fill: float) -> 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, w = arrays[0], arrays[1]
-    out_c = w.shape[0]
     if x.dtype == np.float32:
         patches = windows(node, x.astype(np.float64), w.shape[1:3], 0.0)
-        acc = patches.reshape(*patches.shape[:3], -1) @ rescale.real_weights(node, 0).reshape(out_c, -1).T
+        acc = _sums(patches, rescale.real_weights(node, 0), groups(node))
         return [rescale.finish_float(node, acc + rescale.bias(node))]
     zero_point = node.input(0).zero_point
     # float64 products and sums of 8 and 16 bits are exact far beyond any K in use.
     patches = windows(node, x.astype(np.float64), w.shape[1:3], zero_point) - zero_point
-    acc = patches.reshape(*patches.shape[:3], -1) @ rescale.real_weights(node, 0).reshape(out_c, -1).T
-    return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
+    return [rescale.finish(node, _sums(patches, rescale.real_weights(node, 0), groups(node)).astype(np.int64) + rescale.bias(node))]
+
+
+def _sums(patches: np.ndarray, w: np.ndarray, n: int) -> np.ndarray:
+    """Sums of products of [N, OH, OW, KH, KW, I] windows with the weights, group by group."""
+    parts = zip(np.split(patches, n, -1), np.split(w.astype(np.float64), n), strict=True)
+    return np.concatenate([p.reshape(*p.shape[:3], -1) @ v.reshape(len(v), -1).T for p, v in parts], -1)
 
 
 def geometry(node: Node, kernel: tuple[int, ...]) -> list[int | np.ndarray | None]:
@@ -82,6 +99,7 @@ def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) 
     x, y = node.input(0), node.output
     weights = rescale.weight_words(node, grouped=channel_axis == 0)
     params = geometry(node, kernel_hw)
+    params += [groups(node)] if groups(node) > 1 else []
     if y.dtype == "float32":
         params += [*weights, *rescale.float_words(node)]
     elif y.dtype == "int16":

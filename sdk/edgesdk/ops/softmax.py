@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax over the last axis. attrs: beta.
+"""Softmax over one axis. attrs: beta, axis (default: the last; passes/lower_softmax.py brings others there).
 
-int8 output has scale 1/256 and zero point -128, int16 output scale 1/32768 and zero point 0.
+int8 output has scale 1/256 and zero point -128, int16 output scale 1/32768 and zero point 0. What an additive mask
+takes out needs to lie no more than 12 / beta below the other items to count as nothing: compress/masks.py limits masks
+to that, so that the integer steps stay fine.
 """
 
 from __future__ import annotations
@@ -21,9 +23,15 @@ MAX_ITEMS = {"int8": 4095, "int16": 65535}  # as many exps as sum up in the kern
 OUTPUTS = {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}
 
 
+def axis(node: Node) -> int:
+    return int(node.attrs.get("axis", len(node.input(0).shape) - 1))
+
+
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     if not node.input(0).shape:
         raise ValueError("expected at least one axis, found a scalar")
+    if not 0 <= axis(node) < len(node.input(0).shape):
+        raise ValueError(f"expected an axis of {node.input(0).shape}, found {axis(node)}")
     return [(node.input(0).shape, node.input(0).dtype)]
 
 
@@ -38,18 +46,21 @@ def exp_table(node: Node) -> np.ndarray:
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    x = arrays[0]
+    return [_last(node, arrays[0].swapaxes(axis(node), -1)).swapaxes(axis(node), -1)]
+
+
+def _last(node: Node, x: np.ndarray) -> np.ndarray:
     if x.dtype == np.float32:
         with np.errstate(invalid="ignore"):
             wide = float(np.float32(node.attrs["beta"])) * (x.astype(np.float64) - x.max(-1, keepdims=True))
         e = np.exp(wide)
-        return [(e / e.sum(-1, keepdims=True)).astype(np.float32)]
+        return (e / e.sum(-1, keepdims=True)).astype(np.float32)
     if x.dtype == np.int16:
-        return [_int16(node, x.astype(np.int64))]
+        return _int16(node, x.astype(np.int64))
     table = np.zeros(256, np.int64)
     exps = exp_table(node)
     table[: exps.size] = exps
-    return [_integer(table[x.max(-1, keepdims=True).astype(np.int64) - x])]
+    return _integer(table[x.max(-1, keepdims=True).astype(np.int64) - x])
 
 
 def _integer(e: np.ndarray) -> np.ndarray:
@@ -96,6 +107,7 @@ def _int16(node: Node, x: np.ndarray) -> np.ndarray:
 def encode(node: Node, kernel: Kernel) -> Encoded:
     x, y = node.input(0), node.output
     n = x.shape[-1]
+    assert axis(node) == len(x.shape) - 1, f"{node.source}: passes/lower_softmax.py must run first"
     params: list[int | np.ndarray | None] = [n]
     if x.dtype == "int8":
         _check_integer(node)

@@ -15,16 +15,21 @@ from edgesdk.verify import verify
 
 SIMPLIFY = (
     "fold_constants",  # first: later passes look for constants
+    "fold_matmul",  # products with constants become layers before their weights are looked for
     "move_transposes",  # before all that looks for neighbours
     "sink_reshapes",  # behind it: the order of the axes is settled
     "fold_batch_norm",  # before activations: a relu may follow the norm
+    "bound_masks",
+    "fold_scale",
     "fold_pad",  # before lowering makes pads copies
+    "fuse_products",  # silu and the like, written as products
     "fuse_activations",
     "fold_exponents",
     "remove_dead_nodes",
 )
 
 LOWER = (
+    "lower_groups",  # before concats are split and slices become copies
     "lower_depthwise",
     "lower_flatten",
     "lower_dilated_pool",  # may write pads
@@ -34,6 +39,8 @@ LOWER = (
     "lower_unary",  # int8 activations become tables
     "lower_image_mean",  # after the split of pools that change the scale
     "lower_reduce",  # before shuffles: may write transposes
+    "lower_softmax",  # before shuffles: may write transposes
+    "lower_matmul",  # before shuffles: may write transposes
     "lower_broadcast",
     "split_concat",
     "lower_shuffles",  # transpose, slice, pad, space_to_depth become strided copies

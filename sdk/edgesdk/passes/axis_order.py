@@ -106,16 +106,18 @@ def cost(r: Rewriting, t: Ordered, perm: Shape) -> int:
     return 0 if free else t.value.elements
 
 
-def settled(r: Rewriting, t: Ordered) -> Ordered:
+def settled(r: Rewriting, t: Ordered, last: int | None = None) -> Ordered:
     """`t` without a view, which costs a transposition where it had one: the axes that the view
-    merges are brought side by side, the others stay where they are."""
+    merges are brought side by side, those of axis `last` to the end, the others stay where they are."""
     if t.view is None:
         return t
-    group_of = {axis: group for group, _ in factors(t.source, t.view) for axis in group}
+    splits = factors(t.source, t.view)
+    group_of = {axis: group for group, _ in splits for axis in group}
     order: list[int] = []
     for axis in t.perm:
         order += [a for a in group_of.get(axis, [axis]) if a not in order]
-    perm = tuple(order)
+    tail = next((group for group, made in splits if last in made), [])
+    perm = (*(a for a in order if a not in tail), *tail)
     return reshaped(r, Ordered(stored(r, replace(t, view=None), perm), perm), t.view)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgesdk.ir import Graph, Node, Value
 
-OUT_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
+OUT_AXIS = {"conv2d": 0, "transpose_conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
 
 
 def fold_batch_norm(graph: Graph) -> Graph:

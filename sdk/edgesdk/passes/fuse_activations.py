@@ -7,7 +7,10 @@ import math
 
 from edgesdk.ir import Graph, Node, Value
 
-CLAMPING = ("conv2d", "depthwise_conv2d", "fully_connected", "add", "sub", "mul", "avg_pool2d", "max_pool2d")
+CLAMPING = ("conv2d", "transpose_conv2d", "depthwise_conv2d", "fully_connected", "add", "sub", "mul") + (
+    "avg_pool2d",
+    "max_pool2d",
+)
 RELUS = ("relu", "relu6", "relu_n1_to_1")
 CLIPS = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
 

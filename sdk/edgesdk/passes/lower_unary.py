@@ -3,9 +3,9 @@ import numpy as np
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import elementary, unary
+from edgesdk.ops import activation, elementary, unary
 
-TABLED = (*unary.NAMES, *elementary.NAMES)
+TABLED = (*unary.NAMES, *elementary.NAMES, *activation.NAMES)
 
 
 def lower_unary(graph: Graph) -> Graph:
@@ -16,17 +16,17 @@ def lower_unary(graph: Graph) -> Graph:
 
 
 def _has_table(node: Node) -> bool:
-    if node.op not in TABLED:
-        return False
     dtype = node.input(0).dtype
-    return dtype == "int8" or (dtype == "int16" and node.op in unary.TABLES_16)
+    if dtype == "int16":
+        return node.op in (*unary.TABLES_16, *activation.NAMES)
+    return node.op in TABLED and dtype == "int8"
 
 
 def _as_table(node: Node) -> Node:
-    dtype = node.input(0).dtype
+    dtype, module = node.input(0).dtype, ops.module(node.op)
     if dtype == "int16":
-        data = unary.table_16(node)
+        data = module.table_16(node)
     else:
-        data = ops.module(node.op).reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
+        data = module.reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
     table = Value(f"{node.output.name}/table", data.shape, dtype, node.output.quant, data)
     return Node("lut", [node.input(0), table], node.outputs, {}, node.source)

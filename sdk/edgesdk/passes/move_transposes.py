@@ -16,12 +16,13 @@ from dataclasses import replace
 import numpy as np
 
 from edgesdk.ir import Graph, Node, Quant, Value
-from edgesdk.ops import arithmetic, elementary
+from edgesdk.ops import activation, arithmetic, elementary
 from edgesdk.passes.axis_order import (
     Operand,
     Ordered,
     Rewriting,
     aligned,
+    cost,
     identity,
     is_trivial,
     relaid,
@@ -146,20 +147,53 @@ def reduction(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     return written(r, node, [t.value], order, axes=tuple(sorted(t.perm.index(a) for a in axes)))
 
 
-def over_last_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
-    """The last axis must lie last, the others as they do."""
-    t = settled(r, orders[node.input(0)])
-    last = len(t.perm) - 1
-    order = (*(a for a in t.perm if a != last), last)
+def over_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
+    """The axis of the op, as a rule the last, must lie last, the others as they do."""
+    axis = node.attrs.get("axis", len(node.input(0).shape) - 1)
+    t = settled(r, orders[node.input(0)], last=axis)
+    order = (*(a for a in t.perm if a != axis), axis)
+    value, at = stored(r, t, order), {"axis": len(order) - 1} if "axis" in node.attrs else {}
+    return written(r, node, [value, *node.inputs[1:]], Ordered(value, order), **at)
+
+
+def trailing_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
+    """The axes from `axis` on must lie behind the others; their factors lie as they do."""
+    t, axis = settled(r, orders[node.input(0)]), node.attrs["axis"]
+    inner = tuple(a for a in t.perm if a >= axis)
+    order = (*(a for a in t.perm if a < axis), *inner)
+    value, turn = stored(r, t, order), [a - axis for a in inner]
+    factors = [None if v is None or v.data is None else relaid(r, v, v.data.transpose(turn)) for v in node.inputs[1:]]
+    return written(r, node, [value, *factors], Ordered(value, order))
+
+
+def channel_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
+    """The batch must lie first and the channels last, what is between them as it does."""
+    last = len(node.input(0).shape) - 1
+    t = settled(r, orders[node.input(0)], last)
+    order = (0, *(a for a in t.perm if 0 < a < last), last)
     value = stored(r, t, order)
     return written(r, node, [value, *node.inputs[1:]], Ordered(value, order))
+
+
+def batch_matmul(r: Rewriting, node: Node, orders: Orders) -> Ordered:
+    """A side whose matrices lie transposed is read so; a left one only where that saves a transposition."""
+    values, flags = [], {}
+    for i, flag in enumerate(("adj_x", "adj_y")):
+        side, flags[flag] = node.input(i), node.attrs[flag]
+        if side in orders:
+            t = settled(r, orders[side])
+            *batch, m, k = identity(len(t.perm))
+            turned = (flag == "adj_y" or flags[flag]) and cost(r, t, (*batch, k, m)) < cost(r, t, (*batch, m, k))
+            side, flags[flag] = stored(r, t, (*batch, k, m) if turned else (*batch, m, k)), flags[flag] != turned
+        values.append(side)
+    return written(r, node, list(values), Ordered(node.output, identity(len(node.output.shape))), **flags)
 
 
 def batch_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     t = orders[node.input(0)]
     scale, shift = node.input(1), node.input(2)
     if not is_flattened(t, scale.shape[0]) or scale.data is None or shift.data is None:
-        return over_last_axis(r, node, orders)
+        return over_axis(r, node, orders)
     order, flat = flattened_order(t), r.reshape(t.value, t.shape)
     inputs: list[Value | None] = [flat, relaid(r, scale, scale.data[order]), relaid(r, shift, shift.data[order])]
     y = written(r, node, inputs, Ordered(flat, (0, 1))).value
@@ -181,7 +215,7 @@ def fully_connected(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
     if w.data is None or any(v in orders for v in node.inputs[1:] if v is not None):
         return None
     if not is_flattened(t, w.shape[1]) or not per_row(w.quant):
-        return over_last_axis(r, node, orders)
+        return over_axis(r, node, orders)
     weights = relaid(r, w, w.data[:, flattened_order(t)])
     inputs = [r.reshape(t.value, t.shape), weights, *node.inputs[2:]]
     return written(r, node, inputs, Ordered(t.value, (0, 1)))
@@ -207,6 +241,7 @@ def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
 
 UNARY = (
     *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split(),
+    *activation.NAMES,
     *elementary.NAMES,
 )
 BINARY = (*"add sub mul minimum maximum".split(), *arithmetic.NAMES)
@@ -217,7 +252,10 @@ RULES: dict[str, Rule] = {
     "reshape": reshape,
     **dict.fromkeys(UNARY, elementwise),
     **dict.fromkeys(BINARY, broadcast),
-    **dict.fromkeys(("softmax", "log_softmax", "hardmax", "l2_norm", "lrn"), over_last_axis),
+    **dict.fromkeys(("softmax", "log_softmax", "hardmax", "l2_norm", "lrn"), over_axis),
+    **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
+    **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
+    "batch_matmul": batch_matmul,
     "batch_norm": batch_norm,
     **dict.fromkeys(("mean", "sum", "reduce_max"), reduction),
     "concat": concat,

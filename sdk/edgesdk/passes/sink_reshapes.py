@@ -14,7 +14,7 @@ from typing import Any
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import arithmetic, elementary
+from edgesdk.ops import activation, arithmetic, elementary
 from edgesdk.passes.remove_dead_nodes import remove_dead_nodes
 
 Axes = tuple[int, ...]  # of the image, one for each axis of the signal
@@ -109,6 +109,21 @@ def over_last_axis(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
     return node.attrs if kept[-1] == IMAGE - 1 else None
 
 
+def trailing_norm(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
+    """The axes from `axis` on must be the last of the image, too."""
+    first = kept[node.attrs["axis"]]
+    return {**node.attrs, "axis": first} if kept[node.attrs["axis"] :] == tuple(range(first, IMAGE)) else None
+
+
+def channel_norm(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
+    """The image's first axis must be the batch."""
+    return node.attrs if image[0] == node.output.shape[0] and kept[-1] == IMAGE - 1 else None
+
+
+def softmax(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
+    return along_axis(node, kept, image) if "axis" in node.attrs else over_last_axis(node, kept, image)
+
+
 def along_axis(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
     return {**node.attrs, "axis": kept[node.attrs["axis"]]}
 
@@ -126,12 +141,19 @@ def slice_(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
     return {k: per_axis(node.attrs[k], kept, rest[k]) for k in rest}
 
 
-UNARY = (*"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split(), *elementary.NAMES)
+UNARY = (
+    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split(),
+    *activation.NAMES,
+    *elementary.NAMES,
+)
 BROADCAST = frozenset(["add", "sub", "mul", "minimum", "maximum", *arithmetic.NAMES])
-LAST_AXIS = "batch_norm softmax fully_connected log_softmax hardmax l2_norm lrn".split()
+LAST_AXIS = "batch_norm fully_connected log_softmax hardmax l2_norm lrn".split()
 RULES: dict[str, Rule] = {
     **dict.fromkeys((*UNARY, *BROADCAST), same),
     **dict.fromkeys(LAST_AXIS, over_last_axis),
+    **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
+    **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
+    "softmax": softmax,
     "concat": along_axis,
     **dict.fromkeys(("pad", "border_pad"), pad),
     "slice": slice_,

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ONNX's products of matrices, transposed convolutions, norms and smooth activations become. RULES: op -> rule."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesdk.converters import common
+from edgesdk.converters.build import Builder, Shape
+from edgesdk.converters.common import axis_of, restored
+from edgesdk.converters.einsum import einsum
+from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
+from edgesdk.converters.onnx_ops import Pair, bias_of, channels_first, pair
+from edgesdk.errors import Unsupported
+
+
+def conv_transpose(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    value, weights = activation(x[0]), constant(operand(x, 1), "its weights")
+    spatial, group = weights.ndim - 2, int(op.attrs.get("group", 1))
+    if spatial not in (1, 2):
+        raise Unsupported(f"{spatial}-D transposed convolution")
+    if len(value.shape) != weights.ndim or weights.shape[0] != value.shape[1] or group < 1 or value.shape[1] % group:
+        raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
+    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
+    kernel, image = (weights.shape[2], weights.shape[3]), common.image(b, value, spatial)
+    if pair(op, "kernel_shape", spatial, kernel) != kernel:
+        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
+    stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
+    padding, extra = transposed_padding(op, image.shape[1:3], spatial, kernel, stride, dilation)
+    attrs = {"stride": stride, "dilation": dilation, "padding": padding, "output_padding": extra, "activation": "none"}
+    bias = bias_of(operand(x, 2), weights.shape[1] * group)
+    y = common.transposed(b, image, weights, bias, group, op.outputs[0], attrs)
+    return [restored(b, y, channels_first(y, spatial))]
+
+
+def transposed_padding(
+    op: Op, size: Shape, spatial: int, kernel: Pair, stride: Pair, dilation: Pair
+) -> tuple[Shape, Pair]:
+    """(top, left, bottom, right) and output_padding, with auto_pad and output_shape resolved."""
+    extra = (0, 0, *(int(v) for v in op.attrs.get("output_padding", (0, 0))))[-2:]
+    mode, wanted = op.attrs.get("auto_pad", "NOTSET"), [int(d) for d in op.attrs.get("output_shape", ())]
+    if not wanted and mode in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = [d * s for d, s in zip(size, stride, strict=True)][-spatial:]
+    if not wanted:
+        return explicit_padding(op, spatial), (extra[0], extra[1])
+    if len(wanted) not in (spatial, spatial + 2) or min(wanted) < 1:
+        raise ValueError(f"output_shape {wanted}, expected {spatial} integers from 1 on")
+    wanted = [1] * (2 - spatial) + wanted[-spatial:]
+    full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
+    total = [f + e - w for f, e, w in zip(full, extra, wanted, strict=True)]
+    cut = [max(t, 0) for t in total]
+    first = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in cut]
+    longer = (extra[0] + max(-total[0], 0), extra[1] + max(-total[1], 0))
+    return (*first, *(t - f for t, f in zip(cut, first, strict=True))), longer
+
+
+def explicit_padding(op: Op, spatial: int) -> Shape:
+    pads = [int(p) for p in op.attrs.get("pads", ())] if op.attrs.get("auto_pad", "NOTSET") == "NOTSET" else []
+    pads = pads or [0] * (2 * spatial)
+    if len(pads) != 2 * spatial or min(pads) < 0:
+        raise ValueError(f"pads {pads}, expected {2 * spatial} integers from 0 on")
+    return tuple(pads) if spatial == 2 else (0, pads[0], 0, pads[1])
+
+
+def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    return [common.product(b, *both(x), op.outputs[0])]
+
+
+def both(x: list[Operand]) -> tuple[common.Operand, common.Operand]:
+    left, right = operand(x, 0), operand(x, 1)
+    if left is None or right is None:
+        raise ValueError("an input is missing")
+    return left, right
+
+
+def equation(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    given = [common.operand(b, o, op.outputs[0]) for o in x if o is not None]
+    return [einsum(str(op.attrs["equation"]), given, lambda kind, inputs, attrs: b.emit(kind, inputs, **attrs))]
+
+
+def layer_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    """LayerNormalization and RMSNormalization, over the axes from `axis` on."""
+    if len([o for o in op.outputs if o]) > 1:
+        raise Unsupported("its mean and deviation as outputs")
+    value, name = activation(x[0]), op.outputs[0]
+    axis = axis_of(int(op.attrs.get("axis", -1)), len(value.shape))
+    factors = common.norm_factors(b, factors_of(x), value.shape[axis:], name)
+    kind = "layer_norm" if op.kind == "LayerNormalization" else "rms_norm"
+    return [b.emit(kind, [value, *factors], name, axis=axis, epsilon=float(op.attrs.get("epsilon", 1e-5)))]
+
+
+def factors_of(x: list[Operand]) -> list[np.ndarray | None]:
+    """The scale and the shift, where they are given."""
+    given = [(operand(x, i), f"its {what}") for i, what in ((1, "scale"), (2, "shift"))]
+    return [None if o is None else constant(o, what) for o, what in given]
+
+
+def channel_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    """InstanceNormalization and GroupNormalization, whose factors are per group before opset 21."""
+    value, factors = activation(x[0]), factors_of(x)
+    if len(value.shape) < 3:
+        raise ValueError(f"expected [N, C, ...], found {list(value.shape)}")
+    channels = value.shape[1]
+    groups = int(op.attrs.get("num_groups", channels))
+    if any(f is None or f.size not in (groups, channels) for f in factors):
+        raise ValueError(f"its scale and shift do not match {groups} groups of {channels} channels")
+    each = [None if f is None else np.repeat(f.ravel(), channels // f.size) for f in factors]
+    return [common.own_norm(b, value, groups, each, float(op.attrs.get("epsilon", 1e-5)), op.outputs[0])]
+
+
+def smooth(kind: str, **defaults: float) -> Rule:
+    """An activation whose attributes have these names and defaults."""
+
+    def rule(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+        attrs = {name: float(op.attrs.get(name, value)) for name, value in defaults.items()}
+        return [b.emit(kind, [activation(x[0])], op.outputs[0], **attrs)]
+
+    return rule
+
+
+def gelu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    near = op.attrs.get("approximate", "none") == "tanh"
+    return [b.emit("gelu", [activation(x[0])], op.outputs[0], approximate=near)]
+
+
+def swish(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    if float(op.attrs.get("alpha", 1.0)) != 1.0:
+        raise Unsupported(f"alpha {op.attrs['alpha']}; expected 1")
+    return smooth("silu")(b, op, x)
+
+
+RULES: dict[str, Rule] = {
+    "ConvTranspose": conv_transpose,
+    "MatMul": matmul,
+    "Einsum": equation,
+    "LayerNormalization": layer_norm,
+    "RMSNormalization": layer_norm,
+    "InstanceNormalization": channel_norm,
+    "GroupNormalization": channel_norm,
+    "Gelu": gelu,
+    "Erf": smooth("erf"),
+    "Softplus": smooth("softplus"),
+    "Mish": smooth("mish"),
+    "Elu": smooth("elu", alpha=1.0),
+    "Selu": smooth("selu", alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
+    "HardSigmoid": smooth("hard_sigmoid", alpha=0.2, beta=0.5),
+    "Swish": swish,
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Products of matrices a [m, k] and b [k, n], one after another: output row y is row y mod m of product t = y / m,
+ *
+ * out[y, j] = sum over i of a[t / a.repeat mod a.count][y mod m, i] * b[t / b.repeat mod b.count][i, j]
+ *
+ * Rows of the input a are those of its matrices; those of b are its k rows of n items or, where it is stored
+ * transposed, n rows of k items.
+ *
+ * s8s8: clamp(zero_point + requantize(sum over i of (a - a_zero_point) * (b - b_zero_point), multiplier, shift),
+ *       -128, 127). Sums are modulo 2^32; the writer guarantees that none wraps. */
+#ifndef ERT_BATCH_MATMUL_H
+#define ERT_BATCH_MATMUL_H
+
+#include "requantize.h"
+
+/* Which matrix of an operand a product reads: each `repeat` times in a row, over again after `count` of them. */
+typedef struct {
+  int32_t repeat, count;
+} ert_batch_matmul_operand;
+
+typedef struct {
+  int32_t m, k, n, transposed;
+  ert_batch_matmul_operand a, b;
+} ert_batch_matmul_shape;
+
+typedef struct {
+  ert_batch_matmul_shape shape;
+  int32_t a_zero_point, b_zero_point, multiplier, shift, zero_point;
+} ert_batch_matmul_s8s8_params;
+
+typedef struct {
+  ert_batch_matmul_shape shape;
+} ert_batch_matmul_f32_params;
+
+int ert_batch_matmul_s8s8_check(const ert_step *s);
+int ert_batch_matmul_f32_check(const ert_step *s);
+
+#endif
