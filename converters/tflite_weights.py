@@ -43,7 +43,8 @@ def weights(op: Operator, i: int, x: Value, rank: int, channel_axis: int) -> Val
 def nibbles(op: Operator, w: Value, x: Value, channel_axis: int) -> Value:
     """int4 weights where a kernel reads them, else as int8: the same numbers."""
     check_scales(op, w, channel_axis)
-    if op.name in READS_STORED and x.dtype in ("int8", "float32"):
+    grouped = op.name == "CONV_2D" and w.shape[3] != x.shape[-1]
+    if op.name in READS_STORED and x.dtype in ("int8", "float32") and not grouped:
         return w
     return Value(w.name, w.shape, "int8", w.quant, w.data)
 

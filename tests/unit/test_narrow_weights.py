@@ -11,6 +11,7 @@ import pytest
 from graphs import Builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sketch import Sketch
 
 from edgesdk import accuracy, compress, flow, memory, ops, passes, program, runtime, schedule
 from edgesdk.compress import layerwise, rounding, sensitivity
@@ -209,6 +210,19 @@ def test_smoothing_keeps_what_the_network_computes_and_helps_its_integers() -> N
 def test_values_that_smoothing_changes_are_not_compared() -> None:
     names = {v.name for n in compress.prepared(network(), compress.recipe("int8+smooth")).nodes for v in n.outputs}
     assert {n.removesuffix("/unsmoothed") for n in names if n.endswith("/unsmoothed")} == {"v1", "v2", "v3"}
+
+
+@pytest.mark.parametrize("recipe", ["int4", "w4"])
+def test_layers_without_a_narrow_kernel_stay_as_they_are(recipe: str) -> None:
+    s = Sketch((1, 6, 6, 4))
+    y = s.op("conv2d", s.inputs[0], s.constant(8, 3, 3, 4), s.constant(8))
+    grouped = s.op("conv2d", y, s.constant(8, 3, 3, 4), None, groups=2)
+    last = s.op("conv2d", grouped, s.constant(5, 3, 3, 8), s.constant(5))
+    graph = s.graph(last)
+    usual = {"int4": "int8", "w4": "float32"}[recipe]
+    work = compress.apply(compress.recipe(recipe), Work(graph, s.samples()))
+    assert work.result is not None and session(work.result)
+    assert [n.input(1).dtype for n in work.result.nodes] == ["int4", usual, "int4"]
 
 
 costs = st.lists(

@@ -183,7 +183,8 @@ void ert_conv2d_s8s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const int8_t *in = in_place ? run_of_row(c, &p->g, y, x, 1) : window(c, &p->g, y, x, 1, p->in_zero_point);
+      const int8_t *in =
+          in_place ? run_of_row(c, &p->g, y, x, 1) : ert_conv2d_window_at(c, &p->g, y, x, 1, p->in_zero_point);
       ert_pixel_s8s4(&scales, in, &w, p->g.out_c, out);
     }
   }
@@ -197,7 +198,7 @@ void ert_conv2d_f32s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
-      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : window(c, &p->g, y, x, 4, 0);
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : ert_conv2d_window_at(c, &p->g, y, x, 4, 0);
       ert_pixel_f32s4(&finish, in, &w, p->g.out_c, out);
     }
   }

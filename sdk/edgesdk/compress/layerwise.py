@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgesdk import ops
-from edgesdk.compress.quantize import WEIGHTED
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.ops import conv2d
 
+READS_NARROW = ("conv2d", "depthwise_conv2d", "fully_connected")
 MOST_ROWS = 4096  # windows that are looked at per layer, over all samples
 Arrays = dict[Value, np.ndarray]
 
@@ -74,6 +74,11 @@ class Layer:
         return as_rows(self.floats.op, data_of(self.floats), self.rows.shape[0])
 
 
+def reads_narrow(node: Node) -> bool:
+    """Whether there is a kernel for the layer with weights of 4 bits, and with small ones beside floats."""
+    return node.op in READS_NARROW and node.attrs.get("groups", 1) == 1
+
+
 def data_of(node: Node) -> np.ndarray:
     data = node.input(1).data
     assert data is not None, node.source
@@ -94,9 +99,10 @@ def from_rows(op: str, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def layers(floats: Graph, result: Graph, samples: Sequence[Sequence[np.ndarray]]) -> Iterator[Layer]:
-    """Every weighted layer in order. The caller may replace the weights of `node` before it asks for the next one."""
+    """Every layer in order whose weights may be narrow. The caller may replace the weights of `node` before it asks
+    for the next one."""
     before, after = (Walk.start(g, s) for g, s in ((floats, samples), (result, quantised_samples(result, samples))))
-    pairs = zip(*([n for n in g.nodes if n.op in WEIGHTED] for g in (floats, result)), strict=True)
+    pairs = zip(*([n for n in g.nodes if reads_narrow(n)] for g in (floats, result)), strict=True)
     for i, (a, b) in enumerate(pairs):
         before.to(a)
         after.to(b)

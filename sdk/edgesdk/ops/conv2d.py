@@ -67,7 +67,11 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     zero_point = node.input(0).zero_point
     # float64 products and sums of 8 and 16 bits are exact far beyond any K in use.
     patches = windows(node, x.astype(np.float64), w.shape[1:3], zero_point) - zero_point
-    return [rescale.finish(node, _sums(patches, rescale.real_weights(node, 0), groups(node)).astype(np.int64) + rescale.bias(node))]
+    return [
+        rescale.finish(
+            node, _sums(patches, rescale.real_weights(node, 0), groups(node)).astype(np.int64) + rescale.bias(node)
+        )
+    ]
 
 
 def _sums(patches: np.ndarray, w: np.ndarray, n: int) -> np.ndarray:
