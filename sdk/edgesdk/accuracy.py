@@ -85,6 +85,11 @@ def spread(count: int, most: int = LAYER_SAMPLES) -> list[int]:
     return list(range(count)) if count <= most else [i * count // most for i in range(most)]
 
 
+def chosen(graph: Graph, count: int) -> list[int]:
+    """The samples that layers are compared on: the first ones where variables make each depend on those before."""
+    return list(range(min(count, LAYER_SAMPLES))) if graph.variables else spread(count)
+
+
 def layers(
     floats: Graph, quantised: Graph, samples: Sequence[list[np.ndarray]], inputs: Sequence[list[np.ndarray]]
 ) -> list[dict[str, Any]]:

@@ -169,7 +169,7 @@ def convert(
         raise UsageError("--html shows what --quantize did; add --quantize int8 or leave it out")
     from edgesdk import dump, flow, program
 
-    with _progress("convert", 7) as tick:
+    with _progress("convert", 7 if quantize == "none" else 9) as tick:
         converted = flow.convert(
             model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
             pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,

@@ -112,7 +112,8 @@ def convert(
     written = program.assemble(chosen.schedule, chosen.plan, _metadata(target, place))
     data = program.write(written)
     check_fit(chosen.plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
-    warnings = _warnings(base.graph) + (base.quantised.warnings if base.quantised else [])
+    warnings = _left_in_float(base.quantised, base.graph) or _warnings(base.graph)
+    warnings += base.quantised.warnings if base.quantised else []
     return Converted(
         target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, warnings, place, base.quantised
     )
@@ -324,11 +325,20 @@ def check_fit(arena: int, file: int, board: Board, ram: int | None, flash: int |
             )
 
 
-def float_layers(graph: Graph) -> list[dict[str, str]]:
+def float_layers(graph: Graph, quantised: ptq.Quantised | None) -> list[dict[str, str]]:
     """What computes in float, and why."""
-    why = "the source model computes it in float"
+    why = "it is float in the source model, which was not quantised"
+    if quantised is not None:
+        why = f"it has no {quantised.recipe.split('+')[0]} form"
     found = [n for n in graph.nodes if n.output.dtype == "float32" and n.op not in ("dequantize", *schedule.VIEW_OPS)]
     return [{"op": n.op, "source": n.source, "reason": why} for n in found]
+
+
+def _left_in_float(q: ptq.Quantised | None, graph: Graph) -> list[str]:
+    left = [] if q is None else float_layers(graph, q)
+    named = ", ".join(f"{r['op']} ({r['source'].split(';')[0]})" for r in left[:5])
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    return [f"{len(left)} operations stay in float, without an integer form: {named}{more}"] if left else []
 
 
 def _warnings(graph: Graph) -> list[str]:
@@ -363,6 +373,6 @@ def report(c: Converted) -> dict[str, Any]:
         "fits": True,
         "warnings": c.warnings,
         "board": c.board.id,
-        "float_layers": float_layers(c.graph),
+        "float_layers": float_layers(c.graph, c.quantised),
         **({"accuracy": ptq.report(c.quantised, [v.name for v in c.graph.outputs])} if c.quantised else {}),
     }

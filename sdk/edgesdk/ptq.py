@@ -75,7 +75,7 @@ def checked_method(how: str | None, recipe: compress.Recipe) -> str:
 
 def compared(work: Work) -> list[dict[str, Any]]:
     assert work.result is not None
-    taken = [[c[i] for c in work.columns] for i in accuracy.spread(len(work.columns[0]))]
+    taken = [[c[i] for c in work.columns] for i in accuracy.chosen(work.floats, len(work.columns[0]))]
     return accuracy.layers(work.floats, work.result, taken, list(accuracy.quantised_inputs(work.result, taken)))
 
 

@@ -134,7 +134,7 @@ def layer_report(
 ) -> dict[str, Any]:
     """ "layers" and "worst_layer": each value that the program and the source have both, on some of the samples."""
     reference = float_twin(program, graph)
-    at = accuracies.spread(len(samples))
+    at = accuracies.chosen(graph, len(samples))
     infos = program.metadata.get("steps", [])
     by_name = {v.name: (v, n) for n in reference.nodes for v in n.outputs}
     pairs = [

@@ -358,3 +358,28 @@ def test_folders_of_images(shape: tuple[int, ...]) -> None:
         (Path(name) / "x.png").write_bytes(b"no image")
         with pytest.raises(UsageError, match=r"x\.png: not readable as an image"):
             images.load(Path(name), shape, None)
+
+
+LRN = {"before": 1, "after": 1, "alpha": 0.1, "beta": 0.75, "bias": 1.0}
+
+
+def islands(op: str, **attrs: object) -> tuple[Sketch, Graph]:
+    """Ops without an integer form, one behind the other between convolutions and one at the end."""
+    s = Sketch((1, 4, 4, 3))
+    x = s.op("conv2d", s.inputs[0], s.constant(6, 3, 3, 3), s.constant(6))
+    x = s.op(op, s.op(op, x, **attrs), **attrs)
+    y = s.op("conv2d", x, s.constant(4, 3, 3, 6), s.constant(4), activation="relu")
+    return s, s.graph(y, s.op(op, y, **attrs))
+
+
+@pytest.mark.parametrize(("recipe", "op"), [("int8", "lrn"), ("int8+correct_bias", "lrn"), ("int16x8", "sin")])
+def test_ops_without_an_integer_form_stay_in_float(recipe: str, op: str) -> None:
+    s, graph = islands(op, **(LRN if op == "lrn" else {}))
+    q = ptq.quantise(graph, recipe, {"x0": s.samples(40)[0]}, None, [])
+    kinds = [n.op for n in q.graph.nodes if n.output.dtype == "float32"]
+    assert kinds == ["dequantize", op, op, "dequantize", op]
+    assert all(r["rel_l2"] < 0.1 for r in q.layers)
+    inputs = list(accuracy.quantised_inputs(q.graph, ([x] for x in s.samples(2)[0])))
+    for found, sample in zip(probe.run_all(q.graph, inputs), inputs, strict=True):
+        for value, array in ops.evaluate(q.graph, sample).items():
+            assert np.abs(found[value].astype(float) - array).max() <= (1 if value.quant else 1e-3), value.name

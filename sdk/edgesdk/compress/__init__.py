@@ -114,7 +114,7 @@ def rounded(chosen: Recipe, work: Work) -> Graph:
     if chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()
     else:
-        result = quantized(work.floats, work.ranges, INT16X8 if chosen.scheme == "int16x8" else INT8)
+        result = quantized(work.floats, work.ranges, INT16X8 if chosen.scheme == "int16x8" else INT8, leave_float=True)
     if chosen.rounding is None:
         return result
     usual = 4 if chosen.scheme in ("int4", "w4") else 8

@@ -3,7 +3,8 @@
 the bias takes it back. Costs nothing on the device.
 
 The shift of output channel o is the sum over inputs i of (quantised - float weight) * mean of input channel i; the
-few places where a window reaches into the padding are counted as if it did not.
+few places where a window reaches into the padding are counted as if it did not. Transposed convolutions, whose outputs
+see a part of the kernel each, keep their bias.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from edgesdk.compress.quantize import WEIGHTED
 from edgesdk.compress.work import Work
 from edgesdk.ir import Node, Quant, Value
 
+CORRECTED = ("conv2d", "depthwise_conv2d", "fully_connected")
 BIAS_DTYPE = {"int8": "int32", "int16": "int64"}
 
 
 def correct_bias(work: Work) -> None:
     assert work.result is not None
-    before = [n for n in work.floats.nodes if n.op in WEIGHTED]
-    after = [n for n in work.result.nodes if n.op in WEIGHTED]
+    before = [n for n in work.floats.nodes if n.op in CORRECTED]
+    after = [n for n in work.result.nodes if n.op in CORRECTED]
     for floats, node in zip(before, after, strict=True):
         mean = work.observed[floats.input(0)].channel_mean
         if mean is not None:

@@ -12,7 +12,7 @@ from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Value
 
 FEW_SAMPLES = 32
-LAYERS = ("conv2d", "depthwise_conv2d", "fully_connected")
+LAYERS = ("conv2d", "transpose_conv2d", "depthwise_conv2d", "fully_connected")
 NAMED = 3  # of the layers with dead channels
 
 

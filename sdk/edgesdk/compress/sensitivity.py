@@ -50,6 +50,8 @@ def wide_bytes(found: Sequence[Cost]) -> int:
 
 def narrow_but_edges(found: Sequence[Cost]) -> dict[int, int]:
     """8 bits for the first and the last layer where these are too noisy."""
+    if not found:
+        return {}
     usual = float(np.median([c.noise for c in found]))
     return {i: 8 for i in {0, len(found) - 1} if found[i].noise > EDGE_RATIO * usual}
 
