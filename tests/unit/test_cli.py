@@ -231,7 +231,6 @@ def test_every_stage_is_dumped(int8: Path, tmp_path: Path) -> None:
 
 LATER = [
     *(["--sparsity", s] for s in ("auto", "2:4", "2:4:1x4")),
-    *(["--quantize", q, "--calibration", "none.npz"] for q in ("int4", "auto")),
     ["--threads", "2"],
 ]
 
