@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgesdk.converters import torch_compute, torch_elementwise, torch_ops, torch_shapes, torch_windows
+from edgesdk.converters import torch_compute, torch_elementwise, torch_ops, torch_recurrent, torch_shapes, torch_windows
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.torch_refusals import REWRITES, refuse_state, refuse_training, refuse_unknown
 from edgesdk.converters.torch_trace import is_tensor, kind_of, node_line, source_of
@@ -26,6 +26,7 @@ RULES = {
     **torch_compute.RULES,
     **torch_elementwise.RULES,
     **torch_windows.RULES,
+    **torch_recurrent.RULES,
     **torch_shapes.RULES,
 }
 MAX_CONSTANT = 2**28  # elements of a constant that is computed here
