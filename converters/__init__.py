@@ -25,6 +25,8 @@ def load(model: Any, input_shapes: Mapping[str, tuple[int, ...]] | None = None, 
     them listed at once).
     """
     shapes = dict(input_shapes or {})
+    if hasattr(model, "edge_graph"):  # a prepared model of compress/torch knows its graph
+        return model.edge_graph()
     if not isinstance(model, str | Path):
         importer: Any = importlib.import_module(f"{__name__}.torch")
         return importer.from_object(model, example_inputs, shapes)

@@ -17,7 +17,7 @@ import numpy as np
 from edgesdk import ops
 from edgesdk.errors import UsageError
 from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Graph, Node, Value
-from edgesdk.ops import arithmetic, elementary
+from edgesdk.ops import activation, arithmetic, elementary
 
 Shape = tuple[int, ...]
 
@@ -25,10 +25,11 @@ NHWC: Shape = (0, 2, 3, 1)  # output axis -> axis of an NCHW value
 NCHW: Shape = (0, 3, 1, 2)
 LAYOUTS = {4: "NCHW", 3: "NCL"}  # rank -> what the metadata calls channels first
 # Ops through which an image is still an image.
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh "
-UNARY += "gelu silu erf softplus mish elu selu hard_sigmoid"
-MOVES = "add sub mul minimum maximum pad border_pad slice concat"
-TRANSPARENT = frozenset([*UNARY.split(), *MOVES.split(), *elementary.NAMES, *arithmetic.NAMES])
+UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh"
+MOVES = "quantize dequantize add sub mul minimum maximum pad border_pad slice concat"
+TRANSPARENT = frozenset(
+    [*UNARY.split(), *MOVES.split(), *activation.NAMES, *elementary.NAMES, *arithmetic.NAMES],
+)
 
 
 def check_shape(shape: Sequence[int]) -> Shape:

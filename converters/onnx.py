@@ -23,8 +23,8 @@ from edgesdk.ir import Graph, Value
 
 RULES = {
     **onnx_ops.RULES,
-    **onnx_compute.RULES,
     **onnx_elementwise.RULES,
+    **onnx_compute.RULES,
     **onnx_shapes.RULES,
     **onnx_resize.RULES,
     **onnx_recurrent.RULES,

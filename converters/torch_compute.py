@@ -151,10 +151,10 @@ def gelu(b: Builder, call: Call) -> Value:
 
 
 def elu(b: Builder, call: Call) -> Value:
-    """elu with torch's factors of the result and of the input, and celu."""
-    factor = 1 / float(call["alpha"]) if call.kind == "celu" else float(call.get("input_scale", 1))
+    """elu with torch's factors of the result and of the input."""
+    factor = float(call.get("input_scale", 1))
     if factor <= 0:
-        raise Unsupported(f"{call.kind} with a factor of {factor:g} on its input; expected a positive one")
+        raise Unsupported(f"elu with a factor of {factor:g} on its input; expected a positive one")
     x = scaled(b, tensor(call["self"]), factor)
     alpha, gamma = float(call["alpha"]) * factor, float(call.get("scale", 1)) / factor
     if gamma == 1:
@@ -196,7 +196,7 @@ RULES: dict[str, Rule] = {
     "silu": unary("silu"),
     "mish": unary("mish"),
     **dict.fromkeys(("erf", "special_erf"), unary("erf")),
-    **dict.fromkeys(("elu", "celu"), elu),
+    "elu": elu,
     "selu": selu,
     "softplus": softplus,
     "log_sigmoid": log_sigmoid,

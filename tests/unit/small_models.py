@@ -138,6 +138,7 @@ def graphs() -> dict[str, Graph]:
         "edges": edges(),
         "edges_int16": edges_int16(),
         **narrow_weights(),
+        **compute_models.graphs(),
         **state_models.graphs(),
         **made(ELEMENTWISE, ("int8", "float32")),
         **plain,
@@ -165,8 +166,7 @@ def narrow_weights() -> dict[str, Graph]:
         found[name] = Graph(name, [x], [classifier(b, x)], b.nodes)
     b = Builder(0, "float32", "int8")
     x = b.input((1, 6, 5, 3))
-    found["hybrid"] = passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))
-    return {**found, **compute_models.graphs()}
+    return {**found, "hybrid": passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))}
 
 
 def edges() -> Graph:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "normalize/normalize.h"
 
-enum { MOST_ITEMS = 1 << 20, SUM_BLOCK = 64 }; /* of a group; of one partial sum */
+enum { MOST_OF_GROUP = 1 << 20, SUM_BLOCK = 64 }; /* items; of one partial sum */
 
 static int shape_ok(const ert_step *s, const ert_normalize_shape *g, int32_t size) {
   if (s->n_in != 1 || g->outer < 1 || g->groups < 1 || g->inner < 1) return 0;
@@ -14,7 +14,7 @@ static int32_t factors(const ert_normalize_shape *g) { return g->per_channel ? g
 
 int ert_normalize_s8_check(const ert_step *s) {
   const ert_normalize_s8_params *p = (const void *)s->params;
-  if (!shape_ok(s, &p->shape, 1) || ert_product(p->shape.outer, p->shape.inner) > MOST_ITEMS) return 0;
+  if (!shape_ok(s, &p->shape, 1) || ert_product(p->shape.outer, p->shape.inner) > MOST_OF_GROUP) return 0;
   const uint64_t n = (uint64_t)p->shape.outer * (uint64_t)p->shape.inner;
   return ert_within(p->in_zero_point, -128, 127) && ert_within(p->zero_point, -128, 127) &&
          ert_within(p->fraction, 0, 40) && p->fraction % 2 == 0 && n * n * 65025 <= (uint64_t)1 << (61 - p->fraction) &&

@@ -18,7 +18,7 @@ from edgesdk.compress.calibrate import Ranges
 from edgesdk.compress.masks import limit_masks
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Node, Quant, Value, Variable
-from edgesdk.ops import elementary
+from edgesdk.ops import activation, elementary
 
 # Output channel axis of the weights.
 WEIGHTED = {"conv2d": 0, "transpose_conv2d": 0, "depthwise_conv2d": 2, "fully_connected": 0}
@@ -27,15 +27,13 @@ SHARED = frozenset(
     "avg_pool2d max_pool2d reshape transpose slice pad concat resize_nearest resize_bilinear "
     "minimum maximum reduce_max space_to_depth depth_to_space border_pad take_pixels resize_filter".split()
 )
-FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *elementary.NAMES})
-FREE = FREE_INT8 | frozenset(
-    "mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip gelu silu erf softplus mish elu selu "
-    "hard_sigmoid".split()
-)
 # Their scale and shift stay float constants.
 NORMS = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
 # Without a kernel for 16-bit activations.
-INT8_ONLY = FREE_INT8 | frozenset(("rnn", "resize_filter", "batch_matmul", "transpose_conv2d", *NORMS))
+FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", "batch_matmul", *NORMS, *elementary.NAMES})
+FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
+FREE |= {*FREE_INT8, *activation.NAMES}
+ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter", "transpose_conv2d"}
 LEAST_SCALE = 2.0**-60
 
 
@@ -111,7 +109,7 @@ def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
     done = next((v for v in values if v.dtype != "float32"), None)
     if done is not None:
         raise UsageError(f"value {done.name!r} is {done.dtype}; expected a float32 graph to quantise")
-    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, *INT8_ONLY} - (INT8_ONLY if scheme is not INT8 else frozenset())
+    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, "rnn"} - (set() if scheme is INT8 else ONLY_INT8)
     unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
     if unknown:
         raise Unsupported(

@@ -16,12 +16,10 @@ def lower_unary(graph: Graph) -> Graph:
 
 
 def _has_table(node: Node) -> bool:
-    if node.op not in TABLED:
-        return False
     dtype = node.input(0).dtype
     if dtype == "int16":
         return node.op in (*unary.TABLES_16, *activation.NAMES)
-    return dtype == "int8"
+    return node.op in TABLED and dtype == "int8"
 
 
 def _as_table(node: Node) -> Node:

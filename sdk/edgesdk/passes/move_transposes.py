@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgesdk.ir import Graph, Node, Quant, Value
-from edgesdk.ops import arithmetic, elementary
+from edgesdk.ops import activation, arithmetic, elementary
 from edgesdk.passes.axis_order import (
     Operand,
     Ordered,
@@ -241,7 +241,7 @@ def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
 
 UNARY = (
     *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split(),
-    *"gelu silu erf softplus mish elu selu hard_sigmoid".split(),
+    *activation.NAMES,
     *elementary.NAMES,
 )
 BINARY = (*"add sub mul minimum maximum".split(), *arithmetic.NAMES)

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import arithmetic, elementary
+from edgesdk.ops import activation, arithmetic, elementary
 from edgesdk.passes.remove_dead_nodes import remove_dead_nodes
 
 Axes = tuple[int, ...]  # of the image, one for each axis of the signal
@@ -143,7 +143,7 @@ def slice_(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
 
 UNARY = (
     *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split(),
-    *"gelu silu erf softplus mish elu selu hard_sigmoid".split(),
+    *activation.NAMES,
     *elementary.NAMES,
 )
 BROADCAST = frozenset(["add", "sub", "mul", "minimum", "maximum", *arithmetic.NAMES])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from edgesdk import ops
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-from edgesdk.ops import RowView, arithmetic, elementary
+from edgesdk.ops import RowView, activation, arithmetic, elementary
 from edgesdk.schedule import Schedule, Stage, Step
 
 WRAP = 1 << 14  # frames after which row numbers begin again; the kernels' extents stay below 2**15
@@ -23,8 +23,7 @@ WINDOW_OPS = ("conv2d", "depthwise_conv2d", "avg_pool2d", "max_pool2d")
 ROW_OPS = (
     ("add", "sub", "mul", "minimum", "maximum", "lut", "quantize", "dequantize", "concat")
     + tuple("relu relu6 relu_n1_to_1 leaky_relu hard_swish logistic tanh clip".split())
-    + tuple("gelu silu erf softplus mish elu selu hard_sigmoid".split())
-    + (*arithmetic.NAMES, *elementary.NAMES, "log_softmax", "l2_norm", "hardmax", "lrn")
+    + (*arithmetic.NAMES, *elementary.NAMES, *activation.NAMES, "log_softmax", "l2_norm", "hardmax", "lrn")
 )
 
 
