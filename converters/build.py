@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk import ops
-from edgesdk.errors import UsageError
+from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Graph, Node, Value
 from edgesdk.ops import activation, arithmetic, elementary
 
@@ -25,11 +25,14 @@ NHWC: Shape = (0, 2, 3, 1)  # output axis -> axis of an NCHW value
 NCHW: Shape = (0, 3, 1, 2)
 LAYOUTS = {4: "NCHW", 3: "NCL"}  # rank -> what the metadata calls channels first
 # Ops through which an image is still an image.
-UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh"
-MOVES = "quantize dequantize add sub mul minimum maximum pad border_pad slice concat"
-TRANSPARENT = frozenset(
-    [*UNARY.split(), *MOVES.split(), *activation.NAMES, *elementary.NAMES, *arithmetic.NAMES],
-)
+UNARY = "relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh cast"
+COMPARISONS = "equal not_equal less less_equal greater greater_equal"
+LOGIC = "bitwise_and bitwise_or bitwise_xor shift_left shift_right select"
+ALONG_AXIS = "cumsum gather gather_elements top_k_values top_k_indices"
+MOVES = "quantize dequantize add sub mul minimum maximum pad border_pad slice concat tile broadcast_to"
+NAMED = f"{UNARY} {COMPARISONS} {LOGIC} {ALONG_AXIS} {MOVES}"
+TRANSPARENT = frozenset([*NAMED.split(), *activation.NAMES, *elementary.NAMES, *arithmetic.NAMES])
+CONSTANT_DTYPES = ("float32", "int32", "int64", "bool", "uint8", "int16")
 
 
 def check_shape(shape: Sequence[int]) -> Shape:
@@ -75,10 +78,12 @@ class Builder:
         self.nodes.append(node)
         return node.outputs
 
-    def constant(self, array: np.ndarray, name: str) -> Value:
-        """Weights: finite numbers, in float32 unless they are integers."""
-        data = np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else array.dtype)
-        if data.dtype == np.float32 and not np.isfinite(data).all():
+    def constant(self, array: np.ndarray, name: str, finite: bool = True) -> Value:
+        """Floats become float32; those of weights are finite."""
+        data = np.array(array, np.float32 if array.dtype.kind == "f" else array.dtype, order="C")
+        if data.dtype.name not in CONSTANT_DTYPES:
+            raise Unsupported(f"a constant of {data.dtype}; expected one of {', '.join(CONSTANT_DTYPES)}")
+        if finite and data.dtype == np.float32 and not np.isfinite(data).all():
             raise UsageError(f"{self.source}: its {name} hold NaN or infinity; expected finite weights, train again")
         return Value(self.unique(name), check_shape(data.shape), str(data.dtype), data=data)
 
@@ -141,6 +146,11 @@ def is_lift(low: Value, high: Value) -> bool:
     return len(low.shape) == 3 and high.shape == (*low.shape[:2], 1, low.shape[2])
 
 
+def is_transparent(node: Node, x: Value) -> bool:
+    """Whether the node's result is an image where its input `x` is one."""
+    return node.op in TRANSPARENT and len(x.shape) == len(node.output.shape)
+
+
 def becomes_image(graph: Graph, value: Value) -> bool:
     """Whether some op that wants channels last reads the value, perhaps through elementwise ops."""
     readers, front, seen = graph.consumers(), [value], {value}
@@ -150,7 +160,7 @@ def becomes_image(graph: Graph, value: Value) -> bool:
             y = node.output
             if node.op == "transpose" and node.attrs["perm"] == NHWC:
                 return True
-            if y not in seen and (node.op in TRANSPARENT or (node.op == "reshape" and is_lift(x, y))):
+            if y not in seen and (is_transparent(node, x) or (node.op == "reshape" and is_lift(x, y))):
                 seen.add(y)
                 front.append(y)
     return False
@@ -166,10 +176,11 @@ def was_image(graph: Graph, value: Value) -> bool:
             continue
         if node.op == "transpose" and node.attrs["perm"] == NCHW:
             return True
-        if node.op in TRANSPARENT or (node.op == "reshape" and is_lift(y, node.input(0))):
-            found = [v for v in node.inputs if v is not None and v not in seen]
-            seen.update(found)
-            front += found
+        for x in node.inputs:
+            lifted = x is not None and node.op == "reshape" and is_lift(y, x)
+            if x is not None and x not in seen and (lifted or is_transparent(node, x)):
+                seen.add(x)
+                front.append(x)
     return False
 
 

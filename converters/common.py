@@ -14,6 +14,7 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 Operand = Value | np.ndarray | float
+ACTIVATED = ("add", "sub", "mul")  # binary ops with a fused activation
 LEAST = -1e9  # what masks add in place of -infinity: beside any score, softmax gives it nothing
 
 
@@ -23,14 +24,25 @@ def axis_of(axis: int, rank: int) -> int:
     return axis % max(rank, 1)
 
 
-def operand(b: Builder, x: Operand, name: str) -> Value:
-    return x if isinstance(x, Value) else b.constant(np.atleast_1d(np.asarray(x, np.float32)), f"{name}/constant")
+def operand(b: Builder, x: Operand, name: str, dtype: str = "float32") -> Value:
+    """A tensor; a constant in its own type; a number in `dtype`."""
+    if isinstance(x, Value):
+        return x
+    if not isinstance(x, np.ndarray) and dtype != "float32" and x != np.asarray(x).astype(dtype):
+        raise Unsupported(f"{x} together with {dtype}; expected a number of that type, cast the tensor before")
+    return b.constant(x if isinstance(x, np.ndarray) else np.asarray(x, dtype), f"{name}/constant")
+
+
+def operands(b: Builder, given: Sequence[Operand], name: str) -> list[Value]:
+    """Numbers become constants of the dtype that the tensors have."""
+    dtype = next((v.dtype for v in given if isinstance(v, Value)), "float32")
+    return [operand(b, v, name, dtype) for v in given]
 
 
 def binary(b: Builder, op: str, x: Operand, y: Operand, name: str = "") -> Value:
     x, y = (finite_mask(v) if op == "add" else v for v in (x, y))
-    values = [operand(b, v, name or op) for v in unexpanded(b, x, y)]
-    attrs = {"activation": "none"} if op in ("add", "sub", "mul") else {}
+    values = operands(b, unexpanded(b, x, y), name or op)
+    attrs = {"activation": "none"} if op in ACTIVATED else {}
     return b.emit(op, values, name, **attrs)
 
 
@@ -148,7 +160,7 @@ def cut(b: Builder, x: Value, axis: int, first: int, last: int, step: int = 1, n
     rank, count = len(x.shape), len(range(first, last, step))
     if count < 1:
         raise Unsupported(f"an empty slice [{first}:{last}:{step}] of {list(x.shape)}; expected at least one item")
-    if count == x.shape[axis]:
+    if count == x.shape[axis] and step > 0:
         return x
     begin = tuple(first if a == axis else 0 for a in range(rank))
     size = tuple(count if a == axis else d for a, d in enumerate(x.shape))
@@ -156,12 +168,19 @@ def cut(b: Builder, x: Value, axis: int, first: int, last: int, step: int = 1, n
     return b.emit("slice", [x], name, begin=begin, size=size, stride=stride)
 
 
-def repeated(b: Builder, x: Value, axis: int, count: int) -> Value:
-    """x `count` times along `axis`: doubled as often as that goes."""
-    result, n = x, x.shape[axis]
-    while result.shape[axis] < n * count:
-        rest = min(result.shape[axis], n * count - result.shape[axis])
-        result = b.emit("concat", [result, cut(b, result, axis, 0, rest)], axis=axis)
+def repeated(b: Builder, x: Value, counts: Sequence[int], name: str = "") -> Value:
+    """x as often along each axis as `counts` says."""
+    if len(counts) != len(x.shape) or min(counts, default=1) < 1:
+        raise ValueError(f"repeats {list(counts)} for {list(x.shape)}")
+    return x if max(counts, default=1) == 1 else b.emit("tile", [x], name, repeats=tuple(counts))
+
+
+def expanded(b: Builder, x: Value, shape: Shape, name: str = "") -> Value:
+    """Axes of 1 are repeated; an op that broadcasts anyway reads what was there before."""
+    if shape == x.shape:
+        return x
+    result = b.emit("broadcast_to", [x], name, shape=shape)
+    b.expanded[result] = x
     return result
 
 

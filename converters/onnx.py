@@ -14,10 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import onnx_compute, onnx_elementwise, onnx_ops, onnx_recurrent, onnx_resize, onnx_shapes
+from edgesdk.converters import (
+    onnx_compute,
+    onnx_data,
+    onnx_elementwise,
+    onnx_ops,
+    onnx_recurrent,
+    onnx_resize,
+    onnx_shapes,
+)
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
-from edgesdk.converters.onnx_node import Op, Operand
+from edgesdk.converters.onnx_node import DTYPES, Op, Operand
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
@@ -27,11 +35,11 @@ RULES = {
     **onnx_compute.RULES,
     **onnx_shapes.RULES,
     **onnx_resize.RULES,
+    **onnx_data.RULES,
     **onnx_recurrent.RULES,
 }
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 11
-FLOAT_TYPES = (1, 10, 11)  # FLOAT, FLOAT16, DOUBLE of onnx.TensorProto
 
 Env = dict[str, Operand]
 
@@ -172,7 +180,7 @@ def graph_inputs(path: Path, model: Any, env: Env, b: Builder, wanted: dict[str,
     values = []
     for info in declared:
         shape = input_shape(path, info, wanted.get(info.name))
-        values.append(Value(b.unique(info.name), shape, "float32"))
+        values.append(Value(b.unique(info.name), shape, DTYPES[info.type.tensor_type.elem_type]))
         env[info.name] = values[-1]
     if not values:
         raise UsageError(f"{path}: the model has no inputs; expected at least one")
@@ -181,8 +189,10 @@ def graph_inputs(path: Path, model: Any, env: Env, b: Builder, wanted: dict[str,
 
 def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
     tensor = info.type.tensor_type
-    if tensor.elem_type not in FLOAT_TYPES:
-        raise Unsupported(f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32")
+    if tensor.elem_type not in DTYPES:
+        raise Unsupported(
+            f"{path}: input {info.name!r} has element type {tensor.elem_type}; expected float32 or a plain integer"
+        )
     dims = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
     if wanted is not None:
         if len(dims) != len(wanted) or any(d not in (-1, w) for d, w in zip(dims, wanted, strict=True)):
@@ -190,7 +200,7 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
         dims = list(wanted)
     if dims[:1] == [-1]:
         dims[0] = 1  # a free batch axis: one inference at a time
-    if -1 in dims or not dims:
+    if -1 in dims or not tensor.HasField("shape"):
         example = ",".join("N" if d == -1 else str(d) for d in dims)
         raise UsageError(
             f"{path}: input {info.name!r} has free dimensions {dims}; expected fixed ones, "
@@ -227,11 +237,14 @@ def import_node(op: Op, env: Env, b: Builder) -> None:
     operands = [env[name] if name else None for name in op.inputs]
     if op.kind == "Shape" and isinstance(operands[0], Value):
         results: list[Operand] = [sliced_shape(op, operands[0].shape)]
+    elif op.kind == "Size" and isinstance(operands[0], Value):
+        results = [np.array(operands[0].elements, np.int64)]
     elif op.kind in FOLDS and not any(isinstance(x, Value) for x in operands):
         results = [FOLDS[op.kind](op, operands)]
     elif op.kind in RULES:
         b.source = op.name
-        results = RULES[op.kind](b, op, operands)
+        known = bool(operands) and not any(isinstance(x, Value) for x in operands) and operands[0] is not None
+        results = onnx_data.folded(RULES[op.kind], op, operands) if known else RULES[op.kind](b, op, operands)
     else:
         raise Unsupported("only its constant form is known")
     env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
@@ -242,10 +255,11 @@ def graph_outputs(path: Path, model: Any, env: Env, b: Builder, inputs: list[Val
     outputs: list[Value] = []
     for info in model.graph.output:
         value = env.get(info.name)
-        if not isinstance(value, Value):
-            problem = "is constant" if info.name in env else "is written by no node"
-            raise UsageError(f"{path}: output {info.name!r} {problem}; expected a result of the inputs")
-        if value in inputs or value in outputs:  # an output needs storage of its own
+        if value is None:
+            raise UsageError(f"{path}: output {info.name!r} is written by no node; expected a result of one")
+        if isinstance(value, np.ndarray):
+            value = constant_output(path, b, info.name, value)
+        elif value in inputs or value in outputs:  # an output needs storage of its own
             b.source = info.name
             value = b.emit("reshape", [value], info.name, shape=value.shape)
         b.rename(value, info.name)
@@ -253,3 +267,10 @@ def graph_outputs(path: Path, model: Any, env: Env, b: Builder, inputs: list[Val
     if not outputs:
         raise UsageError(f"{path}: the model has no outputs; expected at least one")
     return outputs
+
+
+def constant_output(path: Path, b: Builder, name: str, array: np.ndarray) -> Value:
+    try:
+        return b.constant(array, name, finite=False)
+    except Unsupported as error:
+        raise Unsupported(f"{path}: output {name!r} is {error}") from error

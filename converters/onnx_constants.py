@@ -167,6 +167,10 @@ FOLDS: dict[str, Fold] = {
     "Floor": each(np.floor),
     "Ceil": each(np.ceil),
     "Sqrt": each(np.sqrt),
+    "Abs": each(np.abs),
+    "Sign": each(np.sign),
+    "Pow": pairwise(np.power),
+    "NonZero": lambda op, x: np.array(np.nonzero(x[0]), np.int64),
 }
 
 

@@ -14,6 +14,8 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 MAX_CONSTANT = 2**26  # elements of a constant that the importer itself makes
+# Element types of onnx.TensorProto that a graph holds; half and double precision become float32.
+DTYPES = {1: "float32", 10: "float32", 11: "float32", 2: "uint8", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}
 
 Operand = Value | np.ndarray | None
 
@@ -37,6 +39,11 @@ def activation(x: Operand) -> Value:
     if not isinstance(x, Value):
         raise Unsupported("its data input is a constant")
     return x
+
+
+def value_of(b: Builder, x: Operand, name: str = "constant") -> Value:
+    """A tensor, or a constant of any type as one."""
+    return x if isinstance(x, Value) else b.constant(constant(x, "an input"), f"{b.source}/{name}", finite=False)
 
 
 def constant(x: Operand, what: str) -> np.ndarray:

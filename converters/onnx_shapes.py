@@ -10,7 +10,7 @@ import numpy as np
 from edgesdk.converters import common
 from edgesdk.converters.build import NHWC, Builder
 from edgesdk.converters.common import axis_of, restored
-from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, integers, operand
+from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, integers, operand, value_of
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
@@ -23,12 +23,6 @@ def axes_of(op: Op, x: Operand, rank: int) -> list[int] | None:
 
 def same(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [x[0]]
-
-
-def cast(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    if op.attrs.get("to") not in (1, 10, 11):  # FLOAT, FLOAT16, DOUBLE
-        raise Unsupported("a cast to integers")
-    return [activation(x[0])]
 
 
 def dropout(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -99,14 +93,14 @@ def concat(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if any(len(o.shape) != rank for o in parts):
         raise ValueError("parts with different numbers of axes")
     axis = axis_of(int(op.attrs["axis"]), rank)
-    values = [o if isinstance(o, Value) else b.constant(o.astype(np.float32), "part") for o in parts]
+    values = [value_of(b, o, "part") for o in parts]
     return [values[0] if len(values) == 1 else b.emit("concat", values, op.outputs[0], axis=axis)]
 
 
 def cut(b: Builder, x: Value, begin: list[int], end: list[int], stride: list[int], name: str) -> Value:
     """x[begin:end:stride]"""
     size = tuple(len(range(s, e, k)) for s, e, k in zip(begin, end, stride, strict=True))
-    if size == x.shape:
+    if size == x.shape and min(stride, default=1) > 0:
         return x
     return b.emit("slice", [x], name, begin=tuple(begin), size=size, stride=tuple(stride))
 
@@ -118,21 +112,10 @@ def slice_(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     steps = integers(operand(x, 4), "its steps") if operand(x, 4) is not None else [1] * len(starts)
     begin, end, stride = [0] * len(t.shape), list(t.shape), [1] * len(t.shape)
     for axis, first, last, step in zip(axes, starts, ends, steps, strict=True):
-        if step < 1:
-            raise Unsupported(f"step {step}; expected steps from 1 on")
+        if step == 0:
+            raise ValueError("a step of 0")
         begin[axis], end[axis], stride[axis] = slice(first, last, step).indices(t.shape[axis])
     return [cut(b, t, begin, end, stride, op.outputs[0])]
-
-
-def gather(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    """One index along an axis, which is a slice without that axis."""
-    value, index = activation(x[0]), constant(operand(x, 1), "its indices")
-    if index.ndim:
-        raise Unsupported(f"indices of shape {list(index.shape)}; expected a single index")
-    axis = axis_of(int(op.attrs.get("axis", 0)), len(value.shape))
-    at = int(index) % value.shape[axis]
-    part = common.cut(b, value, axis, at, at + 1)
-    return reshaped(b, op, part, (*value.shape[:axis], *value.shape[axis + 1 :]))
 
 
 def split(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -199,14 +182,12 @@ def depth_space(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 RULES: dict[str, Rule] = {
     "Identity": same,
     "Dropout": dropout,
-    "Cast": cast,
     "Reshape": reshape,
     "Flatten": flatten,
     "Squeeze": squeeze,
     "Unsqueeze": unsqueeze,
     "Transpose": transpose,
     "Concat": concat,
-    "Gather": gather,
     "Slice": slice_,
     "Split": split,
     "Pad": pad,

@@ -5,23 +5,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgesdk.converters import tflite_file
+from edgesdk.converters import tflite_detection, tflite_file, tflite_index, tflite_logic, tflite_ops
 from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
-from edgesdk.converters.tflite_ops import OPS
-from edgesdk.converters.tflite_scope import (
-    ACTIVATION_DTYPES,
-    INTEGER_DTYPES,
-    QUANTISED_DTYPES,
-    Operator,
-    Scope,
-    operator,
-)
+from edgesdk.converters.tflite_scope import QUANTISED_DTYPES, STORED_DTYPES, Operator, Scope, constant, operator
 from edgesdk.errors import EdgeError, Unsupported, UsageError
 from edgesdk.ir import Graph, Value
 
 MAX_FILE_BYTES = 2**31 - 1  # offsets in a flatbuffer are 32 bits wide
 MAX_LISTED = 100
+
+OPS = {**tflite_ops.OPS, **tflite_logic.OPS, **tflite_index.OPS, **tflite_detection.OPS}
 
 
 def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
@@ -90,7 +84,7 @@ def input_value(scope: Scope, index: int, shape: tuple[int, ...]) -> Value:
     file = scope.file
     dtype = tflite_file.dtype(file, index)
     quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
-    if dtype in QUANTISED_DTYPES and (quant is None or quant.axis is not None):
+    if (quant is None and dtype == "int8") or (quant is not None and quant.axis is not None):
         raise UsageError(
             f"{tflite_file.label(file, index)}: is an {dtype} input without one scale for the whole tensor, "
             f"expected one; quantise the model again"
@@ -103,21 +97,26 @@ def refuse_types(scope: Scope) -> None:
     file = scope.file
     for index in file.inputs:
         kind = tflite_file.type_name(file, index)
-        if schema.DTYPES.get(kind) not in (*ACTIVATION_DTYPES, *INTEGER_DTYPES):
+        if schema.DTYPES.get(kind) not in STORED_DTYPES or is_quantized_otherwise(file, index, kind):
             raise Unsupported(refused_type(file, index, kind))
     for table in file.operators:
         outputs = table.array(schema.OPERATOR["outputs"], "int32")
         file.charge(tflite_file.OPERATOR_BYTES + 4 * outputs.size, f"operator at byte offset {table.at}")
         for index in outputs.tolist():
             kind = tflite_file.type_name(file, index)
-            if kind == "UINT8":
+            if is_quantized_otherwise(file, index, kind):
                 raise Unsupported(refused_type(file, index, kind))
+
+
+def is_quantized_otherwise(file: File, index: int, kind: str) -> bool:
+    """Whether the tensor holds reals in 8 bits without sign; plain integers are no matter."""
+    return kind == "UINT8" and tflite_file.quant(file, index) is not None
 
 
 def refused_type(file: File, index: int, kind: str) -> str:
     return (
-        f"{tflite_file.label(file, index)} is {kind}, expected activations, inputs and outputs to be INT8, INT16 or "
-        f"FLOAT32; convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
+        f"{tflite_file.label(file, index)} is {kind}, expected quantised inputs, outputs and activations to be INT8 or "
+        f"INT16; convert the model again with int8 quantisation and int8 (or float32) inputs and outputs"
     )
 
 
@@ -171,10 +170,13 @@ def unsupported(problems: list[str]) -> str:
 
 
 def written(scope: Scope, index: int) -> Value:
-    value = scope.values.get(index)
-    if value is None or value.data is not None or index in scope.file.inputs:
-        raise UsageError(
-            f"output {tflite_file.label(scope.file, index)} is not computed by any operator, expected one that "
-            f"writes it; export the model again"
-        )
-    return value
+    """An output: what an operator wrote, an input as it came, or a constant."""
+    if index not in scope.values:
+        if tflite_file.constant(scope.file, index) is None:
+            raise UsageError(
+                f"output {tflite_file.label(scope.file, index)} is not computed by any operator, expected one that "
+                f"writes it; export the model again"
+            )
+        source = f"output {tflite_file.name(scope.file, index)}"
+        scope.values[index] = constant(Operator(scope, "OUTPUT", source, [index], [], {}, {}), index)
+    return scope.values[index]

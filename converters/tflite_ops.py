@@ -157,7 +157,7 @@ def l2_pool2d(op: Operator) -> None:
 
 
 def reduce(kind: str, op: Operator) -> None:
-    x = activations(op, 0)
+    x = value(op, 0)
     axes = {axis(op, a, len(x.shape)) for a in integers(op, 1, limit=2 * MAX_RANK)}
     emit(op, kind, [x], axes=tuple(sorted(axes)), keep_dims=bool(op.options["keep_dims"]))
 
@@ -193,7 +193,7 @@ def finite(op: Operator, key: str) -> float:
 
 
 def pad(op: Operator) -> None:
-    x = activations(op, 0)
+    x = value(op, 0)
     flat = integers(op, 1, limit=2 * MAX_RANK)
     if len(flat) != 2 * len(x.shape) or not all(0 <= p <= MAX_EXTENT for p in flat):
         raise op.fail(f"has paddings {flat} for shape {x.shape}, expected (before, after) >= 0 per axis")
@@ -204,7 +204,7 @@ def pad_value(op: Operator, x: Value) -> float:
     """The real number that PADV2 pads with; PAD pads with 0."""
     if not given(op, 2):
         return 0.0
-    v = activations(op, 2)
+    v = value(op, 2)
     if v.data is None or v.elements != 1 or v.dtype != x.dtype:
         raise Unsupported(f"padding with {v.name!r}, which is no {x.dtype} constant of one element")
     number = float(v.data.ravel()[0])
@@ -412,8 +412,12 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "PAD": pad,
     "PADV2": pad,
     "QUANTIZE": quantize,
+    "REDUCE_ALL": partial(reduce, "reduce_all"),
+    "REDUCE_ANY": partial(reduce, "reduce_any"),
     "READ_VARIABLE": read_variable,
     "REDUCE_MAX": partial(reduce, "reduce_max"),
+    "REDUCE_MIN": partial(reduce, "reduce_min"),
+    "REDUCE_PROD": partial(reduce, "reduce_prod"),
     "RELU": partial(unary, "relu"),
     "RELU_N1_TO_1": partial(unary, "relu_n1_to_1"),
     "RESHAPE": reshape,

@@ -24,7 +24,7 @@ QUANTIZATION = {"scale": 2, "zero_point": 3, "details_type": 4, "quantized_dimen
 SPARSITY = {"traversal_order": 0, "block_map": 1, "dim_metadata": 2}
 DIMENSION = {"format": 0, "size": 1, "segments_type": 2, "indices_type": 4}
 INDEX_TYPES = {1: "int32", 2: "uint16", 3: "uint8"}
-OPERATOR = {"opcode_index": 0, "inputs": 1, "outputs": 2, "options_type": 3, "options": 4}
+OPERATOR = {"opcode_index": 0, "inputs": 1, "outputs": 2, "options_type": 3, "options": 4, "custom_options": 5}
 BUFFER = {"data": 0, "offset": 1, "size": 2}
 
 TYPES = tuple(
@@ -42,6 +42,8 @@ DTYPES = {
     "INT16": "int16",
     "INT32": "int32",
     "INT64": "int64",
+    "BOOL": "bool",
+    "UINT8": "uint8",
 }
 
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -137,6 +139,13 @@ OPTIONS: dict[str, tuple[int, Fields]] = {
     "MEAN": (27, _KEEP_DIMS),
     "SUM": (27, _KEEP_DIMS),
     "REDUCE_MAX": (27, _KEEP_DIMS),
+    "REDUCE_MIN": (27, _KEEP_DIMS),
+    "REDUCE_PROD": (27, _KEEP_DIMS),
+    "REDUCE_ANY": (27, _KEEP_DIMS),
+    "REDUCE_ALL": (27, _KEEP_DIMS),
+    "GATHER": (23, {"axis": (0, "i", 0), "batch_dims": (1, "i", 0)}),
+    "ONE_HOT": (61, {"axis": (0, "i", 0)}),
+    "CUMSUM": (102, {"exclusive": (0, "b", 0), "reverse": (1, "b", 0)}),
     "SUB": (28, _ACTIVATION_0),
     "STRIDED_SLICE": (
         32,

@@ -15,16 +15,29 @@ from edgesdk.converters import tflite_schema as schema
 from edgesdk.converters.tflite_file import File
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import MAX_ELEMENTS, MAX_RANK, Node, Quant, Value, Variable
+from edgesdk.ops import elementwise
 
-ACTIVATION_DTYPES = ("int8", "int16", "float32")
+ACTIVATION_DTYPES = ("int8", "int16", "float32")  # what layers compute with
 QUANTISED_DTYPES = ("int8", "int16")
+STORED_DTYPES = ("int8", "float32", "int32", "int64", "bool", "uint8", "int16")
 INTEGER_DTYPES = ("int32", "int64")  # plain integers
 
 # Ops that move or select stored bytes: their output has the scale of their inputs.
 SAME_SCALE = frozenset(
     "avg_pool2d max_pool2d reshape transpose pad concat slice resize_nearest resize_bilinear "
-    "reduce_max space_to_depth depth_to_space border_pad".split()
+    "reduce_max reduce_min space_to_depth depth_to_space border_pad tile broadcast_to".split()
 )
+
+# Computed at once where all inputs are constant: exporters leave arithmetic on shapes behind.
+FOLDED = frozenset(
+    "reshape transpose concat slice pad tile broadcast_to gather gather_nd scatter_nd cast select cumsum "
+    "arg_max arg_min reduce_max reduce_min reduce_prod reduce_any reduce_all top_k_values top_k_indices "
+    "add sub mul minimum maximum".split()
+) | frozenset(elementwise.NAMES)
+
+
+# Operators that may write plain int8 integers.
+UNSCALED = ("CAST",)
 
 
 @dataclass(eq=False)
@@ -74,6 +87,7 @@ class Operator:
     outputs: list[int]
     options: dict[str, Any]
     texts: dict[str, str]
+    custom_options: bytes = b""
 
     def fail(self, message: str) -> UsageError:
         return UsageError(f"{self.source}: {message}")
@@ -90,8 +104,9 @@ def operator(scope: Scope, index: int) -> Operator:
         raise UsageError(f"{source}: has no output, expected at least one; the file is damaged")
     if outputs.size:
         source += f" {tflite_file.name(scope.file, int(outputs[0]))}"
+    custom = table.array(schema.OPERATOR["custom_options"], "uint8").tobytes() if name.startswith("CUSTOM") else b""
     options, texts = read_options(table, name, source), read_texts(table, name)
-    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), options, texts)
+    return Operator(scope, name, source, inputs.tolist(), outputs.tolist(), options, texts, custom)
 
 
 def read_texts(table: flatbuffer.Table, name: str) -> dict[str, str]:
@@ -205,6 +220,7 @@ def step(op: Operator, kind: str, inputs: list[Value | None], quant: Quant | Non
     out = Value(op.scope.unique(f"{x.name}/{kind}"), x.shape, x.dtype, quant or x.quant)
     node = Node(kind, inputs, [out], attrs, op.source)
     out.shape, out.dtype = infer(op, node)
+    out.quant = out.quant if out.dtype == x.dtype or quant else None
     return place(op, node)
 
 
@@ -226,7 +242,9 @@ def stated_output(op: Operator, out: int) -> Value:
         )
     dtype = tflite_file.dtype(file, index)
     quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
-    if dtype in QUANTISED_DTYPES and (quant is None or quant.axis is not None):
+    if dtype == "int8" and quant is None and op.name in UNSCALED:
+        quant = Quant.per_tensor(1.0, 0)
+    if (quant is None and dtype == "int8") or (quant is not None and quant.axis is not None):
         raise op.fail(
             f"writes {dtype} {tflite_file.label(file, index)} without one scale for the whole tensor; "
             f"quantise the model again"
@@ -252,15 +270,15 @@ def check_shape(op: Operator, index: int, shape: tuple[int, ...]) -> None:
 
 
 def place(op: Operator, node: Node) -> Value:
-    """Appends the node, or computes its output at once where all it does is move constants."""
-    out = node.output
-    if node.op in MOVES and all(v is not None and v.data is not None for v in node.inputs):
+    """Appends the node, or computes its output at once where that is all that its inputs are for."""
+    out, arrays = node.output, [v.data for v in node.inputs if v is not None]
+    if node.op in FOLDED and all(a is not None for a in arrays):
         op.scope.file.charge(out.n_bytes, op.source)
-        out.data = np.ascontiguousarray(MOVES[node.op](node.attrs, [v.data for v in node.inputs if v is not None]))
+        out.data = np.ascontiguousarray(ops.module(node.op).reference(node, arrays)[0]).reshape(out.shape)
         return out
-    if out.dtype not in (*ACTIVATION_DTYPES, *INTEGER_DTYPES):
+    if out.dtype not in STORED_DTYPES:
         raise Unsupported(f"{out.dtype} output {out.name!r}")
-    if node.op in SAME_SCALE and out.dtype in QUANTISED_DTYPES:
+    if node.op in SAME_SCALE and out.quant is not None:
         check_same_scale(node)
     op.scope.nodes.append(node)
     return out
@@ -271,19 +289,6 @@ def check_same_scale(node: Node) -> None:
     for x in node.inputs:
         if x is not None and (abs(x.scale - scale) > 1e-5 * scale or x.zero_point != zero_point):
             raise Unsupported(f"output scale and zero point that differ from those of input {x.name!r}")
-
-
-def take(attrs: dict[str, Any], arrays: list[np.ndarray]) -> np.ndarray:
-    spec = zip(attrs["begin"], attrs["size"], attrs["stride"], strict=True)
-    return arrays[0][tuple(slice(b, b + (n - 1) * s + 1, s) for b, n, s in spec)]
-
-
-MOVES = {
-    "reshape": lambda attrs, arrays: arrays[0].reshape(attrs["shape"]),
-    "transpose": lambda attrs, arrays: arrays[0].transpose(attrs["perm"]),
-    "concat": lambda attrs, arrays: np.concatenate(arrays, attrs["axis"]),
-    "slice": take,
-}
 
 
 def known(op: Operator, data: np.ndarray) -> Value:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgesdk.converters.tflite_scope import Operator, emit, integers, step, value
-from edgesdk.errors import Unsupported
 from edgesdk.ir import MAX_RANK
 
 
@@ -30,8 +29,8 @@ def strided_slice(op: Operator) -> None:
     x, begin, end, stride = value(op, 0), integers(op, 1), integers(op, 2), integers(op, 3)
     if not len(begin) == len(end) == len(stride):
         raise op.fail(f"has begin {begin}, end {end} and stride {stride}, expected three of the same length")
-    if any(s < 1 for s in stride):
-        raise Unsupported(f"stride {stride}, which is not positive")
+    if 0 in stride:
+        raise op.fail(f"has stride {stride}, expected none of 0")
     if op.options["offset"]:
         end = tuple(b + e for b, e in zip(begin, end, strict=True))
     s = select(op, x.shape, begin, end, stride)
@@ -85,12 +84,11 @@ def pick(op: Operator, s: Selection, shape: tuple[int, ...], index: int) -> None
 
 
 def span(op: Operator, s: Selection, shape: tuple[int, ...], i: int, begin: int, end: int, stride: int) -> None:
-    """[begin, end) of the next axis, negative numbers counted from its end, both clamped to it."""
+    """[begin, end) of the next axis by steps of `stride`, as Python slices it; masks leave an end open."""
     d = shape[len(s.size)]
-    first = 0 if is_set(op, "begin", i) else min(max(begin + d if begin < 0 else begin, 0), d)
-    last = d if is_set(op, "end", i) else min(max(end + d if end < 0 else end, 0), d)
-    size = -((first - last) // stride)
-    if size < 1:
+    open_begin, open_end = is_set(op, "begin", i), is_set(op, "end", i)
+    reached = range(*slice(None if open_begin else begin, None if open_end else end, stride).indices(d))
+    if not reached:
         raise op.fail(f"selects nothing, [{begin}, {end}) of {d}, expected at least one index")
-    s.take(first, size, stride)
-    s.shape.append(size)
+    s.take(reached.start, len(reached), stride)
+    s.shape.append(len(reached))

@@ -14,7 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgesdk.converters import torch_compute, torch_elementwise, torch_ops, torch_recurrent, torch_shapes, torch_windows
+from edgesdk.converters import (
+    torch_compute,
+    torch_data,
+    torch_elementwise,
+    torch_index,
+    torch_ops,
+    torch_recurrent,
+    torch_shapes,
+    torch_windows,
+)
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.torch_refusals import REWRITES, refuse_state, refuse_training, refuse_unknown
 from edgesdk.converters.torch_trace import is_tensor, kind_of, node_line, source_of
@@ -28,7 +37,10 @@ RULES = {
     **torch_windows.RULES,
     **torch_recurrent.RULES,
     **torch_shapes.RULES,
+    **torch_data.RULES,
+    **torch_index.RULES,
 }
+SHAPE_ONLY = ("full_like", "zeros_like", "ones_like", "new_full", "new_zeros", "new_ones")  # whatever the items are
 MAX_CONSTANT = 2**28  # elements of a constant that is computed here
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -180,12 +192,13 @@ def decomposed(torch: Any, program: Any, where: str) -> Any:
 
 
 def constant_nodes(torch: Any, program: Any) -> set[Any]:
-    """Nodes that no input of the user reaches, but for random ones."""
+    """Nodes that no input of the user reaches with more than its shape, but for random ones."""
     inputs = set(user_inputs(program))
     constants: set[Any] = set()
     for node in program.graph.nodes:
         random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-        if node not in inputs and not random and constants.issuperset(node.all_input_nodes):
+        known = kind_of(node.target) in SHAPE_ONLY or constants.issuperset(node.all_input_nodes)
+        if node not in inputs and not random and known:
             constants.add(node)
     return constants
 
@@ -210,13 +223,18 @@ def bind_placeholders(torch: Any, program: Any, where: str, b: Builder, env: Env
 
 def input_value(where: str, node: Any, b: Builder) -> Value:
     value = node.meta["val"]
-    dtype = "float32" if value.dtype.is_floating_point else str(value.dtype).removeprefix("torch.")
+    dtype = dtype_of(value)
     if dtype not in DTYPES:
         raise Unsupported(f"{where}: input {node.name!r} is {dtype}; expected one of {', '.join(DTYPES)}")
     try:
         return Value(b.unique(node.name), check_shape(value.shape), dtype)
     except ValueError as error:
         raise UsageError(f"{where}: input {node.name!r}: {error}") from error
+
+
+def dtype_of(meta: Any) -> str:
+    """How the graph holds a tensor: all floats are float32."""
+    return "float32" if meta.dtype.is_floating_point else str(meta.dtype).removeprefix("torch.")
 
 
 def stored_tensor(torch: Any, program: Any, where: str, spec: Any) -> Any:
@@ -281,7 +299,11 @@ def folded(torch: Any, node: Any, env: Env) -> Any:
     meta = node.meta.get("val")
     if isinstance(meta, torch.Tensor) and meta.numel() > MAX_CONSTANT:
         raise Unsupported(f"a constant of shape {list(meta.shape)} is too large")
-    args, keywords = torch.fx.node.map_arg((node.args, dict(node.kwargs)), lambda n: env[n])
+
+    def operand(n: Any) -> Any:
+        return torch.empty((), dtype=n.meta["val"].dtype).expand(env[n].shape) if isinstance(env[n], Value) else env[n]
+
+    args, keywords = torch.fx.node.map_arg((node.args, dict(node.kwargs)), operand)
     return node.target(*args, **{k: v for k, v in keywords.items() if k != "device"})
 
 
@@ -300,7 +322,7 @@ def import_node(torch: Any, node: Any, b: Builder, env: Env) -> Any:
     args = {name: operand(x) for name, x in bound(node).items()}
     several = isinstance(node.meta["val"], list | tuple)
     metas = list(node.meta["val"]) if several else [node.meta["val"]]
-    result = RULES[kind](b, torch_ops.Call(kind, node.name, args, tuple(metas[0].shape)))
+    result = RULES[kind](b, torch_ops.Call(kind, node.name, args, tuple(metas[0].shape), dtype_of(metas[0])))
     results = result if isinstance(result, list) else [result]  # of several, what a model reads comes first
     check_results(results, metas)
     return results if several else results[0]
@@ -319,6 +341,8 @@ def check_results(results: Sequence[Value], metas: Sequence[Any]) -> None:
     for value, meta in zip(results, metas, strict=False):
         if value.shape != tuple(meta.shape):
             raise ValueError(f"a result of shape {list(value.shape)} where torch has {list(meta.shape)}")
+        if value.dtype != dtype_of(meta):
+            raise Unsupported(f"a result of {value.dtype} where torch has {dtype_of(meta)}; cast its inputs before")
 
 
 def graph_outputs(program: Any, where: str, b: Builder, env: Env, inputs: Sequence[Value]) -> list[Value]:

@@ -23,7 +23,7 @@ from edgesdk.converters.common import (
     repeated,
     scaled,
 )
-from edgesdk.converters.torch_ops import Call, Rule, batch_norm, constant, tensor, times, unary
+from edgesdk.converters.torch_ops import Call, Rule, batch_norm, constant, tensor, times, typed, unary
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
@@ -81,13 +81,15 @@ def hidden(where: np.ndarray) -> np.ndarray:
 def spread_heads(b: Builder, x: Value, heads: int) -> Value:
     """Each head of [..., H, S, D] several times in a row, until there are `heads`."""
     *lead, own, s, d = x.shape
-    each = repeated(b, b.reshape(x, (*lead, own, 1, s, d)), len(lead) + 1, heads // own)
+    each = repeated(b, b.reshape(x, (*lead, own, 1, s, d)), (*(1,) * (len(lead) + 1), heads // own, 1, 1))
     return b.reshape(each, (*lead, heads, s, d))
 
 
 def masked_fill(b: Builder, call: Call) -> Value:
-    """By a constant mask. What softmax takes for -infinity is added; any other value replaces exactly."""
-    x, mask = tensor(call["self"]), constant(call["mask"], "its mask")
+    """What softmax takes for -infinity is added where the mask is constant; any other value replaces exactly."""
+    x, mask = tensor(call["self"]), call["mask"]
+    if isinstance(mask, Value) or x.dtype != "float32":
+        return replaced(b, call)
     value = float(np.asarray(call["value"]).reshape(())) if not isinstance(call["value"], Value) else math.nan
     if math.isnan(value) or value == math.inf:
         raise Unsupported(f"a mask that fills with {call['value']}; expected a finite number or -infinity")
@@ -118,6 +120,12 @@ def corrected(call: Call) -> float:
         return float(bool(call["unbiased"]))
     given = call.get("correction", 1)
     return 1.0 if given is None else float(given)
+
+
+def replaced(b: Builder, call: Call) -> Value:
+    """By a mask that is computed."""
+    mask, value = (typed(b, call[k], dtype, call.name) for k, dtype in (("mask", "bool"), ("value", call.dtype)))
+    return b.emit("select", [mask, b.reshape(value, ()), tensor(call["self"])], call.name)
 
 
 def optional(call: Call, *names: str) -> list[np.ndarray | None]:

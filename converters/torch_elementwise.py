@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of, binary, over_axis
-from edgesdk.converters.torch_ops import Call, Rule, tensor, unary
+from edgesdk.converters.common import Operand, axis_of, binary, over_axis
+from edgesdk.converters.torch_ops import Call, Rule, promoted, tensor, unary
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
@@ -20,13 +18,14 @@ SAME_NAME = (
 ).split()
 
 
-def pair(call: Call) -> tuple[Any, Any]:
-    return call.first("self", "input"), call["other"]
+def pair(b: Builder, call: Call) -> list[Operand]:
+    """Both operands in the type of the result."""
+    return [promoted(b, x, call.dtype) for x in (call.first("self", "input"), call["other"])]
 
 
 def div(b: Builder, call: Call) -> Value:
     """By a constant it is a product."""
-    (top, below), mode = pair(call), call.get("rounding_mode")
+    (top, below), mode = pair(b, call), call.get("rounding_mode")
     if mode == "floor":
         return binary(b, "floor_div", top, below, call.name)
     if mode is not None:
@@ -40,11 +39,16 @@ def div(b: Builder, call: Call) -> Value:
 
 
 def pairwise(op: str) -> Rule:
-    return lambda b, call: binary(b, op, *pair(call), call.name)
+    def rule(b: Builder, call: Call) -> Value:
+        x, y = pair(b, call)
+        return binary(b, op, x, y, call.name)
+
+    return rule
 
 
 def pow_(b: Builder, call: Call) -> Value:
-    return binary(b, "pow", call.first("self", "base"), call.first("exponent"), call.name)
+    base, exponent = (promoted(b, x, call.dtype) for x in (call.first("self", "base"), call["exponent"]))
+    return binary(b, "pow", base, exponent, call.name)
 
 
 def prelu(b: Builder, call: Call) -> Value:

@@ -21,12 +21,12 @@ from edgesdk.converters.common import (
     axis_of,
     binary,
     dense,
+    expanded,
     limited,
     norm,
     over_axis,
     product,
     scaled,
-    shape_of,
 )
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
@@ -34,12 +34,13 @@ from edgesdk.ir import Value
 
 @dataclass(frozen=True)
 class Call:
-    """One ATen call; `shape` is that of its (first) result."""
+    """One ATen call; `shape` and `dtype` are those of its (first) result."""
 
     kind: str
     name: str
     args: dict[str, Any]
     shape: Shape
+    dtype: str = "float32"
 
     def __getitem__(self, name: str) -> Any:
         return self.args[name]
@@ -72,31 +73,52 @@ def same(b: Builder, call: Call) -> Value:
     return tensor(next(iter(call.args.values())))
 
 
+def typed(b: Builder, x: Operand, dtype: str, name: str) -> Value:
+    """A tensor, a constant or a number as a value of `dtype`."""
+    if isinstance(x, Value):
+        return x if x.dtype == dtype else b.emit("cast", [x], to=dtype)
+    return b.constant(np.asarray(x).astype(dtype), f"{name}/constant", finite=False)
+
+
+def promoted(b: Builder, x: Operand, dtype: str) -> Operand:
+    """An operand of arithmetic in the type of the result; numbers follow the tensor that they meet."""
+    if isinstance(x, np.ndarray):
+        return x.astype(dtype)
+    return typed(b, x, dtype, "") if isinstance(x, Value) else x
+
+
 def cast(b: Builder, call: Call) -> Value:
-    dtype = next((a for k, a in call.args.items() if k == "dtype"), None)
-    if dtype is not None and not dtype.is_floating_point:
-        raise Unsupported(f"a cast to {dtype}; expected floats")
-    return same(b, call)
+    x = same(b, call)
+    return x if x.dtype == call.dtype else b.emit("cast", [x], call.name, to=call.dtype)
+
+
+def copy(b: Builder, call: Call) -> Value:
+    """The second tensor in the shape and type of the first."""
+    x = typed(b, call["src"], call.dtype, call.name)
+    return expanded(b, b.reshape(x, (1,) * (len(call.shape) - len(x.shape)) + x.shape), call.shape)
 
 
 def add(b: Builder, call: Call) -> Value:
     """add, sub and rsub with their alpha."""
-    x, y, alpha = call.first("self", "input"), call["other"], float(call.get("alpha", 1) or 1)
+    x, y = (promoted(b, v, call.dtype) for v in (call.first("self", "input"), call["other"]))
+    alpha = float(call.get("alpha", 1) or 1)
     if call.kind == "rsub":
         return binary(b, "sub", y, times(b, x, alpha), call.name)
     return binary(b, "add" if call.kind == "add" else "sub", x, times(b, y, alpha), call.name)
 
 
 def times(b: Builder, x: Operand, factor: float) -> Operand:
-    return scaled(b, x, factor) if isinstance(x, Value) else x * factor
-
-
-def mul(b: Builder, call: Call) -> Value:
-    return binary(b, "mul", call["self"], call["other"], call.name)
+    if isinstance(x, Value):
+        return scaled(b, x, factor)
+    return x if factor == 1 else x * factor
 
 
 def pairwise(op: str) -> Rule:
-    return lambda b, call: binary(b, op, call["self"], call["other"], call.name)
+    def rule(b: Builder, call: Call) -> Value:
+        x, y = (promoted(b, call[k], call.dtype) for k in ("self", "other"))
+        return binary(b, op, x, y, call.name)
+
+    return rule
 
 
 def unary(op: str) -> Rule:
@@ -107,9 +129,11 @@ def clamp(b: Builder, call: Call) -> Value:
     """clamp, clamp_min, clamp_max and hardtanh; tensors as limits are minimum and maximum."""
     low, high = call.first("min", "min_val"), call.first("max", "max_val")
     x = tensor(call["self"])
-    if any(isinstance(limit, Value | np.ndarray) and shape_of(limit) not in ((), (1,)) for limit in (low, high)):
-        x = x if low is None else binary(b, "maximum", x, low)
-        return x if high is None else binary(b, "minimum", x, high, call.name)
+    x = typed(b, x, call.dtype, call.name)
+    computed = any(isinstance(v, Value) or (isinstance(v, np.ndarray) and v.size > 1) for v in (low, high))
+    if computed or call.dtype != "float32":
+        x = x if low is None else binary(b, "maximum", x, promoted(b, low, call.dtype))
+        return x if high is None else binary(b, "minimum", x, promoted(b, high, call.dtype), call.name)
     ends = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
     return limited(b, x, *ends, call.name)
 
@@ -134,7 +158,7 @@ def softmax(b: Builder, call: Call) -> Value:
 
 def reduction(op: str) -> Rule:
     def rule(b: Builder, call: Call) -> Value:
-        x, given = tensor(call["self"]), call.get("dim")
+        x, given = typed(b, tensor(call["self"]), call.dtype, call.name), call.get("dim")
         given = given if isinstance(given, list) else [] if given is None else [given]
         axes = tuple(sorted({axis_of(int(a), len(x.shape)) for a in given})) or tuple(range(len(x.shape)))
         return b.emit(op, [x], call.name, axes=axes, keep_dims=bool(call.get("keepdim", False)))
@@ -180,7 +204,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("feature_dropout", "native_dropout", "positive"), same),
     **dict.fromkeys(("_to_copy", "to", "type_as"), cast),
     **dict.fromkeys(("add", "sub", "rsub", "subtract"), add),
-    **dict.fromkeys(("mul", "multiply"), mul),
+    "copy": copy,
+    **dict.fromkeys(("mul", "multiply"), pairwise("mul")),
     "minimum": pairwise("minimum"),
     "maximum": pairwise("maximum"),
     "relu": unary("relu"),
@@ -195,6 +220,10 @@ RULES: dict[str, Rule] = {
     "mean": reduction("mean"),
     "sum": reduction("sum"),
     "amax": reduction("reduce_max"),
+    "amin": reduction("reduce_min"),
+    "prod": reduction("reduce_prod"),
+    "any": reduction("reduce_any"),
+    "all": reduction("reduce_all"),
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm"), batch_norm),
     "linear": linear,
     "addmm": addmm,

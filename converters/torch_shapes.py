@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of, cut, operand, repeated
+from edgesdk.converters.common import axis_of, cut, expanded, operand, repeated
 from edgesdk.converters.torch_ops import Call, Rule, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
@@ -87,23 +87,14 @@ def split_sizes(call: Call, n: int) -> list[int]:
 
 
 def expand(b: Builder, call: Call) -> Value:
-    """Axes of 1 are repeated; an op that broadcasts anyway reads what was there before."""
     x = tensor(call["self"])
-    x = result = b.reshape(x, (1,) * (len(call.shape) - len(x.shape)) + x.shape)
-    for axis, (before, after) in enumerate(zip(x.shape, call.shape, strict=True)):
-        if before != after:
-            result = repeated(b, result, axis, after)
-    b.expanded[result] = x
-    return result
+    return expanded(b, b.reshape(x, (1,) * (len(call.shape) - len(x.shape)) + x.shape), call.shape, call.name)
 
 
 def repeat(b: Builder, call: Call) -> Value:
     x, counts = tensor(call["self"]), [int(n) for n in call.first("repeats", "dims")]
     counts = [1] * (len(x.shape) - len(counts)) + counts
-    x = b.reshape(x, (1,) * (len(counts) - len(x.shape)) + x.shape)
-    for axis, count in enumerate(counts):
-        x = repeated(b, x, axis, count)
-    return x
+    return repeated(b, b.reshape(x, (1,) * (len(counts) - len(x.shape)) + x.shape), counts, call.name)
 
 
 def pad(b: Builder, call: Call) -> Value:
@@ -125,7 +116,8 @@ def pad(b: Builder, call: Call) -> Value:
 
 def broadcast_tensors(b: Builder, call: Call) -> list[Value]:
     return [
-        expand(b, Call("expand", call.name, {"self": operand(b, x, call.name)}, call.shape)) for x in call["tensors"]
+        expand(b, Call("expand", call.name, {"self": operand(b, x, call.name)}, call.shape, call.dtype))
+        for x in call["tensors"]
     ]
 
 

@@ -55,7 +55,7 @@ static int check_table(const ert_model *m, const ert_step *s, const int32_t *vie
 
 static int check_view(const ert_model *m, const ert_step *s, const int32_t *view, int is_input) {
   const int32_t where = view[0] & ERT_BOUND_BITS, offset = view[0] & ~ERT_BOUND_BITS;
-  if (offset < 0 || view[2] < 1 || !ert_within(view[3], 0, view[2] - 1)) return ERT_ELAYOUT;
+  if (offset < 0 || view[3] < 0 || view[3] >= view[2]) return ERT_ELAYOUT;
   if (where == ERT_TABLE_BIT) return check_table(m, s, view);
   if (where != 0 && !is_input) return ERT_ELAYOUT;
   const uint32_t limit = where == 0 ? m->arena_bytes : where == ERT_BOUND_BITS ? m->bound_bytes : m->weights_bytes;

@@ -373,6 +373,30 @@ def _resize(step: Step) -> Counts:
     return _loop("pixel", pixel, pixels)
 
 
+def _gather(step: Step) -> Counts:
+    """One block for each turn of the loops."""
+    words = _words(step)
+    turns, block = int(np.prod(words[0:18:3], dtype=np.int64)), words[38]
+    moved = step.node.output.n_bytes if step.kernel.op == "scatter" else 0
+    return (
+        Counter({"place": turns})
+        + _copied("copy", block, turns, block % QUARTER == 0)
+        + _copied("copy", moved, 1, True)
+    )
+
+
+def _top_k(step: Step) -> Counts:
+    groups, n, inner, k = _words(step)[:4]
+    return Counter({"item": groups * n * inner * k * step.encoded.rows})
+
+
+def _nms(step: Step) -> Counts:
+    """The worst case: no box suppresses another."""
+    words = _words(step)
+    images, classes, boxes, most = words[:4] if step.kernel.op == "nms" else (1, words[3], words[0], words[4])
+    return Counter({"item": images * classes * boxes * min(most, boxes)})
+
+
 def _svdf(step: Step) -> Counts:
     in_c, units, rank, memory = _words(step)[:4]
     rows, filters = step.encoded.rows, units * rank
@@ -431,6 +455,14 @@ _RULES: dict[str, Callable[[Step], Counts]] = {
     "softmax": _items,
     "unary": _unary,
     "resize": _resize,
+    "elementwise": _items,
+    "cast": _items,
+    "cumsum": _items,
+    "gather": _gather,
+    "scatter": _gather,
+    "top_k": _top_k,
+    "nms": _nms,
+    "detect": _nms,
     "grouped_conv2d": _grouped_conv2d,
     "transpose_conv2d": _transpose_conv2d,
     "batch_matmul": _batch_matmul,

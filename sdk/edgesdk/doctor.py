@@ -64,11 +64,11 @@ def matrix() -> list[dict[str, Any]]:
 
 def operators() -> dict[str, list[str]]:
     """Operators of each kind of source model that its importer reads; some of ONNX on constants and shapes only."""
-    from edgesdk.converters import onnx, onnx_constants, tflite_ops, torch
+    from edgesdk.converters import onnx, onnx_constants, tflite, torch
 
     constant = set(onnx_constants.FOLDS) - set(onnx.RULES)
     return {
-        "tflite": sorted(tflite_ops.OPS),
+        "tflite": sorted(tflite.OPS),
         "onnx": sorted(onnx.RULES),
         "onnx_constant": sorted(constant),
         "torch": sorted(name for name in torch.RULES if not name.startswith("_")),

@@ -160,8 +160,10 @@ def compare(name: str, got: np.ndarray, expected: np.ndarray) -> None:
         assert np.array_equal(got, expected), f"{name}: {np.argwhere(got != expected)[:4].tolist()}"
         return
     assert np.array_equal(np.isnan(got), np.isnan(expected)), name
-    error = np.linalg.norm((got - expected).astype(np.float64)[np.isfinite(expected)])
-    scale = np.linalg.norm(expected.astype(np.float64)[np.isfinite(expected)])
+    finite = np.isfinite(expected)
+    assert np.array_equal(got[~finite], expected[~finite], equal_nan=True), name
+    error = np.linalg.norm(got[finite].astype(np.float64) - expected[finite])
+    scale = np.linalg.norm(expected[finite].astype(np.float64))
     # Test data is of the order of 1: sums that cancel keep an absolute error of some units in its last place.
     floor = 2e-6 * expected.size**0.5
     assert error <= 1e-5 * scale + floor, f"{name}: relative L2 {error / max(scale, 1e-30)}"

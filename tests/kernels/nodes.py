@@ -31,6 +31,19 @@ def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -
     return a
 
 
+def random_items(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """`random_array` for every dtype: integers near 0, near their ends and anywhere."""
+    if dtype in ("float32", "int8"):
+        return random_array(rng, shape, dtype)
+    if dtype == "bool":
+        return np.asarray(rng.integers(0, 2, shape) > 0)
+    info = np.iinfo(dtype)
+    anywhere = rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+    near = (rng.integers(-9, 10, shape) if info.min else rng.integers(0, 20, shape)).astype(dtype)
+    ends = rng.choice(np.array([info.min, info.max], dtype), shape)
+    return np.asarray(np.select([rng.random(shape) < 0.6, rng.random(shape) < 0.5], [near, ends], anywhere))
+
+
 def value(name: str, shape: tuple[int, ...], dtype: str, q: Quant | None = None, data: Any = None) -> Value:
     return Value(name, shape, dtype, q, data)
 

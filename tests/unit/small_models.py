@@ -8,6 +8,7 @@ from typing import Any
 
 import compute_models
 import numpy as np
+import small_data_models
 import state_models
 from graphs import Builder
 
@@ -139,6 +140,7 @@ def graphs() -> dict[str, Graph]:
         "edges_int16": edges_int16(),
         **narrow_weights(),
         **compute_models.graphs(),
+        **small_data_models.graphs(),
         **state_models.graphs(),
         **made(ELEMENTWISE, ("int8", "float32")),
         **plain,
@@ -214,6 +216,8 @@ def scheduled(graph: Graph, form: str = "plain") -> schedule.Schedule:
 
 def forms(name: str) -> tuple[str, ...]:
     """The forms that a network of `graphs` has."""
+    if name in small_data_models.NAMES:  # they look their input up anywhere
+        return FORMS[:2]
     if name.startswith("attention"):  # its input is reshaped
         return tuple(f for f in FORMS if f != "streamed")
     if name.startswith("states"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class Net:
 
     def op(self, op: str, *inputs: Value | None, **attrs: Any) -> Value:
         node = Node(op, list(inputs), [self.value((1,))], attrs, f"{op}{len(self.nodes)}")
-        ((node.output.shape, _),) = ops.module(op).infer(node)
+        ((node.output.shape, node.output.dtype),) = ops.module(op).infer(node)
+        node.output.quant = self.quant if node.output.dtype == self.dtype else None
         self.nodes.append(node)
         return node.output
 
@@ -164,6 +166,54 @@ def test_softmax_over_channels() -> None:
     check(net.graph([x], net.transpose(y, *NHWC)), left=0)
 
 
+INDEX = {"index_dtype": "int64"}
+DATA: dict[str, Callable[[Net, Value], Value]] = {
+    "select": lambda net, y: net.op("select", net.op("less", y, net.constant(6, 1, 1)), y, net.constant(1)),
+    "logic": lambda net, y: net.op(
+        "bitwise_or", net.op("greater", y, net.constant(4, 3)), net.op("equal", y, net.op("relu", y))
+    ),
+    "cast": lambda net, y: net.op("cast", net.op("not_equal", y, net.constant(1)), to="float32"),
+    "cumsum": lambda net, y: net.op("cumsum", y, axis=1, exclusive=True, reverse=True),
+    "arg_max": lambda net, y: net.op("arg_max", y, axis=1, keep_dims=True, last=False, **INDEX),
+    "top_k": lambda net, y: net.op("top_k_values", y, axis=1, k=2, largest=True, **INDEX),
+    "gather": lambda net, y: net.op("gather", y, indices([4, 0, -1]), axis=1, batch_dims=0),
+    "elements": lambda net, y: net.op(
+        "gather_elements", y, net.op("top_k_indices", y, axis=2, k=2, largest=False, **INDEX), axis=2
+    ),
+    "scatter": lambda net, y: net.op(
+        "scatter_elements", y, indices(np.arange(12).reshape(1, 2, 2, 3) % 3), net.constant(1, 2, 2, 3), axis=1
+    ),
+    "tile": lambda net, y: net.op("tile", y, repeats=(1, 2, 1, 3)),
+    "broadcast": lambda net, y: net.op("broadcast_to", y, shape=(3, 6, 4, 3)),
+    "minimum": lambda net, y: net.op("reduce_min", y, axes=(1,), keep_dims=True),
+    "mirrored": lambda net, y: net.op("slice", y, begin=(0, 5, 0, 2), size=(1, 6, 4, 3), stride=(1, -1, 1, -1)),
+}
+
+
+def indices(given: Any) -> Value:
+    data = np.array(given, np.int64)
+    return Value("indices", data.shape, "int64", None, data)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("name", DATA)
+def test_ops_on_indices_and_truth_values_follow_the_image(name: str, dtype: str) -> None:
+    net = Net(dtype)
+    x, y = image(net, 1, 4, 3, 2)
+    z = DATA[name](net, net.conv(y, 6))
+    check(net.graph([x], net.transpose(z, *NHWC)), left=0)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_an_axis_that_is_gone_is_gone_from_the_order(keep: bool) -> None:
+    net = Net()
+    x, y = image(net, 2, 4, 3, 2)
+    y = net.conv(y, 6)
+    best = net.op("arg_max", y, axis=1, keep_dims=keep, last=True, **INDEX)
+    row = net.op("gather", y, indices(-2), axis=2, batch_dims=0)
+    check(net.graph([x], best, net.transpose(row, 0, 2, 1)), left=0)
+
+
 def test_outputs_that_are_inputs_or_each_other() -> None:
     net = Net()
     x = Value("x", (1, 4, 3, 2), "float32")
@@ -211,6 +261,7 @@ def test_softmax_over_an_inner_axis_finds_it_last() -> None:
 
 
 STEPS = ("transpose", "reshape", "add", "scale", "row", "concat", "slice", "mean", "relu", "branch", "pad", "dense")
+STEPS += ("cumsum", "top", "gather", "elements", "tile", "select")
 STEPS += ("layer_norm", "group_norm", "product", "softmax")
 
 
@@ -244,7 +295,23 @@ def apply(net: Net, step: int, name: str, past: list[Value]) -> Value:
         return joined(net, name, axis, past)
     if name in ("layer_norm", "group_norm", "product", "softmax"):
         return statistical(net, rng, name, axis, x)
-    return net.op("relu", x)
+    return moved(net, rng, name, x, axis) if name != "relu" else net.op("relu", x)
+
+
+def moved(net: Net, rng: np.random.Generator, name: str, x: Value, axis: int) -> Value:
+    """Steps along one axis, with an index of it, or by a mask."""
+    n = x.shape[axis]
+    if name == "cumsum":
+        return net.op("cumsum", x, axis=axis, exclusive=bool(rng.integers(2)), reverse=bool(rng.integers(2)))
+    if name == "top":
+        return net.op("top_k_values", x, axis=axis, k=n, largest=bool(rng.integers(2)), **INDEX)
+    if name == "gather":
+        return net.op("gather", x, indices(rng.integers(n, size=2)), axis=axis, batch_dims=0)
+    if name == "elements":
+        return net.op("gather_elements", x, indices(rng.integers(n, size=x.shape)), axis=axis)
+    if name == "tile":
+        return net.op("tile", x, repeats=tuple(1 + (a == axis) for a in range(len(x.shape))))
+    return net.op("select", net.op("greater", x, net.constant(x.shape[-1])), x, net.constant(1))
 
 
 def statistical(net: Net, rng: np.random.Generator, name: str, axis: int, x: Value) -> Value:

@@ -63,6 +63,16 @@ OPTIONS = {
     "QUANTIZE": "QuantizeOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "SHAPE": "ShapeOptions",
+    "ARG_MAX": "ArgMaxOptions",
+    "ARG_MIN": "ArgMinOptions",
+    "CAST": "CastOptions",
+    "CUMSUM": "CumsumOptions",
+    "GATHER": "GatherOptions",
+    "ONE_HOT": "OneHotOptions",
+    "REDUCE_MIN": "ReducerOptions",
+    "REDUCE_PROD": "ReducerOptions",
+    "REDUCE_ANY": "ReducerOptions",
+    "REDUCE_ALL": "ReducerOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "GELU": "GeluOptions",
@@ -99,6 +109,7 @@ class Op:
     outputs: list[str]
     options: dict[str, Any] = field(default_factory=dict)
     custom: str = ""
+    custom_options: bytes = b""
 
 
 def constant(name: str, data: Any, dtype: str = "int32", **quant: Any) -> Tensor:
@@ -194,6 +205,7 @@ def op_object(op: Op, code: int, index: dict[str, int]) -> schema.OperatorT:
     made.opcodeIndex = code
     made.inputs = [-1 if n is None else index[n] for n in op.inputs]
     made.outputs = [index[n] for n in op.outputs]
+    made.customOptions = np.frombuffer(op.custom_options, np.uint8) if op.custom_options else None
     kind = OPTIONS.get(op.code)
     if kind:
         made.builtinOptionsType = getattr(schema.BuiltinOptions, kind)

@@ -4,41 +4,49 @@
 static int32_t copied(const ert_copy_axis *a) { return a->high - a->low; }
 
 static int axis_ok(const ert_copy_axis *a, int32_t size) {
-  return a->low >= 0 && a->low <= a->high && a->high <= a->extent && a->extent >= 1 && a->stride >= 0 &&
-         a->stride % size == 0;
+  return a->low >= 0 && a->low <= a->high && a->high <= a->extent && a->extent >= 1 && a->stride % size == 0;
+}
+
+/* Adds the way that an axis goes to the lowest or the highest byte that is read. */
+static void reach(const ert_copy_axis *a, int64_t *lowest, int64_t *end) {
+  const int64_t way = copied(a) > 0 ? (int64_t)(copied(a) - 1) * a->stride : 0;
+  if (way < 0) *lowest += way;
+  else *end += way;
+}
+
+static int rows_ok(const ert_copy_b1_params *p) {
+  const int64_t last = p->row_start + (int64_t)copied(p->axis) * p->row_step;
+  return p->row_start >= 0 && last >= (p->row_step < 0 ? p->row_step : 0) && last <= INT32_MAX;
 }
 
 static int copy_ok(const ert_step *s, int32_t size) {
   const ert_copy_b1_params *p = (const void *)s->params;
-  if (s->n_in != 1 || p->start < 0 || p->start % size != 0 || p->row_start < 0 || p->row_step < 0) return 0;
-  int64_t end = (int64_t)p->start + size;
+  if (s->n_in != 1 || p->start % size != 0) return 0;
+  int64_t lowest = p->start, end = (int64_t)p->start + size;
   for (int d = 0; d < 5; d++) {
-    const ert_copy_axis *a = &p->axis[d];
-    if (!axis_ok(a, size)) return 0;
-    if (copied(a) > 0) end += ert_product(copied(a) - 1, a->stride);
+    if (!axis_ok(&p->axis[d], size)) return 0;
+    reach(&p->axis[d], &lowest, &end);
+    if (lowest < 0 || end > INT32_MAX) return 0;
   }
-  const int64_t last_row = p->row_start + (int64_t)copied(p->axis) * p->row_step;
   const int32_t items = ert_product(ert_product(p->axis[2].extent, p->axis[3].extent), p->axis[4].extent);
-  return end <= INT32_MAX && last_row <= INT32_MAX && ert_view_ok(s->in, (int32_t)(end / size), size) &&
-         ert_view_ok(s->out, items, size);
+  return rows_ok(p) && ert_view_ok(s->in, (int32_t)(end / size), size) && ert_view_ok(s->out, items, size);
 }
 
 int ert_copy_b1_check(const ert_step *s) { return copy_ok(s, 1); }
 int ert_copy_b2_check(const ert_step *s) { return copy_ok(s, 2); }
 int ert_copy_b4_check(const ert_step *s) { return copy_ok(s, 4); }
+int ert_copy_b8_check(const ert_step *s) { return copy_ok(s, 8); }
 
 static void fill_row(uint8_t *out, int32_t n, int32_t fill, int32_t size) {
   if (size == 1) {
     ERT_MEMSET(out, fill & 0xff, n);
     return;
   }
-  if (size == 2) {
-    int16_t *halves = (void *)out;
-    for (int32_t k = 0; k < n; k++) halves[k] = (int16_t)fill;
-    return;
+  for (int32_t k = 0; k < n; k++) {
+    if (size == 2) ((int16_t *)(void *)out)[k] = (int16_t)fill;
+    else if (size == 4) ((int32_t *)(void *)out)[k] = fill;
+    else ((int64_t *)(void *)out)[k] = fill;
   }
-  int32_t *to = (void *)out;
-  for (int32_t k = 0; k < n; k++) to[k] = fill;
 }
 
 /* n items of `size` bytes, `stride` bytes apart in the input. */
@@ -51,10 +59,12 @@ static void copy_run(const uint8_t *in, uint8_t *out, int32_t n, int32_t stride,
     const int16_t *from = (const void *)in;
     int16_t *to = (void *)out;
     for (int32_t k = 0; k < n; k++) to[k] = from[k * (stride / 2)];
-  } else {
+  } else if (size == 4) {
     const int32_t *from = (const void *)in;
     int32_t *to = (void *)out;
     for (int32_t k = 0; k < n; k++) to[k] = from[k * (stride / 4)];
+  } else {
+    for (int32_t k = 0; k < n; k++) ERT_MEMMOVE(out + k * size, in + k * stride, size);
   }
 }
 
@@ -92,3 +102,4 @@ static void copy_rows(const ert_call *c, int32_t y0, int32_t y1, int32_t size) {
 void ert_copy_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 1); }
 void ert_copy_b2_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 2); }
 void ert_copy_b4_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 4); }
+void ert_copy_b8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { copy_rows(c, y0, y1, 8); }

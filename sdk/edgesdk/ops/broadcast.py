@@ -23,18 +23,19 @@ class Operand:
 
 @dataclass(frozen=True)
 class Layout:
-    """The output as rows of w pixels of c items, with both operands broadcast to it."""
+    """The output as rows of w pixels of c items, with all operands broadcast to it."""
 
     rows: int
     w: int
     c: int
-    operands: tuple[Operand, Operand]
+    operands: tuple[Operand, ...]
 
 
 def layout(node: Node) -> Layout | None:
     """The kernel's view of the node; None where its broadcast needs more axes than that."""
     out = node.output.shape or (1,)
-    shapes = [(1,) * (len(out) - len(v.shape)) + v.shape for v in (node.input(0), node.input(1))]
+    values = [node.input(i) for i in range(len(node.inputs))]
+    shapes = [(1,) * (len(out) - len(v.shape)) + v.shape for v in values]
     return next((found for split in _splits(len(out)) if (found := _split_layout(out, shapes, split))), None)
 
 
@@ -55,7 +56,7 @@ def _split_layout(out: tuple[int, ...], shapes: list[tuple[int, ...]], split: in
         for n, s, (pixel, item) in zip(rows, shapes, steps, strict=True)
         if n is not None
     ]
-    return Layout(int(np.prod(out[:split])), w, c, (operands[0], operands[1]))
+    return Layout(int(np.prod(out[:split])), w, c, tuple(operands))
 
 
 def _row_count(out: tuple[int, ...], shape: tuple[int, ...]) -> int | None:
@@ -70,7 +71,7 @@ def _pixel_axes(
     out: tuple[int, ...], shapes: list[tuple[int, ...]]
 ) -> tuple[tuple[int, int], list[tuple[int, int]]] | None:
     """(w, c) and each operand's (pixel, item) steps, after merging axes that broadcast alike."""
-    merged: list[list[int]] = []  # [extent, extent of a, extent of b]
+    merged: list[list[int]] = []  # [extent, extent of a, extent of b, ...]
     for extents in zip(out, *shapes, strict=True):
         last = merged[-1] if merged else None
         if extents[0] == 1:
@@ -81,7 +82,7 @@ def _pixel_axes(
             merged.append(list(extents))
     if len(merged) > 2:
         return None
-    (w, *pixels), (c, *items) = [[1, 1, 1]] * (2 - len(merged)) + merged
+    (w, *pixels), (c, *items) = [[1] * (1 + len(shapes))] * (2 - len(merged)) + merged
     steps = [(item if pixel > 1 else 0, int(item > 1)) for pixel, item in zip(pixels, items, strict=True)]
     return (w, c), steps
 

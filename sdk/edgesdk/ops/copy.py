@@ -24,7 +24,8 @@ ROW_AXES, ITEM_AXES = 2, 3  # of the kernel's five loops
 
 @dataclass(frozen=True)
 class Axis:
-    """`extent` output positions; those in [low, high) read the input `stride` items apart."""
+    """`extent` output positions; those in [low, high) read the input `stride` items apart, backwards where
+    that is negative."""
 
     extent: int
     stride: int
@@ -94,8 +95,13 @@ def _batch(node: Node, axes: list[Axis]) -> int:
     x, first = node.input(0), axes[0]
     if x.data is not None or len(axes) < 2 or not first.whole or first.extent * first.stride != x.elements:
         return 1
-    inside = node.attrs["start"] + sum(a.reach for a in axes[1:] if a.high > a.low)
-    return first.extent if inside < first.stride else 1
+    return first.extent if _stays_within(node.attrs["start"], axes[1:], first.stride) else 1
+
+
+def _stays_within(start: int, axes: Sequence[Axis], end: int) -> bool:
+    """Whether all that is read from item `start` on lies in [0, end)."""
+    ways = [a.reach for a in axes if a.high > a.low]
+    return start + sum(min(w, 0) for w in ways) >= 0 and start + sum(max(w, 0) for w in ways) < end
 
 
 def _split(axes: list[Axis], rows: int) -> tuple[list[Axis], list[Axis]] | None:
@@ -108,12 +114,31 @@ def _split(axes: list[Axis], rows: int) -> tuple[list[Axis], list[Axis]] | None:
     return None
 
 
-def _loops(node: Node, axes: list[Axis], rows: int) -> tuple[list[Axis], list[Axis]]:
+def _found_loops(axes: list[Axis], rows: int) -> tuple[list[Axis], list[Axis]] | None:
     found = _split(axes, rows)
     if found is None:
         joined = merged(axes)
         cuts = [int(np.prod([a.extent for a in joined[:n]], dtype=np.int64)) for n in (0, 1, 2)]
         found = next((s for n in cuts if (s := _split(joined, n))), None)
+    return found
+
+
+def _batch_loops(node: Node) -> tuple[int, list[Axis], int]:
+    """(batch, its loops, rows of the output that are wanted)."""
+    axes = list(node.attrs["axes"]) or [axis(1, 0)]
+    batch = _batch(node, axes)
+    out_batch, out_rows, _ = rows_of(node.output.shape)
+    return batch, axes[1:] if batch > 1 else axes, out_batch * out_rows // batch
+
+
+def fits(node: Node) -> bool:
+    """Whether the kernel has as many nested loops as the copy needs."""
+    _, axes, rows = _batch_loops(node)
+    return _found_loops(axes, rows) is not None
+
+
+def _loops(node: Node, axes: list[Axis], rows: int) -> tuple[list[Axis], list[Axis]]:
+    found = _found_loops(axes, rows)
     if found is None:
         raise Unsupported(
             f"{node.source}: this rearrangement of {node.input(0).shape} into {node.output.shape} needs "
@@ -138,8 +163,8 @@ def _input_rows(node: Node, outer: list[Axis], inner: list[Axis], batch: int) ->
     x, start = node.input(0), int(node.attrs["start"])
     _, _, row = rows_of(x.shape)
     items = x.elements // batch
-    inside = start % row + sum(a.reach for a in [*outer[1:], *inner] if a.high > a.low)
-    by_row = items % row == 0 and inside < row and (not outer or outer[0].stride % row == 0)
+    inside = _stays_within(start % row, [*outer[1:], *inner], row)
+    by_row = items % row == 0 and inside and (not outer or outer[0].stride % row == 0)
     if not by_row:
         return InputRows(1, items, 0, 0, start, outer)
     step = outer[0].stride // row if outer else 0
@@ -149,29 +174,36 @@ def _input_rows(node: Node, outer: list[Axis], inner: list[Axis], batch: int) ->
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     x, y = node.input(0), node.output
-    axes = list(node.attrs["axes"]) or [axis(1, 0)]
-    batch = _batch(node, axes)
-    if batch > 1:
-        axes = axes[1:]
-    out_batch, out_rows, _ = rows_of(y.shape)
-    outer, inner = _loops(node, axes, out_batch * out_rows // batch)
+    batch, axes, wanted = _batch_loops(node)
+    outer, inner = _loops(node, axes, wanted)
     walk = _input_rows(node, outer, inner, batch)
     rows = int(np.prod([a.extent for a in outer], dtype=np.int64))
     loops = [*walk.outer, *[axis(1, 0)] * (ROW_AXES - len(outer) + ITEM_AXES - len(inner)), *inner]
     words = [w for a in loops for w in (a.extent, a.low, a.high, a.stride * x.itemsize)]
-    words += [walk.row_start, walk.row_step, walk.start * x.itemsize, fill_word(x.dtype, node.attrs["fill"])]
+    words += [walk.row_start, walk.row_step, walk.start * x.itemsize, fill_word(node)]
     out = RowView(y, rows, y.n_bytes // batch // rows)
     return Encoded(list(words), out, [RowView(x, walk.rows, walk.row_items * x.itemsize)], rows, batch)
 
 
-def fill_word(dtype: str, fill: float) -> int:
-    return f32_word(fill) if dtype == "float32" else int(fill)
+def fill_word(node: Node) -> int:
+    dtype, fill = node.input(0).dtype, node.attrs["fill"]
+    if dtype == "float32":
+        return f32_word(fill)
+    if not -(2**31) <= fill < 2**31:
+        raise Unsupported(f"{node.source}: writes {fill} around {node.input(0).name}; expected a number of 32 bits")
+    return int(fill)
 
 
 def copy_node(source: Node, x: Value, axes: Sequence[Axis], start: int = 0, fill: float = 0) -> Node:
     """The runtime node that does the work of `source`, a node of one output, on `x`."""
     attrs = {"shape": source.output.shape, "axes": tuple(axes), "start": start, "fill": fill}
     return Node("copy", [x], source.outputs, attrs, source.source)
+
+
+def later_half(works: Sequence[bool]) -> list[bool]:
+    """Of the axes along which a node does something, the last ones: what the first of two copies does."""
+    active = [a for a, w in enumerate(works) if w]
+    return [a in active[len(active) // 2 :] for a in range(len(works))]
 
 
 def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesdk.ir import Node
-from edgesdk.ops.copy import Axis, copy_node, strides
+from edgesdk.ir import Node, Value
+from edgesdk.ops.copy import Axis, copy_node, later_half, strides
 from edgesdk.ops.unary_int8 import quantize
 
 STAGE = "source"
@@ -34,3 +34,17 @@ def lower(node: Node) -> Node:
     dims = zip(x.shape, strides(x.shape), node.attrs["pads"], strict=True)
     axes = [Axis(n + before + after, s, before, before + n) for n, s, (before, after) in dims]
     return copy_node(node, x, axes, fill=stored_value(node))
+
+
+def split(node: Node) -> list[Node]:
+    """The same in two steps: the last axes, then the first."""
+    x, pads = node.input(0), node.attrs["pads"]
+    first = later_half([any(p) for p in pads])
+    inner = tuple(p if f else (0, 0) for p, f in zip(pads, first, strict=True))
+    outer = tuple((0, 0) if f else p for p, f in zip(pads, first, strict=True))
+    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, inner, strict=True))
+    between = Value(f"{node.output.name}/inner", shape, x.dtype, x.quant)
+    return [
+        Node("pad", [x], [between], {**node.attrs, "pads": inner}, node.source),
+        Node("pad", [between], node.outputs, {**node.attrs, "pads": outer}, node.source),
+    ]

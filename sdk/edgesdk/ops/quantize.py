@@ -29,6 +29,8 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 def same_grid(x: Value, y: Value) -> bool:
     """Whether TFLite Micro's pooling takes the two quantisations for the same."""
+    if x.quant is None:  # plain integers
+        return y.quant is None
     return x.zero_point == y.zero_point and bool(abs(np.float32(x.scale) - np.float32(y.scale)) <= 1e-6)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mean, sum and maximum over some axes. attrs: axes (sorted tuple), keep_dims.
+"""Mean, sum, maximum, minimum and product over some axes. attrs: axes (sorted tuple), keep_dims.
+
+Floats have all of them, int8 and int16 of a scale all but the product; other integers have sum and product (modulo
+2^bits), maximum and minimum, bools reduce_any and reduce_all.
 
 The kernel reduces the middle of [outer, reduced, inner]; passes/lower_reduce.py brings other
 sets of axes into that form. It is called once per input row, so that a fused stage may forget a
@@ -14,14 +17,26 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.errors import Unsupported
-from edgesdk.ir import Node
+from edgesdk.ir import DTYPES, Node, Value
 from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, pool, quantize
 
-NAMES = ("mean", "sum", "reduce_max", "image_mean")
-KINDS = {"reduce_max": 1, "image_mean": 2}  # reduce.h; others requantise
+NAMES = ("mean", "sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "image_mean")
+# reduce.h; others sum
+KINDS = {"reduce_max": 1, "image_mean": 2, "reduce_min": 3, "reduce_prod": 4, "reduce_any": 1, "reduce_all": 3}
+INTEGER = {"sum", "reduce_max", "reduce_min", "reduce_prod"}
+BOOL = {"reduce_any", "reduce_all"}
 
-types = pool.types
+
+def is_scaled(x: Value) -> bool:
+    """Whether sums are rescaled; int16 without a scale is a plain integer."""
+    return x.dtype == "int8" or (x.dtype == "int16" and x.quant is not None)
+
+
+def types(node: Node) -> str:
+    """Kernel "int" serves all integers; what has a scale has kernels of its own, but for the minimum."""
+    x = node.input(0)
+    return pool.types(node) if x.dtype == "float32" or (is_scaled(x) and node.op != "reduce_min") else "int"
 
 
 def kernel_op(node: Node) -> str:
@@ -32,9 +47,18 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x, axes = node.input(0), node.attrs["axes"]
     if list(axes) != sorted(set(axes)) or any(not 0 <= a < len(x.shape) for a in axes):
         raise ValueError(f"expected sorted axes of {x.shape}, found {axes}")
+    if node.op not in _ops_of(x):
+        raise Unsupported(f"{node.source}: {node.op} of {x.dtype}; expected another dtype, cast it before")
     keep = node.attrs["keep_dims"]
     shape = tuple(1 if a in axes else d for a, d in enumerate(x.shape) if keep or a not in axes)
     return [(shape, x.dtype)]
+
+
+def _ops_of(x: Value) -> set[str]:
+    every = {n for n in NAMES if n not in BOOL}
+    if x.dtype == "float32" or is_scaled(x):
+        return every if x.dtype == "float32" else every - {"reduce_prod"}
+    return BOOL if x.dtype == "bool" else INTEGER
 
 
 def reduced_count(node: Node) -> int:
@@ -60,9 +84,14 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     if node.op == "image_mean" and x.dtype != np.float32:
         total, count = x.sum(axes, dtype=np.int64).reshape(shape), reduced_count(node)
         return [pool.clamp(node, np.sign(total) * ((np.abs(total) + count // 2) // count))]
-    if node.op == "reduce_max":
-        largest = x.max(axes).reshape(shape)
-        return [largest if x.dtype == np.float32 else quantize.regrid(largest, node.input(0), node.output)]
+    if KINDS.get(node.op) in (1, 3):
+        extreme = (x.max(axes) if KINDS[node.op] == 1 else x.min(axes)).reshape(shape)
+        return [quantize.regrid(extreme, node.input(0), node.output) if x.dtype == np.int8 else extreme]
+    if node.op == "reduce_prod":
+        with np.errstate(over="ignore"):
+            return [x.prod(axes, dtype=np.float64 if x.dtype == np.float32 else x.dtype).reshape(shape).astype(x.dtype)]
+    if types(node) == "int":
+        return [x.sum(axes, dtype=x.dtype).reshape(shape)]
     if x.dtype == np.float32:
         total = x.sum(axes, dtype=np.float64).reshape(shape)
         return [(total if node.op == "sum" else total / reduced_count(node)).astype(np.float32)]
@@ -117,6 +146,9 @@ def _kind(node: Node) -> int:
 def _finish_words(node: Node) -> list[int]:
     if node.input(0).dtype == "float32":
         return [f32_word(1.0 if node.op == "sum" else 1 / reduced_count(node))]
+    if types(node) == "int":
+        pool.check_same_grid(node)
+        return [DTYPES.index(node.input(0).dtype)]
     dtype = node.input(0).dtype
     info, bits = np.iinfo(dtype), {"int8": 23, "int16": 15}[dtype]
     if node.op == "reduce_max":

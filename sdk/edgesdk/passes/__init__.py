@@ -42,8 +42,10 @@ LOWER = (
     "lower_softmax",  # before shuffles: may write transposes
     "lower_matmul",  # before shuffles: may write transposes
     "lower_broadcast",
+    "lower_indices",  # constant indices become slices: before shuffles
     "split_concat",
-    "lower_shuffles",  # transpose, slice, pad, space_to_depth become strided copies
+    "lower_shuffles",  # transpose, slice, pad, tile and their like become strided copies
+    "store_outputs",  # last but one: an output that is constant gets a place
     "remove_dead_nodes",
     "place_states",  # last: needs the final readers of every state
 )

@@ -229,6 +229,6 @@ def aligned(r: Rewriting, operands: Sequence[Operand]) -> tuple[list[Value], Ord
 
 def relaid(r: Rewriting, value: Value, data: np.ndarray, **changed: Any) -> Value:
     """The constant `value` with its items in another order."""
-    copy = replace(value, shape=data.shape, data=np.ascontiguousarray(data), **changed)
+    copy = replace(value, shape=data.shape, data=np.array(data, order="C"), **changed)
     r.made.append(copy)
     return copy

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import arithmetic, binary
-from edgesdk.ops.copy import axis, copy_node, strides
+from edgesdk.ops import arithmetic, binary, elementwise
 
-BROADCASTING = (*binary.NAMES, *arithmetic.NAMES)
+BROADCASTING = (*binary.NAMES, *arithmetic.NAMES, *elementwise.NAMES)
 
 
 def lower_broadcast(graph: Graph) -> Graph:
-    """Broadcasts with more axes than the binary kernels have are written out by copies."""
+    """Broadcasts with more axes than the binary kernels have are written out."""
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.op in BROADCASTING and binary.layout(node) is None:
@@ -18,9 +17,9 @@ def lower_broadcast(graph: Graph) -> Graph:
 
 
 def _write_out(node: Node) -> list[Node]:
-    """Copies of operands, the smaller first, until the kernel can walk both."""
+    """Copies of operands, the smaller first, until the kernel can walk all of them."""
     copies = []
-    for i in sorted((0, 1), key=lambda i: node.input(i).elements):
+    for i in sorted(range(len(node.inputs)), key=lambda i: node.input(i).elements):
         if binary.layout(node) is None:
             copies.append(_broadcast(node, i))
             node.inputs[i] = copies[-1].output
@@ -29,7 +28,5 @@ def _write_out(node: Node) -> list[Node]:
 
 def _broadcast(node: Node, i: int) -> Node:
     x, shape = node.input(i), node.output.shape
-    dims = (1,) * (len(shape) - len(x.shape)) + x.shape
-    axes = [axis(n, s if d > 1 else 0) for n, d, s in zip(shape, dims, strides(dims), strict=True)]
     y = Value(f"{node.output.name}/{x.name}", shape, x.dtype, x.quant)
-    return copy_node(Node("broadcast", [x], [y], {}, node.source), x, axes)
+    return Node("broadcast_to", [x], [y], {"shape": shape}, node.source)

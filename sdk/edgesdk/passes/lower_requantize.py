@@ -6,7 +6,10 @@ from edgesdk.ir import Graph, Node, Value
 from edgesdk.ops import quantize
 
 # Their kernels copy or average int8 items and so keep the input's scale and zero point.
-KEEPS_GRID = ("avg_pool2d", "max_pool2d", "reduce_max", "resize_nearest", "resize_bilinear", "resize_filter")
+KEEPS_GRID = (
+    *("avg_pool2d", "max_pool2d", "reduce_max", "reduce_min"),
+    *("resize_nearest", "resize_bilinear", "resize_filter"),
+)
 
 
 def lower_requantize(graph: Graph) -> Graph:

@@ -3,7 +3,7 @@
 
 Importers write a model's ops in its own axis order, with a transpose in front of and behind every
 op that wants channels last. Here each is noted instead of done (see axis_order.py): elementwise
-ops, concatenations, pads, slices and reductions work in whatever order their operand lies;
+ops, concatenations, pads, slices, gathers and reductions work in whatever order their operand lies;
 a flattened image permutes the columns of the weights that read it, an image made of a matrix
 product its rows; only what no rule can carry is written again as a node.
 """
@@ -25,6 +25,7 @@ from edgesdk.passes.axis_order import (
     cost,
     identity,
     is_trivial,
+    lead_of,
     relaid,
     reshaped,
     settled,
@@ -140,12 +141,56 @@ def per_axis(*names: str) -> Rule:
     return rule
 
 
+def broadcast_to(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
+    alike = len(node.attrs["shape"]) == len(node.input(0).shape)
+    return per_axis("shape")(r, node, orders) if alike else None
+
+
 def reduction(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     t = settled(r, orders[node.input(0)])
-    axes, keep = node.attrs["axes"], node.attrs["keep_dims"]
-    left = [a for a in t.perm if keep or a not in axes]
-    order = Ordered(t.value, tuple(sorted(left).index(a) for a in left))
+    axes = node.attrs["axes"]
+    order = t if node.attrs["keep_dims"] else without(t, axes)
     return written(r, node, [t.value], order, axes=tuple(sorted(t.perm.index(a) for a in axes)))
+
+
+def without(t: Ordered, axes: tuple[int, ...]) -> Ordered:
+    """The order of the other axes when `axes` are gone."""
+    left = [a for a in t.perm if a not in axes]
+    return Ordered(t.value, tuple(sorted(left).index(a) for a in left))
+
+
+def along_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
+    t = settled(r, orders[node.input(0)])
+    axis = node.attrs["axis"]
+    order = t if node.attrs.get("keep_dims", True) else without(t, (axis,))
+    return written(r, node, [t.value], order, axis=t.perm.index(axis))
+
+
+def gather(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
+    """Indices with one axis leave it where it lies, a single index takes it away."""
+    table, indices, axis = node.input(0), node.input(1), node.attrs["axis"]
+    if table not in orders or node.attrs["batch_dims"] or len(indices.shape) > 1:
+        return None
+    t = settled(r, orders[table])
+    at = stored(r, orders[indices], identity(len(indices.shape))) if indices in orders else indices
+    order = t if indices.shape else without(t, (axis,))
+    return written(r, node, [t.value, at], order, axis=t.perm.index(axis))
+
+
+def elements(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
+    """All operands have the same axes: one order suits all."""
+    given = operands(node, orders)
+    if given is None:
+        return None
+    given = [settled(r, o) if isinstance(o, Ordered) else o for o in given]
+    lead = lead_of(r, [o for o in given if isinstance(o, Ordered)])
+    values = [stored(r, o, lead.perm) if isinstance(o, Ordered) else turned(r, o, lead.perm) for o in given]
+    return written(r, node, list(values), lead, axis=lead.perm.index(node.attrs["axis"]))
+
+
+def turned(r: Rewriting, value: Value, perm: tuple[int, ...]) -> Value:
+    assert value.data is not None
+    return relaid(r, value, value.data.transpose(perm))
 
 
 def over_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
@@ -249,25 +294,32 @@ def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
 
 
 UNARY = (
-    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize".split(),
+    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh quantize dequantize cast".split(),
     *activation.NAMES,
     *elementary.NAMES,
 )
 BINARY = (*"add sub mul minimum maximum".split(), *arithmetic.NAMES)
+LOGIC = "bitwise_and bitwise_or bitwise_xor shift_left shift_right select".split()
+COMPARISONS = "equal not_equal less less_equal greater greater_equal".split()
 MOVES = ("transpose", "reshape")
 
 RULES: dict[str, Rule] = {
     "transpose": transpose,
     "reshape": reshape,
     **dict.fromkeys(UNARY, elementwise),
-    **dict.fromkeys(BINARY, broadcast),
+    **dict.fromkeys((*BINARY, *LOGIC, *COMPARISONS), broadcast),
     **dict.fromkeys(("softmax", "log_softmax", "hardmax", "l2_norm", "lrn"), over_axis),
     **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
     **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
     "conv2d": pointwise,
     "batch_matmul": batch_matmul,
     "batch_norm": batch_norm,
-    **dict.fromkeys(("mean", "sum", "reduce_max"), reduction),
+    **dict.fromkeys(("mean", "sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"), reduction),
+    **dict.fromkeys(("arg_max", "arg_min", "top_k_values", "top_k_indices", "cumsum"), along_axis),
+    **dict.fromkeys(("gather_elements", "scatter_elements"), elements),
+    "gather": gather,
+    "tile": per_axis("repeats"),
+    "broadcast_to": broadcast_to,
     "concat": concat,
     "slice": per_axis("begin", "size", "stride"),
     **dict.fromkeys(("pad", "border_pad"), per_axis("pads")),

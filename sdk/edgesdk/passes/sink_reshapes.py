@@ -142,11 +142,13 @@ def slice_(node: Node, kept: Axes, image: tuple[int, ...]) -> Attrs:
 
 
 UNARY = (
-    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh".split(),
+    *"relu relu6 relu_n1_to_1 clip leaky_relu hard_swish logistic tanh cast".split(),
     *activation.NAMES,
     *elementary.NAMES,
 )
-BROADCAST = frozenset(["add", "sub", "mul", "minimum", "maximum", *arithmetic.NAMES])
+COMPARISONS = "equal not_equal less less_equal greater greater_equal".split()
+LOGIC = "bitwise_and bitwise_or bitwise_xor shift_left shift_right select".split()
+BROADCAST = frozenset(["add", "sub", "mul", "minimum", "maximum", *arithmetic.NAMES, *COMPARISONS, *LOGIC])
 LAST_AXIS = "batch_norm fully_connected log_softmax hardmax l2_norm lrn".split()
 RULES: dict[str, Rule] = {
     **dict.fromkeys((*UNARY, *BROADCAST), same),
@@ -154,7 +156,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
     **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
     "softmax": softmax,
-    "concat": along_axis,
+    **dict.fromkeys(("concat", "cumsum", "top_k_values", "top_k_indices"), along_axis),
     **dict.fromkeys(("pad", "border_pad"), pad),
     "slice": slice_,
 }
