@@ -5,7 +5,8 @@
 
 `transposes` counts those that are left and move items; `error` is the relative L2 distance of the float
 program's outputs to PyTorch's; `int8` tells whether the quantised program and the numpy reference agree
-in every byte of every output; networks over indices have no int8 form, they show "-". ONNX files are written by torch.onnx's TorchScript exporter.
+in every byte of every output; networks over indices have no int8 form, they show "-". ONNX
+files are written by torch.onnx's TorchScript exporter.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ NEEDED_TRANSPOSES = {
     "espcn": 1, "shufflenet_v2": 16,  # pixel and channel shuffles
     "vit": 12, "bert": 8,  # four of each attention: queries, keys, values and back
     "efficientvit": 8, "efficientformer_v2": 18,  # the same, and heads that are mixed around softmax
-    "mobilevit_v2": 10,  # patches and back, and where a normalisation's order differs from its convolution's
+    "mobilevit_v2": 10,  # patches and back, and the shares of their pixels
     "crnn": 1, "yolo": 1,  # frequencies behind channels; the result's own order
 }  # fmt: skip
-NEEDED_FROM_ONNX = {**NEEDED_TRANSPOSES}
+NEEDED_FROM_ONNX = {**NEEDED_TRANSPOSES, "mobilevit_v2": 24}  # its group norm is exported as an instance norm
 FLOAT_ONLY = ("bert",)  # its input are indices
 
 
