@@ -96,7 +96,8 @@ def layers(
     """The measures of each value that both have, in the order of computation. `samples` are the float network's
     inputs, `inputs` the same for the quantised one."""
     by_name = {v.name: (v, n) for n in floats.nodes for v in n.outputs}
-    pairs = [(v, *by_name[plain_name(v.name)]) for n in quantised.nodes for v in n.outputs if known(v, by_name)]
+    nodes = [n for n in quantised.nodes if n.op != "dequantize"]
+    pairs = [(v, *by_name[plain_name(v.name)]) for n in nodes for v in n.outputs if known(v, by_name)]
     found = {v: Difference() for v, _, _ in pairs}
     runs = zip(probe.run_all(quantised, inputs), probe.run_all(floats, samples), strict=True)
     for got, expected in runs:
@@ -107,7 +108,7 @@ def layers(
 
 
 def known(value: Value, by_name: dict[str, tuple[Value, Node]]) -> bool:
-    return value.dtype in ("int8", "int16") and plain_name(value.name) in by_name
+    return value.dtype in ("int8", "int16", "float32") and plain_name(value.name) in by_name
 
 
 def described(value: Value, node: Node, stored: Value, difference: Difference) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STAGES = ("source", "graph", "schedule", "memory", "program")  # those of dump.py, whose import is slow
+QUANTIZE_HELP = "none, int8, int16x8, int4, auto, w8, w4; or with methods: int8+equalize+correct_bias, int4+gptq."
+GROUP_HELP = "int4 weights that share a factor beside the channel's scale; 0: none do."
 CALIBRATE_HELP = "How ranges are chosen: minmax, moving-average, percentile, mse (for int8 if not given) or entropy."
 UNITS = {"": 1, "b": 1, "kb": 10**3, "k": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
@@ -130,9 +132,10 @@ def main() -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .edge file to write.")
 @click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--quantize", default="none", help="none, int8, or with methods: int8+equalize+correct_bias.")
+@click.option("--quantize", default="none", help=QUANTIZE_HELP)
 @click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
 @click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
+@click.option("--group", type=click.Choice(["0", "32", "64", "128"]), default="0", help=GROUP_HELP)
 @click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
 @click.option("--sparsity", default="none", show_default=True, help="none, auto, N:M or N:M:block.")
 @click.option("--ram", type=Size(), help="Largest arena.")
@@ -152,7 +155,7 @@ def main() -> None:
 @verb
 def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
-    pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
+    group: str, pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
     html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
     stream: bool, bind_input: bool, io: str, hybrid: bool, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
@@ -168,9 +171,9 @@ def convert(
 
     with _progress("convert", 7 if quantize == "none" else 9) as tick:
         converted = flow.convert(
-            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, pixels=pixels, ram_bytes=ram,
-            flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
-            portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
+            pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,
+            io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
@@ -380,9 +383,10 @@ def _write_page(path: Path, page: str) -> None:
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--quantize", default="none", help="none, int8, or with methods: int8+equalize+correct_bias.")
+@click.option("--quantize", default="none", help=QUANTIZE_HELP)
 @click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
 @click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
+@click.option("--group", type=click.Choice(["0", "32", "64", "128"]), default="0", help=GROUP_HELP)
 @click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
 @click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
 @click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
@@ -393,7 +397,7 @@ def _write_page(path: Path, page: str) -> None:
 @verb
 def pareto(
     model: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
-    pixels: str | None, stream: bool, bind_input: bool, io: str, portable: bool, inputs: tuple[str, ...],
+    group: str, pixels: str | None, stream: bool, bind_input: bool, io: str, portable: bool, inputs: tuple[str, ...],
     html: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Shows the schedules of MODEL that no other beats in both memory and time, and what widens their halos.
@@ -404,8 +408,8 @@ def pareto(
     from edgesdk import pareto as fronts
 
     found = flow.base_schedule(
-        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, pixels=pixels, stream=stream,
-        bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
+        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels,
+        stream=stream, bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
     )  # fmt: skip
     target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule
     with _progress("search", fronts.ticks(base)) as tick:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edgesdk import boards, converters, cost, firmware, images, memory, ops, pareto, passes, program, ptq, schedule
 from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
-from edgesdk.compress.quantize import SCHEMES
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -69,6 +69,7 @@ def convert(
     quantize: str = "none",
     calibration: ptq.Calibration | None = None,
     calibrate: str | None = None,
+    group: int = 0,
     pixels: str | None = None,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
@@ -88,7 +89,8 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress);
+    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress),
+    `group` how many int4 weights share a factor;
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
     ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
     makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
@@ -99,8 +101,9 @@ def convert(
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
-        calibrate=calibrate, pixels=pixels, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid,
-        portable=portable, input_shapes=input_shapes, states=states, progress=progress,
+        calibrate=calibrate, group=group, flash_bytes=flash_bytes, pixels=pixels, stream=stream,
+        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
+        progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -124,6 +127,8 @@ def base_schedule(
     quantize: str = "none",
     calibration: ptq.Calibration | None = None,
     calibrate: str | None = None,
+    group: int = 0,
+    flash_bytes: int | None = None,
     pixels: str | None = None,
     stream: bool = False,
     bind_input: bool = False,
@@ -148,14 +153,17 @@ def base_schedule(
     progress("simplify")
     graph = passes.simplify(source.copy())
     progress("quantize")
-    quantised = compress(graph, quantize, calibration, calibrate, progress)
+    isa = ("c",) if portable else target.core.isa
+    quantised = compress(
+        graph, quantize, calibration, calibrate, progress,
+        group=group, flash=flash_bytes, file_bytes=partial(file_bytes, isa),
+    )  # fmt: skip
     graph = graph if quantised is None else quantised.graph.copy()
     if hybrid:
         graph = passes.hybrid(graph)
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")
-    isa = ("c",) if portable else target.core.isa
     base = schedule.schedule(graph, isa)
     return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base, quantised)
 
@@ -259,20 +267,30 @@ def compress(
     calibration: ptq.Calibration | None,
     how: str | None,
     progress: Progress = lambda stage: None,
+    **more: Any,
 ) -> ptq.Quantised | None:
-    """Post-training quantisation where asked for."""
+    """Post-training quantisation where asked for; `more`: further fields of compress.Work."""
+    if more.get("group") and recipes.scheme_of(recipe) not in recipes.NARROW:
+        raise UsageError(
+            f"--group is for weights of 4 bits; add --quantize {', '.join(recipes.NARROW)} or leave it out"
+        )
     if recipe == "none":
         return None
-    if recipes.recipe(recipe).scheme not in SCHEMES:
-        raise Unsupported(f"--quantize {recipe} is not available in this version; use {', '.join(SCHEMES)} or none")
+    scheme = recipes.recipe(recipe).scheme
     if not any(v.dtype == "float32" for v in graph.inputs):
         raise UsageError(f"--quantize {recipe}: the model is quantised already; leave the option out")
-    if calibration is None:
+    if calibration is None and scheme not in recipes.WEIGHTS_ONLY:
         raise UsageError(
             f"--quantize {recipe} needs --calibration: an .npz file with one array per input, first axis = samples, "
             f"or a folder of images"
         )
-    return ptq.quantise(graph, recipe, calibration, how, input_specs(graph), progress)
+    return ptq.quantise(graph, recipe, calibration, how, input_specs(graph), progress, **more)
+
+
+def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
+    """What the file of a network takes, its schedule aside."""
+    plain = schedule.schedule(passes.lower(graph.copy()), isa)
+    return len(program.write(program.assemble(plain, memory.plan(plain))))
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:

@@ -14,13 +14,16 @@ import numpy as np
 from edgesdk import accuracy, compress, probe, samples
 from edgesdk.compress import data_checks
 from edgesdk.compress.calibrate import sample_arrays
+from edgesdk.compress.quantize import WEIGHTED
 from edgesdk.compress.range_methods import SEARCHING, method
 from edgesdk.compress.work import Work
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
 
-DEFAULT_METHODS = {"int8": "mse"}  # by benchmarks/accuracy.py; 16 bits need no clipping
+BITS = {"int4": 4, "int8": 8, "float16": 16, "float32": 32}
+BYTE_SCHEMES = ("int8", "int4", "auto")  # of int8 activations
+DEFAULT_METHODS = dict.fromkeys(BYTE_SCHEMES, "mse")  # by benchmarks/accuracy.py; 16 bits need no clipping
 Calibration = str | Path | Mapping[str, Any] | Iterable[Any]
 
 
@@ -38,23 +41,26 @@ class Quantised:
 def quantise(
     graph: Graph,
     recipe: str,
-    calibration: Calibration,
+    calibration: Calibration | None,
     how: str | None,
     specs: Sequence[InputSpec],
     progress: Callable[[str], None] = lambda stage: None,
+    **more: Any,
 ) -> Quantised:
-    """Raises UsageError for weights or samples that are not finite, Unsupported for ops without an integer form."""
+    """`more`: further fields of Work. Without a calibration (weights only) there are no samples.
+
+    Raises UsageError for weights or samples that are not finite, Unsupported for ops without an integer form."""
     chosen = compress.recipe(recipe)
     how = checked_method(how, chosen)
     data_checks.check_weights(graph)
-    columns = sample_arrays(graph, read(calibration, specs))
+    columns = [] if calibration is None else sample_arrays(graph, read(calibration, specs))
     progress("calibrate")
-    work = compress.apply(chosen, Work(graph, columns, chosen.scheme, how, probe.run_all))
+    work = compress.apply(chosen, Work(graph, columns, chosen.scheme, how, probe.run_all, **more))
     assert work.result is not None
-    warnings = data_checks.data_warnings(graph, columns)
+    warnings = data_checks.data_warnings(graph, columns) if columns else []
     warnings += data_checks.dead_channel_warnings(work.floats, work.observed)
     progress("compare")
-    return Quantised(work.result, chosen.name, work, compared(work), warnings)
+    return Quantised(work.result, chosen.name, work, compared(work) if columns else [], warnings)
 
 
 def checked_method(how: str | None, recipe: compress.Recipe) -> str:
@@ -62,7 +68,7 @@ def checked_method(how: str | None, recipe: compress.Recipe) -> str:
     if how is None:
         return DEFAULT_METHODS.get(recipe.scheme, "minmax")
     method(how)
-    if how in SEARCHING and recipe.scheme != "int8":
+    if how in SEARCHING and recipe.scheme not in BYTE_SCHEMES:
         raise UsageError(f"--calibrate {how} searches for ranges of 256 steps; expected another with {recipe.scheme}")
     return how
 
@@ -101,7 +107,7 @@ def in_order(item: Any, specs: Sequence[InputSpec]) -> list[Any]:
 
 def report(q: Quantised, outputs: Sequence[str]) -> dict[str, Any]:
     """The "accuracy" of `edgesdk convert`'s JSON: the differences from float on some of the calibration samples."""
-    count = len(q.work.columns[0])
+    count = len(q.work.columns[0]) if q.work.columns else 0
     names = {accuracy.plain_name(name) for name in outputs}
     return {
         "recipe": q.recipe,
@@ -111,4 +117,11 @@ def report(q: Quantised, outputs: Sequence[str]) -> dict[str, Any]:
         "outputs": [row for row in q.layers if accuracy.plain_name(row["name"]) in names],
         "layers": q.layers,
         "worst_layer": accuracy.worst(q.layers),
+        "weight_bits": weight_bits(q.graph),
     }
+
+
+def weight_bits(graph: Graph) -> dict[str, int]:
+    """How many layers have weights of so many bits."""
+    found = [BITS[n.input(1).dtype] for n in graph.nodes if n.op in WEIGHTED and n.input(1).dtype in BITS]
+    return {str(bits): found.count(bits) for bits in sorted(set(found))}

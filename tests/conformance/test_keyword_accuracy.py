@@ -11,6 +11,7 @@ import tf_checkpoint
 from shared import DATA, MODELS, needs_shared
 
 from edgesdk import accuracy, compress, converters, memory, passes, probe, program, ptq, runtime, schedule
+from edgesdk.compress import layerwise
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import SCHEMES, quantized
 from edgesdk.compress.stored_weights import expand_weights
@@ -67,6 +68,8 @@ def probabilities(graph: Graph) -> np.ndarray:
     steps = schedule.schedule(passes.lower(graph), ("c",))
     session = runtime.open_session(program.write(program.assemble(steps, memory.plan(steps), {})))
     x, _ = keywords()
+    if graph.inputs[0].dtype == "int8":
+        x = layerwise.stored(graph.inputs[0], x)
     return np.stack([runtime.run(session, [image])[0].ravel() for image in x])
 
 
@@ -85,6 +88,16 @@ def test_quantised_network_keeps_the_accuracy(method: str, most_lost: float) -> 
     ranges = calibrate(graph, [keywords()[0][:CALIBRATION]])
     got = top1(probabilities(quantized(graph, ranges, SCHEMES[method], "float32")))
     print(f"float {float_top1():.1f} %, {method} {got:.1f} %")
+    assert got >= float_top1() - most_lost
+
+
+@pytest.mark.parametrize("recipe, most_lost", [("int4", 1.0), ("w4", 1.0)])
+def test_weights_of_4_bits_keep_the_accuracy(recipe: str, most_lost: float) -> None:
+    samples = keywords()[0][:CALIBRATION]
+    work = compress.apply(compress.recipe(recipe), Work(float_graph(), [samples], how="mse"))
+    assert work.result is not None
+    got = top1(probabilities(work.result))
+    print(f"float {float_top1():.1f} %, {recipe} {got:.1f} %")
     assert got >= float_top1() - most_lost
 
 

@@ -69,7 +69,7 @@ INT8 = Scheme(
         "log_softmax": (1 / 16, 127),
         "l2_norm": (1 / 128, 0),
     },
-    {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18},
+    {"hard_swish": 1 / 64, "add": 2.0**-17, "sub": 2.0**-17},
     2.0**-20,
     2.0**30,
     math.inf,
