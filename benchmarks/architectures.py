@@ -5,7 +5,8 @@
 
 `transposes` counts those that are left and move items; `error` is the relative L2 distance of the float
 program's outputs to PyTorch's; `int8` tells whether the quantised program and the numpy reference agree
-in every byte of every output. ONNX files are written by torch.onnx's TorchScript exporter.
+in every byte of every output; networks over indices have no int8 form, they show "-". ONNX
+files are written by torch.onnx's TorchScript exporter.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def measure(net: zoo.Network, importer: str, int8: bool = True) -> Result:
             simple = passes.simplify(converters.load(model))
             transposes = sum(n.op == "transpose" for n in simple.nodes)
             error = float_error(net, module, flow.convert(model))
-            agrees = int8_agrees(net, model) if int8 else None
+            agrees = int8_agrees(net, model) if int8 and not net.words else None
     except EdgeError as refusal:
         return Result(net.name, importer, refused=str(refusal))
     return Result(net.name, importer, len(simple.nodes), transposes, error, agrees)
@@ -123,7 +124,12 @@ def table(results: list[Result]) -> Table:
         if r.refused:
             shown.add_row(r.architecture, r.importer, "", "", r.refused, "")
         else:
-            cells = (str(r.nodes), str(r.transposes), f"{r.error:.1e}", "equal" if r.int8 else "DIFFERS")
+            cells = (
+                str(r.nodes),
+                str(r.transposes),
+                f"{r.error:.1e}",
+                {True: "equal", False: "DIFFERS", None: "-"}[r.int8],
+            )
             shown.add_row(r.architecture, r.importer, *cells)
     return shown
 

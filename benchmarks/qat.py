@@ -3,10 +3,10 @@
 
     python benchmarks/qat.py [--kws ../shared/data/mlperf-tiny-kws01] [--json OUT]
 
-A convolutional network and a patch-embedding network of linear layers on scikit-learn's digits; with --kws a
-convolutional network on MLPerf Tiny's 1000 keyword inputs, of which the first 800 train. `differ` counts output
-bytes of the test inputs in which the program that runs on the C runtime and the torch model disagree. Needs torch
-and scikit-learn; two minutes on two cores.
+A convolutional network, a patch-embedding network of linear layers and a small vision transformer (whose norms and
+attention stay float) on scikit-learn's digits; with --kws a convolutional network on MLPerf Tiny's 1000 keyword inputs,
+of which the first 800 train. `differ` counts outputs of the test inputs in which the program that runs on the C runtime
+and the torch model disagree. Needs torch and scikit-learn; two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,32 @@ class Mixing(nn.Module):
         return x + self.channels(x)
 
 
-class Patches(nn.Module):
-    """A vision transformer's embedding and residual blocks, with a linear layer over the tokens as its attention."""
+class Attending(nn.Module):
+    """A transformer's block. Norms, scores and softmax stay float when it is trained in integers."""
 
-    def __init__(self, classes: int, width: int = 24) -> None:
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.first, self.second = heads, nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.channels = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, tokens, width = x.shape
+        parts = self.qkv(self.first(x)).reshape(n, tokens, 3, self.heads, width // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        shares = (q @ k.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(-1)
+        x = x + self.out((shares @ v).transpose(1, 2).reshape(n, tokens, width))
+        return x + self.channels(self.second(x))
+
+
+class Patches(nn.Module):
+    """A vision transformer, or one with a linear layer over the tokens in place of the attention."""
+
+    def __init__(self, classes: int, width: int = 24, attention: bool = False) -> None:
         super().__init__()
         self.embed, self.position = nn.Conv2d(1, width, 2, 2), nn.Parameter(0.02 * torch.randn(1, 16, width))
-        self.blocks, self.head = nn.Sequential(Mixing(16, width), Mixing(16, width)), nn.Linear(width, classes)
+        blocks = [Attending(width, 3) if attention else Mixing(16, width) for _ in range(2)]
+        self.blocks, self.head = nn.Sequential(*blocks), nn.Linear(width, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tokens = self.embed(x).flatten(2).transpose(1, 2) + self.position
@@ -203,9 +223,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # networks as small as these gain nothing from more
     warnings.filterwarnings("ignore", category=FutureWarning)  # torch's own, of its pickled programs
+    warnings.filterwarnings("ignore", message="these stay float")
     cases: list[tuple[str, Callable[[int], nn.Module], Data, int]] = [
         ("digits, convolutions", Cnn, digits(), 20),
         ("digits, patches", Patches, digits(), 30),
+        ("digits, attention", partial(Patches, attention=True), digits(), 20),
     ]
     if options.kws:
         cases.append(("keywords, convolutions", Cnn, keywords(options.kws), 30))

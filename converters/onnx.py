@@ -145,6 +145,29 @@ def opset_of(path: Path, model: Any) -> int:
     return version
 
 
+# What to write instead, where something close is supported.
+REWRITES = {
+    "ConvInteger": "a QDQ model: QuantizeLinear and DequantizeLinear around Conv",
+    "MatMulInteger": "a QDQ model: QuantizeLinear and DequantizeLinear around MatMul",
+    "DynamicQuantizeLinear": "QuantizeLinear with constant scales",
+    "Det": "the products and sums of the minors",
+    "DFT": "MatMul with the constant matrices of cosines and sines",
+    "STFT": "Conv with the windowed cosines and sines as weights",
+    "GridSample": "Resize to a fixed size",
+    "RoiAlign": "Resize of a fixed crop",
+    "MaxRoiPool": "MaxPool of a fixed crop",
+    "MaxUnpool": "Resize, or ConvTranspose",
+    "DeformConv": "Conv",
+    "Multinomial": "ArgMax",
+    "RandomNormalLike": "an input of the model",
+    "RandomUniformLike": "an input of the model",
+    "Bernoulli": "a constant mask",
+    "control flow If": "the one branch that is taken",
+    "control flow Loop": "a fixed number of repetitions, unrolled by the exporter",
+    "control flow Scan": "a fixed number of repetitions, unrolled by the exporter",
+}
+
+
 def refuse_unknown(path: Path, model: Any) -> None:
     """Lists every op that has no rule, with the names of its nodes."""
     found: dict[str, list[str]] = {}
@@ -155,6 +178,7 @@ def refuse_unknown(path: Path, model: Any) -> None:
             continue
         else:
             kind = f"control flow {node.op_type}" if node.op_type in CONTROL_FLOW else node.op_type
+        kind += f" (write {REWRITES[kind]} instead)" if kind in REWRITES else ""
         found.setdefault(kind, []).append(node.name or "".join(node.output[:1]))
     if found:
         listed = ", ".join(f"{kind} ({', '.join(map(repr, names[:8]))})" for kind, names in sorted(found.items()))

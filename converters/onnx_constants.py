@@ -135,6 +135,18 @@ def where(op: Op, x: list[Any]) -> np.ndarray:
     return np.asarray(np.where(x[0], x[1], x[2]))
 
 
+def product(op: Op, x: list[Any]) -> np.ndarray:
+    if x[0].ndim > 1 and x[1].ndim > 1:
+        lead = np.broadcast_shapes(x[0].shape[:-2], x[1].shape[:-2])
+        check_elements((*lead, x[0].shape[-2], x[1].shape[-1]))
+    return np.asarray(np.matmul(x[0], x[1]))
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    """Without overflow on either side."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
+
+
 FOLDS: dict[str, Fold] = {
     "Constant": constant,
     "ConstantOfShape": constant_of_shape,
@@ -155,6 +167,7 @@ FOLDS: dict[str, Fold] = {
     "Sub": pairwise(np.subtract),
     "Mul": pairwise(np.multiply),
     "Div": div,
+    "MatMul": product,
     "Min": pairwise(np.minimum),
     "Max": pairwise(np.maximum),
     "Equal": pairwise(np.equal),
@@ -168,6 +181,10 @@ FOLDS: dict[str, Fold] = {
     "Ceil": each(np.ceil),
     "Sqrt": each(np.sqrt),
     "Abs": each(np.abs),
+    "Exp": each(np.exp),
+    "Log": each(np.log),
+    "Tanh": each(np.tanh),
+    "Sigmoid": each(logistic),
     "Sign": each(np.sign),
     "Pow": pairwise(np.power),
     "NonZero": lambda op, x: np.array(np.nonzero(x[0]), np.int64),

@@ -216,6 +216,8 @@ def constant(file: File, index: int) -> np.ndarray | None:
     start, n_bytes = buffer_extent(file, index, table.integer(schema.TENSOR["buffer"], "I"))
     if not n_bytes:
         return None
+    if dtype(file, index) == "int4":
+        return nibbles(file, index, start, n_bytes)
     dims, kind = shape(file, index), np.dtype(dtype(file, index)).newbyteorder("<")
 
     def stored(n: int) -> np.ndarray:
@@ -236,6 +238,22 @@ def constant(file: File, index: int) -> np.ndarray | None:
         file.charge(view.nbytes, label(file, index))
         view = view.copy()
     return view
+
+
+def nibbles(file: File, index: int, start: int, n_bytes: int) -> np.ndarray:
+    """int4 data as int8: two in a byte over the whole tensor, low nibble first."""
+    dims, where = shape(file, index), label(file, index)
+    if tensor(file, index, "subgraph").table(schema.TENSOR["sparsity"]) is not None:
+        raise Unsupported(f"{where} is INT4 and stored sparse")
+    n = math.prod(dims)
+    if (n + 1) // 2 > n_bytes:
+        raise UsageError(
+            f"{where}: has shape {dims} of int4 but only {n_bytes} bytes of data at byte offset {start}, "
+            f"expected {(n + 1) // 2}; the file is damaged"
+        )
+    file.charge(2 * n, where)
+    pairs = np.frombuffer(file.data, np.int8, (n + 1) // 2, start)
+    return np.stack([pairs << 4 >> 4, pairs >> 4], 1).ravel()[:n].reshape(dims)
 
 
 def refuse_special(file: File, index: int, table: flatbuffer.Table) -> None:

@@ -357,7 +357,7 @@ def dequantize(op: Operator) -> None:
         return
     stored = value(op, 0)
     out = known(op, dequantized(op, stored, tflite_file.quant(op.scope.file, index)))
-    if stored.dtype in ("int8", "float16"):
+    if stored.dtype in ("int8", "int4", "float16"):
         op.scope.stored[out] = stored
 
 

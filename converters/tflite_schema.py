@@ -42,6 +42,7 @@ DTYPES = {
     "INT16": "int16",
     "INT32": "int32",
     "INT64": "int64",
+    "INT4": "int4",
     "BOOL": "bool",
     "UINT8": "uint8",
 }

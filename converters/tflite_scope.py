@@ -167,7 +167,7 @@ def constant(op: Operator, index: int) -> Value:
         )
     dtype = tflite_file.dtype(file, index)
     # Floats may keep the scale of a training tool and shapes may keep an unused one.
-    quant = tflite_file.quant(file, index) if dtype in QUANTISED_DTYPES else None
+    quant = tflite_file.quant(file, index) if dtype in (*QUANTISED_DTYPES, "int4") else None
     return Value(op.scope.unique(tflite_file.name(file, index)), data.shape, dtype, quant, data)
 
 

@@ -11,7 +11,7 @@ from edgesdk.converters.tflite_scope import QUANTISED_DTYPES, Operator, given, v
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Quant, Value
 
-# Float layers whose kernels read int8 and float16 weights as they are stored.
+# Layers whose kernels read int4 weights, and beside floats int8 and float16 ones, as they are stored.
 READS_STORED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 BIASES = {"int8": ("int32",), "int16": ("int32", "int64")}
 
@@ -23,9 +23,11 @@ def weights(op: Operator, i: int, x: Value, rank: int, channel_axis: int) -> Val
         raise Unsupported(f"weights {w.name!r} computed while the model runs")
     if len(w.shape) != rank:
         raise op.fail(f"has weights of shape {w.shape}, expected {rank} dimensions")
+    if w.dtype == "int4":
+        w = nibbles(op, w, x, channel_axis)
     if x.dtype == "float32" and op.name in READS_STORED:
         small = op.scope.stored.get(w, w)
-        if small.dtype == "float16" or (small.dtype == "int8" and is_symmetric(small, channel_axis)):
+        if small.dtype == "float16" or (small.dtype in ("int8", "int4") and is_symmetric(small, channel_axis)):
             return small
     if w.dtype == "int8":
         check_scales(op, w, channel_axis)
@@ -33,9 +35,18 @@ def weights(op: Operator, i: int, x: Value, rank: int, channel_axis: int) -> Val
             return floating(op, w)
         if x.dtype == "int16":
             return w
-    if w.dtype != x.dtype:
+    if w.dtype != x.dtype and (w.dtype, x.dtype) != ("int4", "int8"):
         raise Unsupported(f"{w.dtype} weights beside {x.dtype} activations")
     return w
+
+
+def nibbles(op: Operator, w: Value, x: Value, channel_axis: int) -> Value:
+    """int4 weights where a kernel reads them, else as int8: the same numbers."""
+    check_scales(op, w, channel_axis)
+    grouped = op.name == "CONV_2D" and w.shape[3] != x.shape[-1]
+    if op.name in READS_STORED and x.dtype in ("int8", "float32") and not grouped:
+        return w
+    return Value(w.name, w.shape, "int8", w.quant, w.data)
 
 
 def is_symmetric(w: Value, channel_axis: int) -> bool:
@@ -46,7 +57,7 @@ def is_symmetric(w: Value, channel_axis: int) -> bool:
 def check_scales(op: Operator, w: Value, channel_axis: int) -> None:
     if w.quant is None or w.quant.axis not in (None, channel_axis):
         raise op.fail(
-            f"has int8 weights {w.name!r} with no scale or scales along another axis, "
+            f"has {w.dtype} weights {w.name!r} with no scale or scales along another axis, "
             f"expected one for all or one per index of axis {channel_axis}"
         )
     op.scope.file.charge(w.quant.zero_point.nbytes, op.source)
@@ -67,7 +78,7 @@ def dequantized(op: Operator, v: Value, quant: Quant | None) -> np.ndarray:
     assert v.data is not None
     if v.dtype == "float16":
         return v.data.astype(np.float32)
-    if quant is None or v.dtype not in ("int8", "int32"):
+    if quant is None or v.dtype not in ("int8", "int4", "int32"):
         raise op.fail(f"reads {v.dtype} constant {v.name!r} without a scale, expected float16 or a quantised type")
     op.scope.file.charge(v.elements, op.source)
     along = [1] * len(v.shape)
@@ -75,9 +86,9 @@ def dequantized(op: Operator, v: Value, quant: Quant | None) -> np.ndarray:
         along[quant.axis] = -1
     scale = quant.scale.reshape(along) if along else quant.scale[0]
     zero_point = quant.zero_point.reshape(along) if along else quant.zero_point[0]
-    wide = np.int32 if v.dtype == "int8" else np.int64
+    wide = np.int64 if v.dtype == "int32" else np.int32
     # Exact in float32 for int8, whose differences have 9 bits; wider ones need the double.
-    exact = np.float32 if v.dtype == "int8" else np.float64
+    exact = np.float64 if v.dtype == "int32" else np.float32
     real: np.ndarray = ((v.data.astype(wide) - zero_point).astype(exact) * scale).astype(np.float32)
     return real
 

@@ -20,6 +20,7 @@ from edgesdk.converters import (
     torch_elementwise,
     torch_index,
     torch_ops,
+    torch_recurrent,
     torch_shapes,
     torch_windows,
 )
@@ -34,6 +35,7 @@ RULES = {
     **torch_compute.RULES,
     **torch_elementwise.RULES,
     **torch_windows.RULES,
+    **torch_recurrent.RULES,
     **torch_shapes.RULES,
     **torch_data.RULES,
     **torch_index.RULES,

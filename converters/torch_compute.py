@@ -99,6 +99,29 @@ def masked_fill(b: Builder, call: Call) -> Value:
     return kept if value == 0 else binary(b, "add", kept, np.where(mask, np.float32(value), np.float32(0)), call.name)
 
 
+def variance(b: Builder, call: Call) -> Value | list[Value]:
+    """var and std, alone or with the mean, over some axes or all of them."""
+    x, dims = tensor(call["self"]), call.get("dim")
+    axes = tuple(sorted(axis_of(int(d), len(x.shape)) for d in dims or range(len(x.shape))))
+    items = math.prod(x.shape[a] for a in axes)
+    freedom = items - corrected(call)
+    if freedom <= 0:
+        raise Unsupported(f"a variance of {items} items with correction {corrected(call):g}; expected more items")
+    mean = b.emit("mean", [x], axes=axes, keep_dims=True)
+    squares = b.emit("square", [binary(b, "sub", x, mean)])
+    kept = scaled(b, b.emit("mean", [squares], axes=axes, keep_dims=True), items / freedom)
+    kept = b.emit("sqrt", [kept]) if call.kind.startswith("std") else kept
+    result = b.reshape(kept, call.shape)
+    return [result, b.reshape(mean, call.shape)] if call.kind.endswith("mean") else result
+
+
+def corrected(call: Call) -> float:
+    if "unbiased" in call.args:
+        return float(bool(call["unbiased"]))
+    given = call.get("correction", 1)
+    return 1.0 if given is None else float(given)
+
+
 def replaced(b: Builder, call: Call) -> Value:
     """By a mask that is computed."""
     mask, value = (typed(b, call[k], dtype, call.name) for k, dtype in (("mask", "bool"), ("value", call.dtype)))
@@ -176,6 +199,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("group_norm", "native_group_norm"), group_norm),
     "instance_norm": instance_norm,
+    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), variance),
     "gelu": gelu,
     "silu": unary("silu"),
     "mish": unary("mish"),

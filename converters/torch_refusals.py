@@ -24,8 +24,16 @@ TRAINING = {
 }
 # What to write instead, where something close is supported.
 REWRITES = {
-    "lstm": "convolutions over time",
-    "gru": "convolutions over time",
+    "conv3d": "conv2d over each slice",
+    "avg_pool3d": "avg_pool2d over each slice",
+    "max_pool3d": "max_pool2d over each slice",
+    "fft_fft": "products with the constant matrices of cosines and sines",
+    "fft_rfft": "products with the constant matrices of cosines and sines",
+    "grid_sampler_2d": "interpolate to a fixed size",
+    "cdist": "the squared distances by products, (x * x).sum() + (y * y).sum() - 2 x y",
+    "multinomial": "argmax",
+    "stft": "conv1d with the windowed cosines and sines as weights",
+    "median": "mean",
 }
 
 

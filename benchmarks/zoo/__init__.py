@@ -19,30 +19,34 @@ from typing import Any
 import torch
 from torch import nn
 
-FILES = ("mobile", "residual", "images", "signals")
+FILES = ("mobile", "residual", "images", "signals", "recurrent", "attention", "transformers", "detectors")
 
 Build = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
 class Network:
-    """`build` makes the module with fresh weights; `inputs` one tensor per shape."""
+    """`build` makes the module with fresh weights; `inputs` one tensor per shape: numbers around 0, or
+    indices below `words` where that is given."""
 
     name: str
     build: Build
     shapes: tuple[tuple[int, ...], ...]
+    words: int = 0
 
     def inputs(self, seed: int = 0) -> tuple[torch.Tensor, ...]:
         random = torch.Generator().manual_seed(seed)
+        if self.words:
+            return tuple(torch.randint(self.words, shape, generator=random) for shape in self.shapes)
         return tuple(torch.randn(shape, generator=random) for shape in self.shapes)
 
 
 _NETWORKS: dict[str, Network] = {}
 
 
-def network(name: str, *shapes: tuple[int, ...]) -> Callable[[Build], Build]:
+def network(name: str, *shapes: tuple[int, ...], words: int = 0) -> Callable[[Build], Build]:
     def enter(build: Build) -> Build:
-        _NETWORKS[name] = Network(name, build, shapes)
+        _NETWORKS[name] = Network(name, build, shapes, words)
         return build
 
     return enter

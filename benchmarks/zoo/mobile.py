@@ -165,3 +165,45 @@ def ghostnet() -> nn.Module:
         layers.append(ghost_block(i, expand, o, kernel, squeeze, stride))
         i = o
     return Classifier(nn.Sequential(*layers, conv_norm(i, 240, 1)), 240)
+
+
+class FarGates(nn.Module):
+    """Tang et al. 2022: a pixel is weighted by its row and its column, at half the resolution."""
+
+    def __init__(self, i: int, o: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.AvgPool2d(2), conv_norm(i, o, 1, act=None)]
+        for kernel, padding in (((1, 5), (0, 2)), ((5, 1), (2, 0))):
+            layers += [nn.Conv2d(o, o, kernel, padding=padding, groups=o, bias=False), nn.BatchNorm2d(o)]
+        self.weigh = nn.Sequential(*layers, nn.Sigmoid(), nn.Upsample(scale_factor=2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weigh(x)
+
+
+class Product(nn.Module):
+    """One branch weighs the other."""
+
+    def __init__(self, far: nn.Module, near: nn.Module) -> None:
+        super().__init__()
+        self.far, self.near = far, near
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.near(x) * self.far(x)
+
+
+@network("ghostnet_v2", (1, 3, 64, 64))
+def ghostnet_v2() -> nn.Module:
+    """GhostNet whose expansions see far: the first stages without, as in the paper."""
+    rows = [  # kernel, expanded, out, far gates, stride
+        (3, 8, 8, False, 1), (3, 24, 12, False, 2), (3, 36, 12, True, 1), (5, 36, 20, True, 2),
+        (3, 120, 40, True, 2), (3, 100, 40, True, 1), (5, 160, 56, True, 1),
+    ]  # fmt: skip
+    layers, i = [conv_norm(3, 8, 3, 2)], 8
+    for kernel, expand, o, far, stride in rows:
+        block = ghost_block(i, expand, o, kernel, expand > 100, stride)
+        if far:
+            block.block[0] = Product(FarGates(i, expand), Ghost(i, expand))
+        layers.append(block)
+        i = o
+    return Classifier(nn.Sequential(*layers, conv_norm(i, 160, 1)), 160)

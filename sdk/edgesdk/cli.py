@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STAGES = ("source", "graph", "schedule", "memory", "program")  # those of dump.py, whose import is slow
+QUANTIZE_HELP = "none, int8, int16x8, int4, auto, w8, w4; or with methods: int8+equalize+correct_bias, int4+gptq."
+GROUP_HELP = "int4 weights that share a factor beside the channel's scale; 0: none do."
+CALIBRATE_HELP = "How ranges are chosen: minmax, moving-average, percentile, mse (for int8 if not given) or entropy."
 UNITS = {"": 1, "b": 1, "kb": 10**3, "k": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
 
@@ -129,8 +132,11 @@ def main() -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .edge file to write.")
 @click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--quantize", type=click.Choice(["none", "int8", "int16x8", "int4", "auto"]), default="none")
-@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz).")
+@click.option("--quantize", default="none", help=QUANTIZE_HELP)
+@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
+@click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
+@click.option("--group", type=click.Choice(["0", "32", "64", "128"]), default="0", help=GROUP_HELP)
+@click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
 @click.option("--sparsity", default="none", show_default=True, help="none, auto, N:M or N:M:block.")
 @click.option("--ram", type=Size(), help="Largest arena.")
 @click.option("--flash", type=Size(), help="Largest model file.")
@@ -144,12 +150,14 @@ def main() -> None:
 @click.option("--threads", type=int, default=1, show_default=True)
 @click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
 @click.option("--dump", "stage", type=click.Choice(STAGES), help="Print a stage as text to stderr.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the accuracy of each layer as a page.")
 @click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
 @verb
 def convert(
-    model: Path, output: Path, board: str, quantize: str, calibration: Path | None, max_drop: float | None,
-    labels: Path | None, portable: bool, stage: str | None, inputs: tuple[str, ...], ram: int | None,
-    flash: int | None, latency: float | None, stream: bool, bind_input: bool, io: str, hybrid: bool, **later: Any,
+    model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
+    group: str, pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
+    html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
+    stream: bool, bind_input: bool, io: str, hybrid: bool, **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
@@ -157,20 +165,26 @@ def convert(
     """
     _refuse_later(**later)
     _check_gate(quantize, calibration, max_drop, labels)
+    if html is not None and quantize == "none":
+        raise UsageError("--html shows what --quantize did; add --quantize int8 or leave it out")
     from edgesdk import dump, flow, program
 
-    with _progress("convert", 7) as tick:
+    with _progress("convert", 7 if quantize == "none" else 9) as tick:
         converted = flow.convert(
-            model, board, quantize=quantize, calibration=calibration, ram_bytes=ram, flash_bytes=flash,
-            latency_us=latency, stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, portable=portable,
-            input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
+            pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,
+            io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
-        result["top1"] = _gate(converted, calibration, labels, max_drop)
+        result |= _gate(converted, calibration, labels, max_drop)
     if stage is not None:
         click.echo(dump.dump(converted, stage), err=True)
     program.write_file(output, converted.data)
+    if html is not None and converted.quantised is not None:
+        from edgesdk import accuracy_page
+
+        _write_page(html, accuracy_page.convert_page(result, converted.quantised))
     return result
 
 
@@ -193,19 +207,28 @@ def _check_gate(quantize: str, calibration: Path | None, max_drop: float | None,
         raise UsageError("--calibration is of use with --quantize or --max-drop only; add one or leave it out")
 
 
-def _gate(converted: Any, calibration: Path, labels: Path, max_drop: float) -> dict[str, float]:
-    """Top-1 of source and program on the calibration set; raises AccuracyGate past `max_drop` percent."""
-    from edgesdk import samples, validate
+def _gate(converted: Any, calibration: Path, labels: Path, max_drop: float) -> dict[str, dict[str, float]]:
+    """Top-1 and top-5 of source and program on the calibration set; raises AccuracyGate past `max_drop` percent."""
+    from edgesdk import accuracy, samples, validate
     from edgesdk.flow import input_specs
 
     source, lowered = input_specs(converted.source), input_specs(converted.graph)
     sets, program_sets = samples.load(calibration, source), samples.load(calibration, lowered)
     wanted = samples.load_labels(labels, len(sets))
-    top1 = validate.accuracy(converted.data, program_sets, converted.source, sets, wanted)
-    drop = 100 * (top1["reference"] - top1["program"])
+    found = validate.accuracy(converted.data, program_sets, converted.source, sets, wanted)
+    drop = 100 * (found["top1"]["reference"] - found["top1"]["program"])
     if drop > max_drop:
-        raise AccuracyGate(f"top-1 drops by {drop:.2f} points, --max-drop is {max_drop:g}; calibrate on more samples")
-    return top1
+        layers = converted.quantised.layers if converted.quantised else []
+        raise AccuracyGate(_too_far(drop, max_drop, accuracy.worst(layers)))
+    return found
+
+
+def _too_far(drop: float, max_drop: float, farthest: dict[str, Any] | None) -> str:
+    where = f" (farthest from float: {farthest['name']}, relative L2 {farthest['rel_l2']:.3g})" if farthest else ""
+    return (
+        f"top-1 drops by {drop:.2f} points{where}, --max-drop is {max_drop:g}; calibrate on more samples or with "
+        f"another --calibrate method"
+    )
 
 
 @main.command(name="inspect")
@@ -234,11 +257,14 @@ def _opened(path: Path, board_name: str) -> Iterator[tuple[Any, Any, bytes, Any]
 
 
 def _specs(program: Any) -> list[Any]:
+    from edgesdk import images
     from edgesdk.samples import InputSpec
 
     layouts = program.metadata.get("input_layouts", {})
+    pixels = images.pixels(program.metadata["pixels"]) if program.metadata.get("pixels") else None
     return [
-        InputSpec(t.name, t.shape, t.dtype, t.scale, t.zero_point, layouts.get(t.name, "NHWC")) for t in program.inputs
+        InputSpec(t.name, t.shape, t.dtype, t.scale, t.zero_point, layouts.get(t.name, "NHWC"), pixels)
+        for t in program.inputs
     ]
 
 
@@ -276,9 +302,13 @@ def run(model: Path, source: Path, target: Path, board: str, threads: int) -> di
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Samples (.npz).")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the samples.")
 @click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
+@click.option("--max-drop", type=click.FloatRange(0, 100), help="Largest loss of top-1, percent; needs --labels.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
-def validate(model: Path, against: Path, data: Path, labels: Path | None, board: str) -> dict[str, Any]:
-    """Compares MODEL.edge with the model that it came from, output by output.
+def validate(
+    model: Path, against: Path, data: Path, labels: Path | None, board: str, max_drop: float | None, html: Path | None
+) -> dict[str, Any]:
+    """Compares MODEL.edge with the model that it came from, output by output and layer by layer.
 
     Example: edgesdk validate model.edge --against model.tflite --data samples.npz
     """
@@ -286,13 +316,25 @@ def validate(model: Path, against: Path, data: Path, labels: Path | None, board:
     from edgesdk import validate as comparison
     from edgesdk.flow import input_specs
 
+    if max_drop is not None and labels is None:
+        raise UsageError("--max-drop needs --labels; give both or neither")
     graph = converters.load(against)
     with _opened(model, board) as (_, program, raw, session):
+        if program.metadata.get("pixels"):
+            graph.metadata["pixels"] = program.metadata["pixels"]
         ours, theirs = samples.load(data, _specs(program)), samples.load(data, input_specs(graph))
         wanted = None if labels is None else samples.load_labels(labels, len(ours))
         with _progress("validate", 2 * len(ours)) as tick:
             result = comparison.validate(program, session.run, ours, graph, theirs, wanted, tick)
     result["worst_step"] = comparison.worst_step(raw, program, ours[0], graph, theirs[0])
+    result |= comparison.layer_report(raw, program, ours, graph, theirs)
+    if max_drop is not None and 100 * (result["top1_reference"] - result["top1"]) > max_drop:
+        drop = 100 * (result["top1_reference"] - result["top1"])
+        raise AccuracyGate(_too_far(drop, max_drop, result["worst_layer"]))
+    if html is not None:
+        from edgesdk import accuracy_page
+
+        _write_page(html, accuracy_page.validate_page(result, program.metadata.get("name", "")))
     return result
 
 
@@ -341,8 +383,11 @@ def _write_page(path: Path, page: str) -> None:
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--quantize", type=click.Choice(["none", "int8", "int16x8", "int4", "auto"]), default="none")
-@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz).")
+@click.option("--quantize", default="none", help=QUANTIZE_HELP)
+@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
+@click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
+@click.option("--group", type=click.Choice(["0", "32", "64", "128"]), default="0", help=GROUP_HELP)
+@click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
 @click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
 @click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
 @click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
@@ -351,8 +396,9 @@ def _write_page(path: Path, page: str) -> None:
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
 def pareto(
-    model: Path, board: str, quantize: str, calibration: Path | None, stream: bool, bind_input: bool, io: str,
-    portable: bool, inputs: tuple[str, ...], html: Path | None,
+    model: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
+    group: str, pixels: str | None, stream: bool, bind_input: bool, io: str, portable: bool, inputs: tuple[str, ...],
+    html: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Shows the schedules of MODEL that no other beats in both memory and time, and what widens their halos.
 
@@ -362,8 +408,8 @@ def pareto(
     from edgesdk import pareto as fronts
 
     found = flow.base_schedule(
-        model, board, quantize=quantize, calibration=calibration, stream=stream, bind_input=bind_input,
-        io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
+        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels,
+        stream=stream, bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
     )  # fmt: skip
     target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule
     with _progress("search", fronts.ticks(base)) as tick:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from edgesdk import boards, converters, cost, firmware, memory, ops, pareto, passes, program, samples, schedule
+from edgesdk import boards, converters, cost, firmware, images, memory, ops, pareto, passes, program, ptq, schedule
+from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
-from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import SCHEMES, quantized
-from edgesdk.compress.stored_weights import expand_weights
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -30,6 +28,7 @@ class Base:
     source: Graph
     graph: Graph
     schedule: schedule.Schedule
+    quantised: ptq.Quantised | None = None
 
 
 @dataclass(eq=False)
@@ -46,6 +45,7 @@ class Converted:
     data: bytes
     warnings: list[str]
     arena_memory: str | None = None
+    quantised: ptq.Quantised | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ def convert(
     *,
     example_inputs: Any = None,
     quantize: str = "none",
-    calibration: str | Path | None = None,
+    calibration: ptq.Calibration | None = None,
+    calibrate: str | None = None,
+    group: int = 0,
+    pixels: str | None = None,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     latency_us: float | None = None,
@@ -86,14 +89,19 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. io "int8" makes quantised inputs and outputs int8. `states` names inputs and the outputs
-    that replace them in the next run: the session keeps them (Graph.keep).
+    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress),
+    `group` how many int4 weights share a factor;
+    `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
+    ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
+    makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
+    the session keeps them (Graph.keep).
     `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
     base = base_schedule(
-        model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration, stream=stream,
+        model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
+        calibrate=calibrate, group=group, flash_bytes=flash_bytes, pixels=pixels, stream=stream,
         bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
         progress=progress,
     )  # fmt: skip
@@ -104,8 +112,10 @@ def convert(
     written = program.assemble(chosen.schedule, chosen.plan, _metadata(target, place))
     data = program.write(written)
     check_fit(chosen.plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
+    warnings = _left_in_float(base.quantised, base.graph) or _warnings(base.graph)
+    warnings += base.quantised.warnings if base.quantised else []
     return Converted(
-        target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, _warnings(base.graph), place
+        target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, warnings, place, base.quantised
     )
 
 
@@ -115,7 +125,11 @@ def base_schedule(
     *,
     example_inputs: Any = None,
     quantize: str = "none",
-    calibration: str | Path | None = None,
+    calibration: ptq.Calibration | None = None,
+    calibrate: str | None = None,
+    group: int = 0,
+    flash_bytes: int | None = None,
+    pixels: str | None = None,
     stream: bool = False,
     bind_input: bool = False,
     io: str = "model",
@@ -133,18 +147,25 @@ def base_schedule(
     source = converters.load(model, input_shapes, example_inputs)
     for given, left in (states or {}).items():
         source.keep(given, left)
+    if pixels is not None:
+        images.pixels(pixels)  # refuses what it cannot read
+        source.metadata["pixels"] = pixels
     progress("simplify")
     graph = passes.simplify(source.copy())
     progress("quantize")
-    graph = compress(graph, quantize, calibration)
+    isa = ("c",) if portable else target.core.isa
+    quantised = compress(
+        graph, quantize, calibration, calibrate, progress,
+        group=group, flash=flash_bytes, file_bytes=partial(file_bytes, isa),
+    )  # fmt: skip
+    graph = graph if quantised is None else quantised.graph.copy()
     if hybrid:
         graph = passes.hybrid(graph)
     progress("lower")
     graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
     progress("schedule")
-    isa = ("c",) if portable else target.core.isa
     base = schedule.schedule(graph, isa)
-    return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base)
+    return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base, quantised)
 
 
 def _metadata(board: Board, arena_memory: str | None) -> dict[str, Any]:
@@ -240,21 +261,36 @@ def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:
         )
 
 
-def compress(graph: Graph, method: str, calibration: str | Path | None) -> Graph:
-    """Post-training quantisation where asked for."""
-    if method == "none":
-        return graph
-    if method not in SCHEMES:
-        raise Unsupported(f"--quantize {method} is not available in this version; use {', '.join(SCHEMES)} or none")
+def compress(
+    graph: Graph,
+    recipe: str,
+    calibration: ptq.Calibration | None,
+    how: str | None,
+    progress: Progress = lambda stage: None,
+    **more: Any,
+) -> ptq.Quantised | None:
+    """Post-training quantisation where asked for; `more`: further fields of compress.Work."""
+    if more.get("group") and recipes.scheme_of(recipe) not in recipes.NARROW:
+        raise UsageError(
+            f"--group is for weights of 4 bits; add --quantize {', '.join(recipes.NARROW)} or leave it out"
+        )
+    if recipe == "none":
+        return None
+    scheme = recipes.recipe(recipe).scheme
     if not any(v.dtype == "float32" for v in graph.inputs):
-        raise UsageError(f"--quantize {method}: the model is quantised already; leave the option out")
-    if calibration is None:
-        raise UsageError(f"--quantize {method} needs --calibration DATA.npz: one array per input, first axis = samples")
-    specs = input_specs(graph)
-    sets = samples.load(Path(calibration), specs)
-    arrays = {s.name: [item[i] for item in sets] for i, s in enumerate(specs)}
-    graph = expand_weights(graph)
-    return quantized(graph, calibrate(graph, arrays), SCHEMES[method])
+        raise UsageError(f"--quantize {recipe}: the model is quantised already; leave the option out")
+    if calibration is None and scheme not in recipes.WEIGHTS_ONLY:
+        raise UsageError(
+            f"--quantize {recipe} needs --calibration: an .npz file with one array per input, first axis = samples, "
+            f"or a folder of images"
+        )
+    return ptq.quantise(graph, recipe, calibration, how, input_specs(graph), progress, **more)
+
+
+def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
+    """What the file of a network takes, its schedule aside."""
+    plain = schedule.schedule(passes.lower(graph.copy()), isa)
+    return len(program.write(program.assemble(plain, memory.plan(plain))))
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:
@@ -268,6 +304,7 @@ def input_specs(graph: Graph) -> list[InputSpec]:
             v.scale if v.quant is not None else 0.0,
             v.zero_point,
             layouts.get(v.name, "NHWC"),
+            images.pixels(graph.metadata["pixels"]) if "pixels" in graph.metadata else None,
         )
         for v in graph.inputs
     ]
@@ -286,6 +323,22 @@ def check_fit(arena: int, file: int, board: Board, ram: int | None, flash: int |
                 f"the {what} needs {need} bytes of {memory_name}, {whose} has {have}: {need - have} bytes too few; "
                 f"use a smaller input or model, or a board with more {memory_name}"
             )
+
+
+def float_layers(graph: Graph, quantised: ptq.Quantised | None) -> list[dict[str, str]]:
+    """What computes in float, and why."""
+    why = "it is float in the source model, which was not quantised"
+    if quantised is not None:
+        why = f"it has no {quantised.recipe.split('+')[0]} form"
+    found = [n for n in graph.nodes if n.output.dtype == "float32" and n.op not in ("dequantize", *schedule.VIEW_OPS)]
+    return [{"op": n.op, "source": n.source, "reason": why} for n in found]
+
+
+def _left_in_float(q: ptq.Quantised | None, graph: Graph) -> list[str]:
+    left = [] if q is None else float_layers(graph, q)
+    named = ", ".join(f"{r['op']} ({r['source'].split(';')[0]})" for r in left[:5])
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    return [f"{len(left)} operations stay in float, without an integer form: {named}{more}"] if left else []
 
 
 def _warnings(graph: Graph) -> list[str]:
@@ -320,4 +373,6 @@ def report(c: Converted) -> dict[str, Any]:
         "fits": True,
         "warnings": c.warnings,
         "board": c.board.id,
+        "float_layers": float_layers(c.graph, c.quantised),
+        **({"accuracy": ptq.report(c.quantised, [v.name for v in c.graph.outputs])} if c.quantised else {}),
     }

@@ -3,7 +3,8 @@
 
 Layouts: activations NHWC; conv2d weights [O, KH, KW, I]; depthwise weights
 [KH, KW, O]; fully_connected weights [O, I]. Shapes are tuples of positive ints,
-dtypes are numpy names. A value with `data` is a constant.
+dtypes are numpy names, or "int4": constant weights of -8 .. 7, an int8 array here and
+two in a byte of the file. A value with `data` is a constant.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ import numpy as np
 
 from edgesdk.errors import UsageError
 
-DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
+DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool", "int4")
 MAX_RANK = 6
 MAX_ELEMENTS = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
 class Quant:
-    """real = scale * (q - zero_point); per tensor (axis None) or per index of `axis`."""
+    """real = scale * (q - zero_point); per tensor (axis None) or per index of `axis`.
+
+    Grouped int4 weights: real = scale[o] * factors[o][k // group] * q, k counting the weights of channel o."""
 
     scale: np.ndarray  # float32, shape [1] or [dim(axis)]
     zero_point: np.ndarray  # int32, same shape
     axis: int | None = None
+    group: int = 0  # weights of a channel that share a factor; 0: none have
+    factors: np.ndarray | None = None  # uint8, shape [dim(axis), ceil(weights of a channel / group)]
 
     @staticmethod
     def per_tensor(scale: float, zero_point: int) -> Quant:
@@ -61,7 +66,8 @@ class Value:
 
     @property
     def itemsize(self) -> int:
-        return np.dtype(self.dtype).itemsize
+        """Bytes of an item in an array."""
+        return 1 if self.dtype == "int4" else np.dtype(self.dtype).itemsize
 
     @property
     def n_bytes(self) -> int:

@@ -152,6 +152,8 @@ class _Metadata(msgspec.Struct):
     steps: list[_StepInfo] | None = None
     input_layouts: dict[str, str] = {}
     output_layouts: dict[str, str] = {}
+    pixels: str = ""
+    quantization: str = ""
 
 
 class _Weights:

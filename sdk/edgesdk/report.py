@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 PIPE_WIDTH = 160
+WORST_LAYERS = 5
 WRAPPED = ("fix", "found", "operators", "schedule", "kernels after")  # columns of sentences and lists
 
 
@@ -57,7 +58,31 @@ def _convert(r: dict[str, Any]) -> list[Table]:
     arena = ("arena_bytes", "arena_lower_bound_bytes", "arena_memory")
     keys = ("board", "model_bytes", "weights_bytes", *arena, "macs", "steps")
     rows: dict[str, Any] = {k: r[k] for k in keys}
-    return [_pairs("converted", {**rows, "warnings": "; ".join(r["warnings"]) or "none"})]
+    tables = [_pairs("converted", {**rows, "warnings": "; ".join(r["warnings"]) or "none"})]
+    if "accuracy" not in r:
+        return tables
+    a = r["accuracy"]
+    title = f"farthest from float, of {a['samples']} samples ({a['recipe']}, {a['calibrate']})"
+    return [*tables, *_layers(title, a["layers"]), *_tops(r)]
+
+
+def _tops(r: dict[str, Any]) -> list[Table]:
+    found: dict[str, Any] = {}
+    for name in ("top1", "top5"):
+        if name in r:
+            found[name] = f"{100 * r[name]['program']:.2f} %, float {100 * r[name]['reference']:.2f} %"
+    return [_pairs("accuracy", found)] if found else []
+
+
+def _layers(title: str, layers: list[dict[str, Any]]) -> list[Table]:
+    """The worst of them."""
+    columns = ["layer", "op", "relative L2", "cosine", "SQNR dB", "saturated"]
+    farthest = sorted(layers, key=lambda x: -x["rel_l2"])[:WORST_LAYERS]
+    rows = [
+        [_short(x["source"]), x["op"], x["rel_l2"], f"{x['cosine']:.6f}", x["sqnr_db"], f"{100 * x['saturated']:.3g} %"]
+        for x in farthest
+    ]
+    return [_table(title, columns, rows)] if rows else []
 
 
 def _inspect(r: dict[str, Any]) -> list[Table]:
@@ -81,7 +106,8 @@ def _run(r: dict[str, Any]) -> list[Table]:
 def _validate(r: dict[str, Any]) -> list[Table]:
     keys = ("name", "equal", "max_abs_diff", "rel_l2", "cosine", "mae")
     tables = [_table(f"{r['samples']} samples", list(keys), [[o[k] for k in keys] for o in r["outputs"]])]
-    extra: dict[str, Any] = {k: r[k] for k in ("top1", "top1_reference") if k in r}
+    tables += _layers("layers farthest from the source", r.get("layers", []))
+    extra: dict[str, Any] = {k: r[k] for k in ("top1", "top1_reference", "top5", "top5_reference") if k in r}
     if worst := r.get("worst_step"):
         extra["worst step"] = f"{worst['step']} {_short(worst['source'])}: {worst['rel_l2']:.3g}"
     return [*tables, _pairs("accuracy", extra)] if extra else tables

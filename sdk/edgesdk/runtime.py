@@ -219,6 +219,18 @@ def step_outputs(session: Session, inputs: Sequence[np.ndarray]) -> list[bytes]:
     return [step_bytes(read, i, seen) for i, seen in enumerate(chunks)]
 
 
+def watch(session: Session, inputs: Sequence[np.ndarray], seen: Callable[[int, np.ndarray], None]) -> None:
+    """Calls `seen` after each call of a kernel with the step's number and the bytes it wrote, valid only then."""
+
+    def entry(_: int, event: ctypes._Pointer[_Event]) -> None:
+        e = event.contents
+        if e.done:
+            memory = (ctypes.c_uint8 * e.out_bytes).from_address(e.out)
+            seen(e.step, np.frombuffer(memory, np.uint8))
+
+    _execute(session, inputs, _Hook(entry))
+
+
 def step_bytes(read: program.Program, index: int, chunks: list[bytes]) -> bytes:
     """What a step wrote, from what a hook saw after each of its calls: rows in order, of a row that took several
     calls what the last one left, of a step of some columns only those."""

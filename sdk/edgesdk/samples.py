@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sample sets: .npz files with one array per model input, first axis = samples."""
+"""Sample sets: .npz files with one array per model input, first axis = samples; or folders of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgesdk import images
 from edgesdk.errors import UsageError
+from edgesdk.images import Pixels
 
 CHANNELS_FIRST = {"NCHW": -3, "NCL": -2}  # layout -> where its channels are
 
@@ -26,20 +28,28 @@ class InputSpec:
     scale: float = 0.0
     zero_point: int = 0
     layout: str = "NHWC"
+    pixels: Pixels | None = None  # how pictures are scaled, where it is known
 
 
 def load(path: Path, specs: Sequence[InputSpec]) -> list[list[np.ndarray]]:
-    """Samples of an .npz file: one list of arrays (one per input) for each sample.
+    """Samples of an .npz file, or of a folder of images for a model with one input: one list of
+    arrays (one per input) for each sample.
 
     Arrays are matched by name, else by order. Raw arrays of the input's own dtype are taken as
     they are; float arrays are quantised with the input's scale and zero point.
     """
-    arrays = _arrays(path, specs)
+    arrays = _pictures(path, specs) if path.is_dir() else _arrays(path, specs)
     counts = {a.shape[0] if a.ndim else 0 for a in arrays}
     if len(counts) != 1 or 0 in counts:
         raise UsageError(f"{path}: arrays of {sorted(counts)} samples; expected the same number, at least 1, in each")
     prepared = [_prepare(path, a, s) for a, s in zip(arrays, specs, strict=True)]
     return [[a[i] for a in prepared] for i in range(counts.pop())]
+
+
+def _pictures(path: Path, specs: Sequence[InputSpec]) -> list[np.ndarray]:
+    if len(specs) != 1:
+        raise UsageError(f"{path}: a folder of images is for models with one input, this has {len(specs)}; give .npz")
+    return [images.load(path, specs[0].shape, specs[0].pixels)]
 
 
 def _arrays(path: Path, specs: Sequence[InputSpec]) -> list[np.ndarray]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk import ops, runtime
+from edgesdk import accuracy as accuracies
+from edgesdk import compress, ops, passes, probe, runtime
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph, Value
+from edgesdk.ir import Graph, Node, Value
 from edgesdk.program import Program
 
 Runner = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
@@ -74,8 +75,8 @@ def validate(
         outputs.append({"name": tensor.name, "equal": same, **row})
     result: dict[str, Any] = {"outputs": outputs, "samples": len(got)}
     if labels is not None:
-        result["top1"] = _top1(got, labels)
-        result["top1_reference"] = _top1(expected, labels)
+        for n, (ours, theirs) in tops(got, expected, labels).items():
+            result[f"top{n}"], result[f"top{n}_reference"] = ours, theirs
     return result
 
 
@@ -88,8 +89,12 @@ def _check_outputs(program: Program, graph: Graph) -> None:
         )
 
 
-def _top1(outputs: list[list[np.ndarray]], labels: np.ndarray) -> float:
-    return float(np.mean([int(o[0].argmax()) == label for o, label in zip(outputs, labels, strict=True)]))
+def tops(
+    got: list[list[np.ndarray]], expected: list[list[np.ndarray]], labels: np.ndarray
+) -> dict[int, tuple[float, float]]:
+    """Top-n of both by their first outputs."""
+    ours, theirs = (accuracies.top([o[0] for o in outputs], labels) for outputs in (got, expected))
+    return {n: (ours[n], theirs[n]) for n in ours}
 
 
 def worst_step(
@@ -120,15 +125,65 @@ def _step_error(info: dict[str, Any], raw: bytes, value: Value, expected: np.nda
     return compare(real(got, scale, zero), wanted.ravel())["rel_l2"]
 
 
+def layer_report(
+    data: bytes,
+    program: Program,
+    samples: Sequence[Sequence[np.ndarray]],
+    graph: Graph,
+    graph_samples: Sequence[Sequence[np.ndarray]],
+) -> dict[str, Any]:
+    """ "layers" and "worst_layer": each value that the program and the source have both, on some of the samples."""
+    reference = float_twin(program, graph)
+    at = accuracies.chosen(graph, len(samples))
+    infos = program.metadata.get("steps", [])
+    by_name = {v.name: (v, n) for n in reference.nodes for v in n.outputs}
+    pairs = [
+        (i, info, *by_name[n]) for i, info in enumerate(infos) if (n := accuracies.plain_name(info["value"])) in by_name
+    ]
+    found = {i: accuracies.Difference() for i, *_ in pairs}
+    session = runtime.open_session(data)
+    expected = probe.run_all(reference, [list(graph_samples[i]) for i in at])
+    for i, arrays in zip(at, expected, strict=True):
+        produced = runtime.step_outputs(session, list(samples[i]))
+        for step, info, value, _ in pairs:
+            add_step(found[step], info, produced[step], accuracies.real(value, arrays[value]))
+    rows = [layer_row(info, node, found[i]) for i, info, _, node in pairs if found[i].count]
+    return {"layers": rows, "worst_layer": accuracies.worst(rows)}
+
+
+def float_twin(program: Program, graph: Graph) -> Graph:
+    """The source as its layers were before they were quantised: the recipe's methods on the float side applied."""
+    name = str(program.metadata.get("quantization", ""))
+    floats = passes.simplify(graph.copy())
+    if all(v.dtype == "float32" for v in graph.inputs) and name.split("+")[0] in compress.SCHEMES:
+        return compress.prepared(floats, compress.recipe(name))
+    return floats
+
+
+def add_step(difference: accuracies.Difference, info: dict[str, Any], raw: bytes, expected: np.ndarray) -> None:
+    dtype = np.dtype(info["dtype"])
+    if len(raw) != expected.size * dtype.itemsize:
+        return
+    scale, zero = info.get("quant", (0.0, 0))
+    got = real(np.frombuffer(raw, dtype), scale, zero)
+    difference.add(got, expected, accuracies.limits_of(scale, zero, info["dtype"]) if scale else None)
+
+
+def layer_row(info: dict[str, Any], node: Node, difference: accuracies.Difference) -> dict[str, Any]:
+    name = {"name": info["value"], "op": node.op, "source": node.source, "dtype": info["dtype"]}
+    return {**name, **difference.measures()}
+
+
 def accuracy(
     data: bytes,
     program_inputs: Sequence[Sequence[np.ndarray]],
     graph: Graph,
     graph_inputs: Sequence[Sequence[np.ndarray]],
     labels: np.ndarray,
-) -> dict[str, float]:
-    """Top-1 of the program on this machine and of the source graph's reference."""
+) -> dict[str, dict[str, float]]:
+    """ "top1" and "top5" of the program on this machine and of the source graph's reference."""
     session = runtime.open_session(data)
     got = [runtime.run(session, list(sample)) for sample in program_inputs]
     expected = reference_outputs(graph, graph_inputs, lambda: None)
-    return {"program": _top1(got, labels), "reference": _top1(expected, labels)}
+    found = tops(got, expected, labels)
+    return {f"top{n}": {"program": ours, "reference": theirs} for n, (ours, theirs) in found.items()}

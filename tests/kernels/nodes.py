@@ -21,13 +21,13 @@ def quant(draw: Any, dtype: str = "int8") -> Quant:
 
 
 def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Uniform int8 or int16 with extremes made common, or standard normal floats."""
+    """Uniform integers with extremes made common, or standard normal floats."""
     if dtype in ("float32", "float16"):
         return rng.standard_normal(shape).astype(dtype)
-    info = np.iinfo(dtype)
-    a = rng.integers(info.min, info.max + 1, shape, dtype=np.int64).astype(dtype)
+    low, high = (-8, 7) if dtype == "int4" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    a = rng.integers(low, high + 1, shape, dtype=np.int64).astype("int8" if dtype == "int4" else dtype)
     extremes = rng.random(shape)
-    a[extremes < 0.05], a[extremes > 0.95] = info.min, info.max
+    a[extremes < 0.05], a[extremes > 0.95] = low, high
     return a
 
 

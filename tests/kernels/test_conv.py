@@ -8,6 +8,7 @@ from nodes import activations, inferred, quant, random_array, scales, seeds, val
 
 from edgesdk import ops
 from edgesdk.ir import Node, Quant, Value
+from edgesdk.ops import rescale
 
 
 def weights_quant(draw, channels: int, axis: int) -> Quant:
@@ -16,7 +17,17 @@ def weights_quant(draw, channels: int, axis: int) -> Quant:
 
 
 # Kernel types: those of activations and of weights.
-TYPES = ["int8", "float32", "int16 int8", "float32 int8", "float32 float16"]
+TYPES = ["int8", "float32", "int16 int8", "float32 int8", "float32 float16", "int8 int4", "float32 int4"]
+
+
+def grouped(draw, rng: np.random.Generator, q: Quant, w_shape: tuple[int, ...]) -> Quant:
+    """The same scales with a factor for each group of a channel's weights, or without."""
+    n = int(np.prod(w_shape[1:]))
+    group = draw(st.sampled_from([0, 2, 4, 32, 64]))
+    if not group:
+        return q
+    factors = rng.integers(1, 17, (w_shape[0], -(-n // group))).astype(np.uint8)
+    return Quant(q.scale, q.zero_point, q.axis, group, factors)
 
 
 def split(types: str) -> tuple[str, str]:
@@ -62,7 +73,9 @@ def convolutions(draw, op: str, types: str, most_padding: int = 3) -> tuple[Node
     weights = random_array(rng, w_shape, w_type)
     channel_axis = 0 if op == "conv2d" else 2
     x = value("x", shape, x_type, None if x_type == "float32" else quant(draw, x_type))
-    scales_of_w = weights_quant(draw, out_c, channel_axis) if w_type == "int8" else None
+    scales_of_w = weights_quant(draw, out_c, channel_axis) if w_type in ("int8", "int4") else None
+    if w_type == "int4" and op == "conv2d":
+        scales_of_w = grouped(draw, rng, scales_of_w, w_shape)
     w_value = value("w", w_shape, w_type, scales_of_w, weights)
     b_value = bias_value(draw, rng, x_type, out_c)
     node = inferred(
@@ -95,10 +108,27 @@ def fully_connected(draw, types: str) -> tuple[Node, list]:
     )
     weights = random_array(rng, (out_c, in_c), w_type)
     x = value("x", (*lead, in_c), x_type, None if x_type == "float32" else quant(draw, x_type))
-    w = value("w", (out_c, in_c), w_type, weights_quant(draw, out_c, 0) if w_type == "int8" else None, weights)
+    scales_of_w = weights_quant(draw, out_c, 0) if w_type in ("int8", "int4") else None
+    if w_type == "int4":
+        scales_of_w = grouped(draw, rng, scales_of_w, weights.shape)
+    w = value("w", (out_c, in_c), w_type, scales_of_w, weights)
     b = bias_value(draw, rng, x_type, out_c)
     node = inferred("fully_connected", [x, w, b], out_quant(draw, x, w), activation=draw(activations))
     return node, [random_array(rng, x.shape, x_type), weights, None if b is None else b.data]
+
+
+@pytest.mark.parametrize("op", ["conv2d", "depthwise_conv2d"])
+@given(data=st.data())
+def test_int4_weights_give_the_bytes_of_int8_ones(op: str, data) -> None:
+    node, arrays = data.draw(convolutions(op, "int8 int4"))
+    w = node.input(1)
+    expanded = rescale.integer_weights(w).astype(np.int8)
+    quant = Quant(w.quant.scale, w.quant.zero_point, w.quant.axis)
+    int8_w = value("w", w.shape, "int8", quant, expanded)
+    wide = Node(op, [node.inputs[0], int8_w, node.inputs[2]], node.outputs, node.attrs, "wide")
+    (narrow_kernel,), (wide_kernel, *_) = harness.rows_of(op, "s8s4"), harness.rows_of(op, "s8s8")[::-1]
+    got = harness.run(node, arrays, narrow_kernel)
+    assert np.array_equal(got, harness.run(wide, [arrays[0], expanded, arrays[2]], wide_kernel))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])

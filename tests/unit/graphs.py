@@ -13,7 +13,8 @@ from edgesdk.ir import Graph, Node, Quant, Value
 
 
 class Builder:
-    """Appends nodes to a graph; every method returns the new value. `weights`: how float layers store theirs."""
+    """Appends nodes to a graph; every method returns the new value. `weights`: how float layers store theirs;
+    "int4": how all do."""
 
     def __init__(self, seed: int, dtype: str, weights: str = "float32") -> None:
         self.rng = np.random.default_rng(seed)
@@ -32,12 +33,24 @@ class Builder:
         return Value("x", shape, self.dtype, self.quant())
 
     def constant(self, shape: tuple[int, ...], channels: int, axis: int) -> Value:
+        if self.weights == "int4":
+            return self.nibbles(shape, channels, axis)
         if self.dtype == "float32" and self.weights != "int8":
             data = (self.rng.standard_normal(shape) / 4).astype(self.weights)
             return Value("w", shape, self.weights, None, data)
         scale = self.rng.uniform(0.005, 0.02, channels).astype(np.float32)
         data = self.rng.integers(-127, 128, shape).astype(np.int8)
         return Value("w", shape, "int8", Quant(scale, np.zeros(channels, np.int32), axis), data)
+
+    def nibbles(self, shape: tuple[int, ...], channels: int, axis: int) -> Value:
+        """int4 weights; those of long windows in groups of 8."""
+        scale, zeros = self.rng.uniform(0.02, 0.1, channels).astype(np.float32), np.zeros(channels, np.int32)
+        data = self.rng.integers(-8, 8, shape).astype(np.int8)
+        n = data[0].size
+        if axis != 0 or n <= 8:
+            return Value("w", shape, "int4", Quant(scale, zeros, axis), data)
+        factors = self.rng.integers(1, 17, (channels, -(-n // 8))).astype(np.uint8)
+        return Value("w", shape, "int4", Quant(scale / 16, zeros, axis, 8, factors), data)
 
     def bias(self, channels: int) -> Value:
         if self.dtype == "float32":

@@ -166,6 +166,10 @@ def narrow_weights() -> dict[str, Graph]:
         x = b.input((1, 6, 5, 3))
         name = f"classifier_float32_{weights}"
         found[name] = Graph(name, [x], [classifier(b, x)], b.nodes)
+    for dtype in ("int8", "float32"):
+        b = Builder(0, dtype, "int4")
+        x = b.input((1, 6, 5, 3))
+        found[f"classifier_{dtype}_int4"] = Graph(f"classifier_{dtype}_int4", [x], [classifier(b, x)], b.nodes)
     b = Builder(0, "float32", "int8")
     x = b.input((1, 6, 5, 3))
     return {**found, "hybrid": passes.hybrid(Graph("hybrid", [x], [classifier(b, x)], b.nodes))}

@@ -177,7 +177,8 @@ def test_digits_from_float_to_int8(tmp_path: Path) -> None:
     data = npz(tmp_path / "data.npz", image=x, labels=np.zeros(6, np.int64))
     edge = tmp_path / "digits.edge"
     converted = ok("convert", DIGITS, "-o", edge, "--quantize", "int8", "--calibration", data)
-    assert converted["warnings"] == [] and converted["weights_bytes"] < 14_000
+    assert any("6 calibration samples are few" in w for w in converted["warnings"])
+    assert converted["weights_bytes"] < 14_000
     result = ok("validate", edge, "--against", DIGITS, "--data", data, "--labels", data)
     assert {"top1", "top1_reference", "worst_step", "samples"} <= set(result)
     assert result["outputs"][0]["cosine"] > 0.95 and {"step", "op", "source", "rel_l2"} <= set(result["worst_step"])
@@ -230,7 +231,6 @@ def test_every_stage_is_dumped(int8: Path, tmp_path: Path) -> None:
 
 LATER = [
     *(["--sparsity", s] for s in ("auto", "2:4", "2:4:1x4")),
-    *(["--quantize", q, "--calibration", "none.npz"] for q in ("int4", "auto")),
     ["--threads", "2"],
 ]
 

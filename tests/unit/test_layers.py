@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     "errors",
     "ir",
-    "library boards samples",
+    "library boards images",
+    "samples",
     "kernels",
     "ops",
     "verify",
@@ -30,12 +31,17 @@ LAYERS = (
     "pareto",
     "advice memory_map",
     "plots",
+    "histogram_plot",
     "runtime",
+    "probe",
+    "accuracy",
+    "ptq",
     "toolchain",
     "firmware",
     "runners meters export",
     "describe dump profile validate",
     "report html",
+    "accuracy_page",
     "flow doctor",
     "cli",
     "__init__",
@@ -43,7 +49,18 @@ LAYERS = (
 LEVEL = {part: level for level, line in enumerate(LAYERS) for part in line.split()}
 
 # Extras: imported only inside the function that needs them.
-EXTRAS = {"torch", "onnx", "onnxruntime", "tensorflow", "tflite_micro", "ai_edge_litert", "sklearn", "ziglang", "pyocd"}
+EXTRAS = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorflow",
+    "tflite_micro",
+    "ai_edge_litert",
+    "sklearn",
+    "ziglang",
+    "pyocd",
+    "PIL",
+}
 # From the repository's root these names give second copies of the package's modules.
 OTHER_NAMES = {"sdk", "converters", "boards", "apps"}
 

@@ -365,3 +365,9 @@ def test_products_and_norms_of_16_bits_are_refused() -> None:
     graph = s.graph(s.op("rms_norm", x, None, axis=2, epsilon=1e-5))
     with pytest.raises(Unsupported, match=r"without an int16 form: batch_matmul \(n0\), rms_norm \(n1\)"):
         quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8)
+
+
+def test_a_sum_that_cancels_keeps_a_scale_that_its_kernel_takes() -> None:
+    s = Sketch((1, 4))
+    graph = s.graph(s.op("sub", s.inputs[0], s.inputs[0]))
+    assert not evaluate(quantized(s, graph), [x[0] for x in s.samples()])[0].any()

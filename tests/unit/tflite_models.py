@@ -113,7 +113,7 @@ class Op:
 
 
 def constant(name: str, data: Any, dtype: str = "int32", **quant: Any) -> Tensor:
-    array = np.asarray(data, dtype)
+    array = np.asarray(data, "int8" if dtype == "int4" else dtype)
     return Tensor(name, array.shape, dtype, data=array, **quant)
 
 
@@ -184,12 +184,21 @@ def tensor_object(t: Tensor, buffers: list[schema.BufferT]) -> schema.TensorT:
     made.isVariable = t.variable
     if t.data is not None:
         buffer = schema.BufferT()
-        buffer.data = np.frombuffer(np.ascontiguousarray(t.data).tobytes(), np.uint8)
+        buffer.data = np.frombuffer(stored_bytes(t), np.uint8)
         made.buffer = len(buffers)
         buffers.append(buffer)
     if t.scale is not None:
         made.quantization = quant_object(t)
     return made
+
+
+def stored_bytes(t: Tensor) -> bytes:
+    """int4 data, given as int8, goes two in a byte."""
+    data = np.ascontiguousarray(t.data)
+    if t.dtype != "int4":
+        return data.tobytes()
+    flat = np.append(data.ravel(), np.zeros(data.size % 2, np.int8)).astype(np.uint8) & 15
+    return (flat[::2] | flat[1::2] << 4).tobytes()
 
 
 def quant_object(t: Tensor) -> schema.QuantizationParametersT:

@@ -8,11 +8,12 @@
  * s16s8: in_zero_point is 0; act is requantize.h's rescale_s16: wide sums of 64 bits and a single rounding where the
  *        bias has 64 bits or there is none, TFLite Micro's sums of 32 bits and double rounding where it has 32.
  * f32s8: b[o] + scale[o * step] * (sum of in * w), clamped: int8 weights, read as floats.
- * f32f16: float16 weights, read as floats. */
+ * f32f16: float16 weights, read as floats.
+ * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
 
-#include "requantize.h"
+#include "nibble.h"
 
 typedef struct {
   int32_t in_h, in_w, in_c, out_w, out_c;
@@ -55,6 +56,22 @@ typedef struct {
   float min, max;
 } ert_conv2d_f32f16_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  ert_weights_s4 filter;
+  ert_rescale rescale;
+} ert_conv2d_s8s4_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  ert_weights_s4 filter;
+  int32_t bias;  /* blob: float[out_c] */
+  int32_t scale; /* blob: float[out_c] or float[1] */
+  int32_t step;  /* 1 per channel, 0 per tensor */
+  float min, max;
+} ert_conv2d_f32s4_params;
+
 static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) { return g->kernel_h * g->kernel_w * g->in_c; }
 
 /* Whether every window is a run of one input row, read where it lies. Rows below the image cannot be told from these
@@ -80,5 +97,7 @@ int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);
 int ert_conv2d_f32f16_check(const ert_step *s);
+int ert_conv2d_s8s4_check(const ert_step *s);
+int ert_conv2d_f32s4_check(const ert_step *s);
 
 #endif

@@ -156,3 +156,50 @@ void ert_conv2d_f32f16_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
     }
   }
 }
+
+/* Weights of a channel; INT32_MAX where that is too many. */
+static int32_t window_count(const ert_conv2d_geometry *g) {
+  return ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
+}
+
+int ert_conv2d_s8s4_check(const ert_step *s) {
+  const ert_conv2d_s8s4_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_weights_s4_ok(s, &p->filter, window_count(&p->g), p->g.out_c) &&
+         ert_rescale_ok(s, &p->rescale, p->g.out_c);
+}
+
+int ert_conv2d_f32s4_check(const ert_step *s) {
+  const ert_conv2d_f32s4_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 4) && ert_weights_s4_ok(s, &p->filter, window_count(&p->g), p->g.out_c) &&
+         window_count(&p->g) <= INT32_MAX / 4 && ert_blob_ok(s, p->bias, p->g.out_c, 4) && ert_within(p->step, 0, 1) &&
+         ert_blob_ok(s, p->scale, p->step ? p->g.out_c : 1, 4);
+}
+
+void ert_conv2d_s8s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s4_params *p = (const void *)c->params;
+  const ert_rows_s4 w = ert_rows_s4_of(c, &p->filter, ert_conv2d_window(&p->g));
+  const ert_scales scales = ert_scales_of(c, &p->rescale);
+  const int in_place = ert_conv2d_in_place(&p->g);
+  for (int32_t y = y0; y < y1; y++) {
+    int8_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const int8_t *in =
+          in_place ? run_of_row(c, &p->g, y, x, 1) : ert_conv2d_window_at(c, &p->g, y, x, 1, p->in_zero_point);
+      ert_pixel_s8s4(&scales, in, &w, p->g.out_c, out);
+    }
+  }
+}
+
+void ert_conv2d_f32s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_f32s4_params *p = (const void *)c->params;
+  const ert_float_finish finish = {ert_blob(c, p->bias), ert_blob(c, p->scale), p->step, p->min, p->max};
+  const ert_rows_s4 w = ert_rows_s4_of(c, &p->filter, ert_conv2d_window(&p->g));
+  const int in_place = ert_conv2d_in_place(&p->g);
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      const float *in = in_place ? run_of_row(c, &p->g, y, x, 4) : ert_conv2d_window_at(c, &p->g, y, x, 4, 0);
+      ert_pixel_f32s4(&finish, in, &w, p->g.out_c, out);
+    }
+  }
+}

@@ -21,12 +21,13 @@ int ert_depthwise_conv2d_f32_check(const ert_step *s) {
 }
 
 /* The taps of one output pixel: those inside the image first, from the front, as the offset of their pixel from
- * the input's base and of their weights; those in the padding from the back. */
+ * the input's base and of their weights, `tap_bytes` for each; those in the padding from the back. */
 typedef struct {
   int32_t in, weights;
 } tap;
 
-static int32_t list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, tap *taps) {
+static int32_t list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t tap_bytes, int32_t y, int32_t x,
+                         tap *taps) {
   int32_t n_inside = 0, n_outside = 0, weights = 0;
   const int32_t last = g->kernel_h * g->kernel_w - 1;
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
@@ -34,7 +35,7 @@ static int32_t list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_
     const int32_t iy = iy0 + ky * g->dilation_h;
     const int in_rows = iy >= 0 && iy < g->in_h;
     const int32_t row = in_rows ? (int32_t)((const uint8_t *)ert_row(&c->in[0], iy) - c->in[0].base) : 0;
-    for (int32_t kx = 0; kx < g->kernel_w; kx++, weights += g->out_c) {
+    for (int32_t kx = 0; kx < g->kernel_w; kx++, weights += tap_bytes) {
       const int32_t ix = ix0 + kx * g->dilation_w;
       if (in_rows && ix >= 0 && ix < g->in_w) taps[n_inside++] = (tap){row + ix * g->in_c, weights};
       else taps[last - n_outside++] = (tap){0, weights};
@@ -90,7 +91,7 @@ void ert_depthwise_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1)
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < g->out_w; x++, out += g->out_c) {
       int32_t o = 0;
-      q.n_inside = list_taps(c, g, y, x, c->scratch);
+      q.n_inside = list_taps(c, g, g->out_c, y, x, c->scratch);
       if (q.multiplier == 1)
         for (; o + 4 <= g->out_c; o += 4) four_channels(&q, o, out);
       for (; o < g->out_c; o++) one_channel(&q, o, out);
@@ -163,17 +164,18 @@ static tap_span inside_span(int32_t start, int32_t dilation, int32_t kernel, int
 /* Adds the products of an input pixel and the weights of its tap to the sums of all output channels. */
 typedef void add_fn(const ert_conv2d_geometry *g, const void *x, const void *w, void *acc);
 
-/* Calls `add` for each tap of output pixel (y, x) inside the image; items have `size` bytes, weights `weight_size`. */
+/* Calls `add` for each tap of output pixel (y, x) inside the image; items have `size` bytes, the weights of
+ * a tap `tap_bytes`. */
 static void add_taps(const ert_call *c, const ert_conv2d_geometry *g, const void *weights, int32_t y, int32_t x,
-                     int32_t size, int32_t weight_size, add_fn *add, void *acc) {
+                     int32_t size, int32_t tap_bytes, add_fn *add, void *acc) {
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
   const tap_span rows = inside_span(iy0, g->dilation_h, g->kernel_h, g->in_h);
   const tap_span columns = inside_span(ix0, g->dilation_w, g->kernel_w, g->in_w);
   for (int32_t ky = rows.first; ky < rows.end; ky++) {
     const uint8_t *row = ert_row(&c->in[0], iy0 + ky * g->dilation_h);
-    const uint8_t *w = (const uint8_t *)weights + ky * g->kernel_w * g->out_c * weight_size;
+    const uint8_t *w = (const uint8_t *)weights + ky * g->kernel_w * tap_bytes;
     for (int32_t kx = columns.first; kx < columns.end; kx++)
-      add(g, row + (ix0 + kx * g->dilation_w) * g->in_c * size, w + kx * g->out_c * weight_size, acc);
+      add(g, row + (ix0 + kx * g->dilation_w) * g->in_c * size, w + kx * tap_bytes, acc);
   }
 }
 
@@ -212,7 +214,7 @@ void ert_depthwise_conv2d_s16s8_x1__c(const ert_call *c, int32_t y0, int32_t y1)
     int16_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
       ERT_MEMSET(acc, 0, 8 * p->g.out_c);
-      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 2, 1, add_s16s8, acc);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 2, p->g.out_c, add_s16s8, acc);
       for (int32_t o = 0; o < p->g.out_c; o++) out[o] = ert_finish_s16(&scales, o, acc[o]);
     }
   }
@@ -227,7 +229,7 @@ void ert_depthwise_conv2d_f32s8_x1__c(const ert_call *c, int32_t y0, int32_t y1)
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
       ERT_MEMSET(out, 0, 4 * p->g.out_c);
-      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, 1, add_f32s8, out);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, p->g.out_c, add_f32s8, out);
       for (int32_t o = 0; o < p->g.out_c; o++) out[o] = clamped(bias[o] + scale[o * p->step] * out[o], p->min, p->max);
     }
   }
@@ -239,8 +241,87 @@ void ert_depthwise_conv2d_f32f16_x1__c(const ert_call *c, int32_t y0, int32_t y1
     float *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
       ERT_MEMMOVE(out, ert_blob(c, p->bias), 4 * p->g.out_c);
-      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, 2, add_f32f16, out);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, 2 * p->g.out_c, add_f32f16, out);
       for (int32_t o = 0; o < p->g.out_c; o++) out[o] = clamped(out[o], p->min, p->max);
+    }
+  }
+}
+
+static int geometry_s4_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t weights, int32_t size) {
+  return ert_conv2d_geometry_ok(s, g, size) && g->out_c % g->in_c == 0 &&
+         ert_nibbles_ok(s, weights, g->out_c, ert_product(g->kernel_h, g->kernel_w));
+}
+
+int ert_depthwise_conv2d_s8s4_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s8s4_params *p = (const void *)s->params;
+  return ert_within(p->in_zero_point, -128, 127) && geometry_s4_ok(s, &p->g, p->weights, 1) &&
+         ert_rescale_ok(s, &p->rescale, p->g.out_c);
+}
+
+int ert_depthwise_conv2d_f32s4_check(const ert_step *s) {
+  const ert_depthwise_conv2d_f32s4_params *p = (const void *)s->params;
+  return geometry_s4_ok(s, &p->g, p->weights, 4) && ert_blob_ok(s, p->bias, p->g.out_c, 4) &&
+         ert_within(p->step, 0, 1) && ert_blob_ok(s, p->scale, p->step ? p->g.out_c : 1, 4);
+}
+
+/* Channels o and o + 1, the two of a byte; at the end of an odd number only o counts. */
+static void two_channels(const pixel *q, int32_t n_out, int32_t o, int8_t *out) {
+  const uint8_t *weights = (const uint8_t *)q->w + o / 2;
+  const int32_t last = o + 1 < n_out ? o + 1 : o;
+  const int8_t *x = q->x + o / q->multiplier, *x1 = q->x + last / q->multiplier;
+  uint32_t a0 = 0, a1 = 0;
+  for (int32_t t = 0; t < q->n_inside; t++) {
+    const tap at = q->taps[t];
+    a0 += (uint32_t)(x[at.in] * ert_low4(weights[at.weights]));
+    a1 += (uint32_t)(x1[at.in] * ert_high4(weights[at.weights]));
+  }
+  for (int32_t t = q->n_inside; t < q->n_taps; t++) {
+    a0 += (uint32_t)(q->pad * ert_low4(weights[q->taps[t].weights]));
+    a1 += (uint32_t)(q->pad * ert_high4(weights[q->taps[t].weights]));
+  }
+  out[o] = ert_finish_s8(&q->scales, o, a0);
+  if (last > o) out[last] = ert_finish_s8(&q->scales, last, a1);
+}
+
+void ert_depthwise_conv2d_s8s4_1x2__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_depthwise_conv2d_s8s4_params *p = (const void *)c->params;
+  const ert_conv2d_geometry *g = &p->g;
+  pixel q = {ert_scales_of(c, &p->rescale),
+             (const int8_t *)c->in[0].base,
+             ert_blob(c, p->weights),
+             c->scratch,
+             0,
+             g->kernel_h * g->kernel_w,
+             g->out_c / g->in_c,
+             p->in_zero_point};
+  for (int32_t y = y0; y < y1; y++) {
+    int8_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c) {
+      q.n_inside = list_taps(c, g, ert_nibble_bytes(g->out_c), y, x, c->scratch);
+      for (int32_t o = 0; o < g->out_c; o += 2) two_channels(&q, g->out_c, o, out);
+    }
+  }
+}
+
+static void add_f32s4(const ert_conv2d_geometry *g, const void *vx, const void *vw, void *vacc) {
+  const float *x = vx;
+  const uint8_t *w = vw;
+  float *acc = vacc;
+  const int32_t multiplier = g->out_c / g->in_c;
+  for (int32_t i = 0, o = 0; i < g->in_c; i++)
+    for (int32_t m = 0; m < multiplier; m++, o++)
+      acc[o] += x[i] * (float)(o & 1 ? ert_high4(w[o / 2]) : ert_low4(w[o / 2]));
+}
+
+void ert_depthwise_conv2d_f32s4_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_depthwise_conv2d_f32s4_params *p = (const void *)c->params;
+  const float *bias = ert_blob(c, p->bias), *scale = ert_blob(c, p->scale);
+  for (int32_t y = y0; y < y1; y++) {
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.out_c) {
+      ERT_MEMSET(out, 0, 4 * p->g.out_c);
+      add_taps(c, &p->g, ert_blob(c, p->weights), y, x, 4, ert_nibble_bytes(p->g.out_c), add_f32s4, out);
+      for (int32_t o = 0; o < p->g.out_c; o++) out[o] = clamped(bias[o] + scale[o * p->step] * out[o], p->min, p->max);
     }
   }
 }

@@ -4,7 +4,7 @@
 #ifndef ERT_FULLY_CONNECTED_H
 #define ERT_FULLY_CONNECTED_H
 
-#include "requantize.h"
+#include "nibble.h"
 
 typedef struct {
   int32_t in_c, out_c;
@@ -41,10 +41,27 @@ typedef struct {
   float min, max;
 } ert_fully_connected_f32f16_params;
 
+typedef struct {
+  int32_t in_c, out_c;
+  ert_weights_s4 filter;
+  ert_rescale rescale;
+} ert_fully_connected_s8s4_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  ert_weights_s4 filter;
+  int32_t bias;  /* blob: float[out_c] */
+  int32_t scale; /* blob: float[out_c] or float[1] */
+  int32_t step;  /* 1 per channel, 0 per tensor */
+  float min, max;
+} ert_fully_connected_f32s4_params;
+
 int ert_fully_connected_s8s8_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);
 int ert_fully_connected_f32f16_check(const ert_step *s);
+int ert_fully_connected_s8s4_check(const ert_step *s);
+int ert_fully_connected_f32s4_check(const ert_step *s);
 
 #endif

@@ -72,3 +72,36 @@ void ert_fully_connected_f32f16_1x4__c(const ert_call *c, int32_t y0, int32_t y1
     ert_pixel_f32f16(&finish, ert_row(&c->in[0], y), ert_blob(c, p->weights), p->in_c, p->out_c,
                      ert_out_row(&c->out, y));
 }
+
+/* As shape_ok, for int4 weights. */
+static int shape_s4_ok(const ert_step *s, int32_t in_c, int32_t out_c, const ert_weights_s4 *w, int32_t size) {
+  return s->n_in == 1 && in_c >= 1 && out_c >= 1 && ert_view_ok(s->in, in_c, size) &&
+         ert_view_ok(s->out, out_c, size) && ert_weights_s4_ok(s, w, in_c, out_c);
+}
+
+int ert_fully_connected_s8s4_check(const ert_step *s) {
+  const ert_fully_connected_s8s4_params *p = (const void *)s->params;
+  return shape_s4_ok(s, p->in_c, p->out_c, &p->filter, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);
+}
+
+int ert_fully_connected_f32s4_check(const ert_step *s) {
+  const ert_fully_connected_f32s4_params *p = (const void *)s->params;
+  return shape_s4_ok(s, p->in_c, p->out_c, &p->filter, 4) && ert_blob_ok(s, p->bias, p->out_c, 4) &&
+         ert_within(p->step, 0, 1) && ert_blob_ok(s, p->scale, p->step ? p->out_c : 1, 4);
+}
+
+void ert_fully_connected_s8s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_s8s4_params *p = (const void *)c->params;
+  const ert_rows_s4 w = ert_rows_s4_of(c, &p->filter, p->in_c);
+  const ert_scales scales = ert_scales_of(c, &p->rescale);
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_s8s4(&scales, ert_row(&c->in[0], y), &w, p->out_c, ert_out_row(&c->out, y));
+}
+
+void ert_fully_connected_f32s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_f32s4_params *p = (const void *)c->params;
+  const ert_float_finish finish = {ert_blob(c, p->bias), ert_blob(c, p->scale), p->step, p->min, p->max};
+  const ert_rows_s4 w = ert_rows_s4_of(c, &p->filter, p->in_c);
+  for (int32_t y = y0; y < y1; y++)
+    ert_pixel_f32s4(&finish, ert_row(&c->in[0], y), &w, p->out_c, ert_out_row(&c->out, y));
+}

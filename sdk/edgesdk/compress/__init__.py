@@ -1,1 +1,162 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What changes numbers: recipes of named methods, one file per method.
+
+A recipe is what `--quantize` names: a scheme and methods, "int8" or "int8+equalize+correct_bias". A method is a
+file here with a function of the same name that takes a `Work` and changes it; STEPS says when it runs. ROUNDINGS are
+methods too: how weights become integers, one of them at most. Schemes of fewer bits ("int4", "auto", and "w8" and "w4",
+which change weights only) take the first where none is named.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgesdk.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgesdk.compress.narrow_weights import Widths
+    from edgesdk.compress.work import Work
+    from edgesdk.ir import Graph
+
+# In this order; None stands for what every recipe does there.
+STEPS = (
+    "equalize",  # before ranges are taken: it changes them
+    "smooth",  # the same; looks at samples of what equalize left
+    None,  # calibrate
+    None,  # quantize
+    "correct_bias",  # needs the rounded weights
+)
+ROUNDINGS = ("gptq", "learn_rounding", "round_nearest")
+CALIBRATE, QUANTIZE = (i for i, step in enumerate(STEPS) if step is None)
+SCHEMES = ("int8", "int16x8", "int4", "auto", "w8", "w4")
+ALIGN = 16  # bytes: of each blob in the file
+WEIGHTS_ONLY = {"w8": 8, "w4": 4}
+NARROW = ("int4", "auto", *WEIGHTS_ONLY)
+METHODS = (*(step for step in STEPS if step is not None), *ROUNDINGS)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    scheme: str
+    methods: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "+".join((self.scheme, *self.methods))
+
+    @property
+    def rounding(self) -> str | None:
+        """How weights are rounded again, None where each goes to its nearest integer at once."""
+        asked = next((m for m in self.methods if m in ROUNDINGS), None)
+        return asked or (ROUNDINGS[0] if self.scheme in NARROW else None)
+
+
+def scheme_of(text: str) -> str:
+    return text.partition("+")[0]
+
+
+def recipe(text: str) -> Recipe:
+    """The recipe of that name, its methods in the order in which they run.
+
+    >>> recipe("int8+correct-bias+equalize").name
+    'int8+equalize+correct_bias'
+    """
+    scheme, *asked = text.replace("-", "_").split("+")
+    if scheme not in SCHEMES:
+        raise UsageError(f"--quantize {text}: no scheme {scheme!r}; expected one of {', '.join(SCHEMES)} or none")
+    unknown = [m for m in asked if m not in METHODS]
+    if unknown:
+        raise UsageError(f"--quantize {text}: no method {', '.join(unknown)}; expected {', '.join(METHODS)}")
+    chosen = Recipe(scheme, tuple(m for m in METHODS if m in asked))
+    check_rounding(text, chosen)
+    return chosen
+
+
+def check_rounding(text: str, chosen: Recipe) -> None:
+    if len(set(chosen.methods) & set(ROUNDINGS)) > 1:
+        raise UsageError(f"--quantize {text}: expected one of {', '.join(ROUNDINGS)}, leave the others out")
+    if chosen.rounding and chosen.scheme == "int16x8":
+        raise UsageError(f"--quantize {text}: {chosen.rounding} is for 8 and 4 bits; leave it out of int16x8")
+    if chosen.rounding and "correct_bias" in chosen.methods:
+        raise UsageError(f"--quantize {text}: {chosen.rounding} sets the biases; leave correct_bias out")
+
+
+def apply(chosen: Recipe, work: Work) -> Work:
+    """Calibrates and quantises, with the recipe's methods around."""
+    from edgesdk.compress.calibrate import chosen_ranges
+    from edgesdk.compress.observe import observe
+    from edgesdk.compress.stored_weights import expand_weights
+
+    work.floats = expand_weights(work.floats.copy())
+    for i, step in enumerate(STEPS):
+        if i == CALIBRATE and chosen.scheme not in WEIGHTS_ONLY:
+            work.observed = observe(work.floats, work.samples(), work.execute)
+            work.ranges = chosen_ranges(work.observed, work.how)
+        elif i == QUANTIZE:
+            work.result = rounded(chosen, work)
+        elif step in chosen.methods:
+            _method(step)(work)
+    assert work.result is not None
+    work.result.metadata["quantization"] = chosen.name
+    return work
+
+
+def rounded(chosen: Recipe, work: Work) -> Graph:
+    """The network with integers by the recipe's scheme and rounding."""
+    from edgesdk.compress.narrow_weights import Widths, narrow_weights
+    from edgesdk.compress.quantize import INT8, INT16X8, quantized
+
+    if chosen.scheme in WEIGHTS_ONLY:
+        result = work.floats.copy()
+    else:
+        result = quantized(work.floats, work.ranges, INT16X8 if chosen.scheme == "int16x8" else INT8, leave_float=True)
+    if chosen.rounding is None:
+        return result
+    usual = 4 if chosen.scheme in ("int4", "w4") else 8
+    widths = Widths(usual, {}, work.group, chosen.rounding)
+    samples = list(work.samples())
+    if chosen.scheme in ("int4", "auto"):
+        widths = Widths(usual, chosen_widths(chosen, work, result, samples, widths), work.group, chosen.rounding)
+    work.widths = widths.own
+    return narrow_weights(work.floats, result, samples, widths)
+
+
+def chosen_widths(
+    chosen: Recipe, work: Work, result: Graph, samples: list[list[np.ndarray]], widths: Widths
+) -> dict[int, int]:
+    from edgesdk.compress import sensitivity
+
+    found = sensitivity.costs(work.floats, result, samples, widths)
+    if chosen.scheme == "int4":
+        return sensitivity.narrow_but_edges(found)
+    return sensitivity.within(found, weight_budget(work, result, sensitivity.wide_bytes(found)))
+
+
+def weight_budget(work: Work, result: Graph, wide_bytes: int) -> int | None:
+    """What the file leaves for weights: all that it has beside them at 8 bits stays, some of it moved for alignment."""
+    if work.flash is None or work.file_bytes is None:
+        return None
+    blobs = sum(len(n.inputs) for n in result.nodes)
+    return work.flash - (work.file_bytes(result) - wide_bytes) - ALIGN * blobs
+
+
+def prepared(graph: Graph, chosen: Recipe) -> Graph:
+    """The float network as the recipe's methods leave it before ranges are taken: what its layers are compared to."""
+    from edgesdk.compress.stored_weights import expand_weights
+    from edgesdk.compress.work import Work
+
+    work = Work(expand_weights(graph.copy()), [])
+    for step in STEPS[:CALIBRATE]:
+        if step in chosen.methods:
+            _method(step)(work)
+    return work.floats
+
+
+def _method(name: str | None) -> Callable[[Work], None]:
+    function: Callable[[Work], None] = getattr(importlib.import_module(f"{__name__}.{name}"), str(name))
+    return function

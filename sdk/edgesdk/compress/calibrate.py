@@ -3,46 +3,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from edgesdk import ops
+from edgesdk.compress.observe import Execute, Observed, by_reference, observe
+from edgesdk.compress.range_methods import method
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Value
 
 Ranges = dict[Value, tuple[float, float]]
-Execute = Callable[[Graph, list[np.ndarray]], dict[Value, np.ndarray]]
 Samples = Mapping[str, Any] | Sequence[Any]
+DEFAULT_METHOD = "minmax"
 
 
-def calibrate(graph: Graph, samples: Samples, execute: Execute | None = None) -> Ranges:
-    """(min, max) of each float activation, taken over all samples.
+def calibrate(graph: Graph, samples: Samples, execute: Execute = by_reference, how: str = DEFAULT_METHOD) -> Ranges:
+    """(low, high) of each float activation, chosen by the method `how` from what it takes over all samples.
 
     `samples` has one array per graph input, by name or in order; its first axis counts samples
     and the rest is the input's shape, with or without a batch axis of 1. Variables go on from one sample to the next.
     """
+    return chosen_ranges(observe(graph, sample_lists(graph, samples), execute), how)
+
+
+def chosen_ranges(observed: Mapping[Value, Observed], how: str) -> Ranges:
+    choose = method(how)
+    return {value: choose(o) for value, o in observed.items()}
+
+
+def sample_lists(graph: Graph, samples: Samples) -> Iterator[list[np.ndarray]]:
+    """One array per graph input for each sample."""
     columns = sample_arrays(graph, samples)
-    ranges: Ranges = {}
-    execute = execute or partial(ops.evaluate, state=graph.state())
-    for i in range(len(columns[0])):
-        arrays = execute(graph, [c[i] for c in columns])
-        for value, array in arrays.items():
-            if value.dtype == "float32" and value.data is None:
-                ranges[value] = widened(value, array, i, ranges.get(value))
-    return ranges
-
-
-def widened(value: Value, array: np.ndarray, sample: int, known: tuple[float, float] | None) -> tuple[float, float]:
-    low, high = float(array.min()), float(array.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise UsageError(
-            f"calibration sample {sample}: value {value.name!r} becomes {low} ... {high}; "
-            f"expected finite numbers, check the scaling of the samples"
-        )
-    return (low, high) if known is None else (min(low, known[0]), max(high, known[1]))
+    return ([c[i] for c in columns] for i in range(len(columns[0])))
 
 
 def sample_arrays(graph: Graph, samples: Samples) -> list[np.ndarray]:
@@ -84,6 +77,10 @@ def sample_array(value: Value, given: Any) -> np.ndarray:
         wanted = " or ".join(str(["samples", *s]) for s in reversed(shapes))
         raise UsageError(f"{where} has shape {list(array.shape)}; expected {wanted}")
     array = array.astype(np.float32).reshape(-1, *value.shape)
-    if not np.isfinite(array).all():
-        raise UsageError(f"{where} holds NaN or infinity; expected finite numbers, clean the samples")
+    finite = np.isfinite(array).reshape(len(array), -1).all(1)
+    if not finite.all():
+        raise UsageError(
+            f"{where}: sample {int(finite.argmin())} of input {value.name!r} holds NaN or infinity; "
+            f"expected finite numbers, clean the samples"
+        )
     return array

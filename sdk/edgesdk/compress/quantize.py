@@ -69,7 +69,7 @@ INT8 = Scheme(
         "log_softmax": (1 / 16, 127),
         "l2_norm": (1 / 128, 0),
     },
-    {"hard_swish": 1 / 64, "add": 2.0**-18, "sub": 2.0**-18},
+    {"hard_swish": 1 / 64, "add": 2.0**-17, "sub": 2.0**-17},
     2.0**-20,
     2.0**30,
     math.inf,
@@ -93,24 +93,25 @@ def quantize_int8(graph: Graph, ranges: Ranges, io: str = "int8") -> Graph:
     return quantized(graph, ranges, INT8, io)
 
 
-def quantized(graph: Graph, ranges: Ranges, scheme: Scheme, io: str = "integer") -> Graph:
+def quantized(graph: Graph, ranges: Ranges, scheme: Scheme, io: str = "integer", leave_float: bool = False) -> Graph:
     """The integer graph. `ranges` come from `calibrate` on this very graph; with io="float32" the
-    inputs and outputs stay float, between quantize and dequantize nodes."""
+    inputs and outputs stay float, between quantize and dequantize nodes. Ops without an integer form
+    are refused, or with `leave_float` compute in float."""
     if io not in EDGE_TYPES:
         raise UsageError(f"io {io!r}; expected one of {', '.join(EDGE_TYPES)}")
     graph, ranges = recurrent.with_last_steps(graph, ranges)
-    check_graph(graph, ranges, scheme)
+    check_graph(graph, ranges, scheme, leave_float)
     graph, ranges = limit_masks(graph, ranges)
     return write(graph, choose_quants(graph, ranges, scheme), io)
 
 
-def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
+def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme, leave_float: bool) -> None:
     values = all_values(graph)
     done = next((v for v in values if v.dtype != "float32"), None)
     if done is not None:
         raise UsageError(f"value {done.name!r} is {done.dtype}; expected a float32 graph to quantise")
-    known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, "rnn"} - (set() if scheme is INT8 else ONLY_INT8)
-    unknown = sorted({f"{n.op} ({n.source})" for n in graph.nodes if n.op not in known})
+    left = [n for n in graph.nodes if stays_float(n, scheme)]
+    unknown = sorted({f"{n.op} ({n.source})" for n in left if not leave_float or len(n.outputs) > 1})
     if unknown:
         raise Unsupported(
             f"ops without an {scheme.dtype} form: {', '.join(unknown)}; expected them folded or left in float"
@@ -118,6 +119,11 @@ def check_graph(graph: Graph, ranges: Ranges, scheme: Scheme) -> None:
     missing = next((v for v in values if v not in ranges), None)
     if missing is not None:
         raise UsageError(f"value {missing.name!r} has no calibrated range; expected ranges of this graph")
+
+
+def stays_float(node: Node, scheme: Scheme) -> bool:
+    """Whether the op has no form in the scheme."""
+    return node.op not in {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, "rnn"} - (set() if scheme is INT8 else ONLY_INT8)
 
 
 def all_values(graph: Graph) -> list[Value]:
@@ -302,6 +308,7 @@ class Written:
     stored: dict[Value, Value] = field(default_factory=dict)  # float value -> its integer value
     copies: dict[Value, Value] = field(default_factory=dict)  # the same, requantised for a group
     wide: dict[Value, Quant] = field(default_factory=dict)  # states that are int16
+    floats: dict[Value, Value] = field(default_factory=dict)  # the same in float, for ops that stay so
 
 
 def write(graph: Graph, quants: Quants, io: str) -> Graph:
@@ -359,6 +366,9 @@ def write_node(out: Written, node: Node, name: str) -> None:
     if node.op == "rnn":
         write_recurrent(out, node, name)
         return
+    if stays_float(node, scheme):
+        write_float(out, node, name)
+        return
     if node.op in WEIGHTED:
         x = out.stored[node.input(0)]
         inputs = [x, *quantized_weights(node, x.quant or y, y, scheme)]
@@ -372,6 +382,22 @@ def write_node(out: Written, node: Node, name: str) -> None:
         inputs = [None if v is None else out.stored.get(v) or quantized_constant(v, None, scheme) for v in node.inputs]
     result = integer_value(out, node.output, name)
     out.nodes.append(Node(node.op, inputs, [result], finite_attributes(node, y, scheme), node.source))
+
+
+def write_float(out: Written, node: Node, name: str) -> None:
+    """The op between dequantize and quantize nodes; of a run of such ops only the ends have them."""
+    inputs = [v if v is None or v.data is not None else as_float(out, v) for v in node.inputs]
+    result = Value(f"{name}/float32", node.output.shape, "float32")
+    out.floats[node.output] = result
+    out.nodes.append(Node(node.op, inputs, [result], dict(node.attrs), node.source))
+    out.nodes.append(Node("quantize", [result], [integer_value(out, node.output, name)], source=node.source))
+
+
+def as_float(out: Written, value: Value) -> Value:
+    if value not in out.floats:
+        out.floats[value] = Value(f"{value.name}/float32", value.shape, "float32")
+        out.nodes.append(Node("dequantize", [out.stored[value]], [out.floats[value]], source=value.name))
+    return out.floats[value]
 
 
 def write_recurrent(out: Written, node: Node, name: str) -> None:

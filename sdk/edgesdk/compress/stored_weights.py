@@ -22,5 +22,5 @@ def expand_weights(graph: Graph) -> Graph:
 def _expanded(node: Node) -> Value:
     w = node.input(1)
     assert w.data is not None
-    data = rescale.real_weights(node, w.data, CHANNEL_AXIS[node.op]).astype(np.float32)
+    data = rescale.real_weights(node, CHANNEL_AXIS[node.op]).astype(np.float32)
     return Value(w.name, w.shape, "float32", None, data)

@@ -78,14 +78,12 @@ def _scaled_sum(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def sum_scales(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """(multiplier, shift) of a, of b and of their sum.
 
-    TFLite computes these ratios in double for ADD and in float32 for SUB.
+    The ratios are in double, for SUB too: TFLite Micro's builds give those bytes.
     """
-    real = np.float32 if node.op == "sub" else np.float64
-    a, b, y = (real(v.scale) for v in (node.input(0), node.input(1), node.output))
-    twice_max = real(2) * max(a, b)
-    unit = real(1 << LEFT_SHIFT[node.output.dtype])
+    a, b, y = (v.scale for v in (node.input(0), node.input(1), node.output))
+    twice_max, unit = 2 * max(a, b), 1 << LEFT_SHIFT[node.output.dtype]
     ratios = (a / twice_max, b / twice_max, twice_max / (unit * y))
-    a_scale, b_scale, scale = (fixedpoint.quantize_multiplier(float(r)) for r in ratios)
+    a_scale, b_scale, scale = (fixedpoint.quantize_multiplier(r) for r in ratios)
     most = 0 if node.output.dtype == "int16" else -1  # TFLite's multipliers are below 1; the int8 kernel always shifts
     if scale[0] != 0 and scale[1] > most:
         raise Unsupported(

@@ -62,12 +62,16 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, w = arrays[0], arrays[1]
     if x.dtype == np.float32:
         patches = windows(node, x.astype(np.float64), w.shape[1:3], 0.0)
-        acc = _sums(patches, rescale.real_weights(node, w, 0), groups(node))
+        acc = _sums(patches, rescale.real_weights(node, 0), groups(node))
         return [rescale.finish_float(node, acc + rescale.bias(node))]
     zero_point = node.input(0).zero_point
     # float64 products and sums of 8 and 16 bits are exact far beyond any K in use.
     patches = windows(node, x.astype(np.float64), w.shape[1:3], zero_point) - zero_point
-    return [rescale.finish(node, _sums(patches, w, groups(node)).astype(np.int64) + rescale.bias(node))]
+    return [
+        rescale.finish(
+            node, _sums(patches, rescale.real_weights(node, 0), groups(node)).astype(np.int64) + rescale.bias(node)
+        )
+    ]
 
 
 def _sums(patches: np.ndarray, w: np.ndarray, n: int) -> np.ndarray:
@@ -96,15 +100,16 @@ def image_view(value: Value) -> RowView:
 
 def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) -> Encoded:
     """conv2d and depthwise_conv2d: the same words in the same order."""
-    x, w, y = node.input(0), node.input(1), node.output
+    x, y = node.input(0), node.output
+    weights = rescale.weight_words(node, grouped=channel_axis == 0)
     params = geometry(node, kernel_hw)
     params += [groups(node)] if groups(node) > 1 else []
     if y.dtype == "float32":
-        params += [w.data, *rescale.float_words(node)]
+        params += [*weights, *rescale.float_words(node)]
     elif y.dtype == "int16":
-        params += [w.data, *rescale.words(node, channel_axis)]
+        params += [*weights, *rescale.words(node, channel_axis)]
     else:
-        params += [x.zero_point, w.data, *rescale.words(node, channel_axis)]
+        params += [x.zero_point, *weights, *rescale.words(node, channel_axis)]
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 

@@ -28,7 +28,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     is_float = x.dtype == np.float32
     zero_point = 0 if is_float else node.input(0).zero_point
     wide = np.repeat(x.astype(np.float64) - zero_point, repeats, axis=3)
-    weights = rescale.real_weights(node, w, 2)
+    weights = rescale.real_weights(node, 2)
     acc = np.einsum("nhwklc,klc->nhwc", conv2d.windows(node, wide, w.shape[:2], 0.0), weights)
     if is_float:
         return [rescale.finish_float(node, acc + rescale.bias(node))]

@@ -23,7 +23,7 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    x, w = arrays[0].astype(np.float64), rescale.real_weights(node, arrays[1], 0)
+    x, w = arrays[0].astype(np.float64), rescale.real_weights(node, 0)
     if arrays[0].dtype == np.float32:
         return [rescale.finish_float(node, x @ w.T + rescale.bias(node))]
     acc = (x - node.input(0).zero_point) @ w.T
@@ -34,7 +34,7 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     x, w, y = node.input(0), node.input(1), node.output
     out_c, in_c = w.shape
     rows = y.elements // out_c
-    params: list[int | np.ndarray | None] = [in_c, out_c, w.data]
+    params: list[int | np.ndarray | None] = [in_c, out_c, *rescale.weight_words(node)]
     params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
     return Encoded(params, RowView(y, rows, out_c * y.itemsize), [RowView(x, rows, in_c * x.itemsize)], rows)
 

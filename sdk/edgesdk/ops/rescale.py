@@ -2,8 +2,8 @@
 """What conv2d, depthwise_conv2d and fully_connected share: sums back to int8 or int16, or to floats.
 
 The C side is runtime_c/kernels/requantize.h. `channel_axis` is the output-channel axis of
-the weights; every other axis is summed over. Float layers may have int8 weights with scales
-or float16 ones: they stand for floats.
+the weights; every other axis is summed over. Float layers may have int8 or int4 weights with
+scales or float16 ones: they stand for floats.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.errors import Unsupported
-from edgesdk.ir import Node
+from edgesdk.ir import Node, Value
 from edgesdk.ops import f32_word, fixedpoint
+
+SCALED = ("int8", "int4")  # weights that stand for floats with a scale
 
 
 def types(node: Node) -> str:
     """Kernel type string: activation, then weights."""
-    names = {"int8": "s8", "int16": "s16", "float32": "f32", "float16": "f16"}
+    names = {"int8": "s8", "int16": "s16", "float32": "f32", "float16": "f16", "int4": "s4"}
     x, w = node.input(0).dtype, node.input(1).dtype
     if x == w == "float32":
         return "f32"
@@ -47,15 +49,49 @@ def is_wide(node: Node) -> bool:
     return node.input(0).dtype == "int16" and (b is None or b.dtype == "int64")
 
 
-def real_weights(node: Node, w: np.ndarray, channel_axis: int) -> np.ndarray:
-    """Weights as float64: what the integers of a float layer stand for."""
-    value = node.input(1)
-    if node.input(0).dtype != "float32" or value.dtype != "int8":
-        return w.astype(np.float64)
+def integer_weights(value: Value) -> np.ndarray:
+    """The stored array; of grouped int4 weights the integers that they stand for."""
+    assert value.data is not None
+    if value.quant is None or value.quant.factors is None:
+        return value.data
+    w = value.data.reshape(value.shape[0], -1)
+    each = np.repeat(value.quant.factors, value.quant.group, 1)[:, : w.shape[1]]
+    return (w.astype(np.int32) * each).reshape(value.shape)
+
+
+def real_weights(node: Node, channel_axis: int) -> np.ndarray:
+    """Weights as float64: integers, and what the integers of a float layer stand for."""
+    value, w = node.input(1), integer_weights(node.input(1)).astype(np.float64)
+    if node.input(0).dtype != "float32" or value.dtype not in SCALED:
+        return w
     assert value.quant is not None
     along = [1] * w.ndim
     along[channel_axis] = -1
-    return w.astype(np.float64) * value.quant.scale.astype(np.float64).reshape(along)
+    return w * value.quant.scale.astype(np.float64).reshape(along)
+
+
+def nibbles(rows: np.ndarray) -> np.ndarray:
+    """int4 weights [rows, n] as the file has them: two in a byte, low nibble first, each row from a byte of its own.
+
+    >>> nibbles(np.array([[1, -1, 2]])).tolist()
+    [[241, 2]]
+    """
+    even = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).astype(np.uint8) & 15
+    return np.asarray(even[:, ::2] | even[:, 1::2] << 4)
+
+
+def weight_words(node: Node, grouped: bool = True) -> list[int | np.ndarray | None]:
+    """The blob of the weights; of int4 ones in rows along the last axis, or, `grouped`, the ert_weights_s4 words."""
+    w = node.input(1)
+    assert w.data is not None
+    if w.dtype != "int4":
+        return [w.data]
+    if not grouped:
+        return [nibbles(w.data.reshape(-1, w.shape[-1]))]
+    rows = w.data.reshape(w.shape[0], -1)
+    if w.quant is None or w.quant.factors is None:
+        return [nibbles(rows), rows.shape[1], None]
+    return [nibbles(rows), min(w.quant.group, rows.shape[1]), w.quant.factors]
 
 
 def folded_bias(node: Node, channel_axis: int) -> np.ndarray:
@@ -63,8 +99,7 @@ def folded_bias(node: Node, channel_axis: int) -> np.ndarray:
 
     Refuses a node whose sums could leave their type for some input.
     """
-    w = node.input(1).data
-    assert w is not None
+    w = integer_weights(node.input(1))
     axes = tuple(a for a in range(w.ndim) if a != channel_axis % w.ndim)
     wide = w.astype(np.int64)
     folded = bias(node) - node.input(0).zero_point * wide.sum(axes)
@@ -106,7 +141,7 @@ def float_words(node: Node) -> list[int | np.ndarray | None]:
     low, high = fixedpoint.float_range(node.attrs["activation"])
     w = node.input(1)
     scales: list[int | np.ndarray | None] = []
-    if w.dtype == "int8":
+    if w.dtype in SCALED:
         assert w.quant is not None
         scales = [w.quant.scale, int(w.quant.scale.size > 1)]
     return [bias(node), *scales, f32_word(low), f32_word(high)]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""batch_norm disappears into the weights before it, or becomes a multiplication and an addition."""
+"""batch_norm disappears into the weights before it, or becomes a multiplication and an addition. Products with, and
+sums with, one constant per channel behind a layer go the same way: layer scale, a bias that was written out."""
 
 from __future__ import annotations
 
@@ -15,17 +16,36 @@ def fold_batch_norm(graph: Graph) -> Graph:
     producers, consumers = graph.producers(), graph.consumers()
     kept: list[Node] = []
     for node in graph.nodes:
-        producer = producers.get(node.input(0))
-        if node.op != "batch_norm":
-            kept.append(node)
-        elif producer is not None and foldable(graph, producer, consumers):
-            scale_weights(producer, constant(node.input(1)), constant(node.input(2)))
+        affine = affine_of(node)
+        producer = None if affine is None else producers.get(affine[0])
+        if affine is not None and producer is not None and foldable(graph, producer, consumers):
+            scale_weights(producer, *affine[1:])
             producer.outputs = [node.output]
             producers[node.output] = producer
         else:
-            kept += multiply_add(node)
+            kept += multiply_add(node) if node.op == "batch_norm" else [node]
     graph.nodes = kept
     return graph
+
+
+def affine_of(node: Node) -> tuple[Value, np.ndarray, np.ndarray] | None:
+    """x, scale [C] and shift [C] of a node that is y = x * scale + shift over the last axis."""
+    if node.op == "batch_norm":
+        return node.input(0), constant(node.input(1)), constant(node.input(2))
+    if node.op not in ("mul", "add") or node.attrs["activation"] != "none":
+        return None
+    for x, factor in ((node.input(0), node.input(1)), (node.input(1), node.input(0))):
+        if factor.data is not None and x.data is None and per_channel(factor, x, node.output):
+            given = np.broadcast_to(constant(factor).reshape(-1), x.shape[-1:])
+            same = np.ones(given.shape) if node.op == "add" else np.zeros(given.shape)
+            return (x, same, given) if node.op == "add" else (x, given, same)
+    return None
+
+
+def per_channel(factor: Value, x: Value, y: Value) -> bool:
+    """One finite number for each channel or for all; -infinity is a mask's."""
+    wide = factor.elements == 1 or (factor.shape[-1:] == x.shape[-1:] == (factor.elements,))
+    return wide and factor.dtype == "float32" and x.shape == y.shape and bool(np.isfinite(constant(factor)).all())
 
 
 def constant(value: Value) -> np.ndarray:

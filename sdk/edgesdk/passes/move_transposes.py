@@ -93,7 +93,8 @@ def written(r: Rewriting, node: Node, inputs: list[Value | None], order: Ordered
 
 
 def transpose(r: Rewriting, node: Node, orders: Orders) -> Ordered:
-    t, perm = settled(r, orders[node.input(0)]), node.attrs["perm"]
+    perm = node.attrs["perm"]
+    t = settled(r, orders[node.input(0)], last=perm[-1])  # what moves in any case moves to where it is wanted
     return replace(t, perm=tuple(perm.index(a) for a in t.perm))
 
 
@@ -201,6 +202,14 @@ def over_axis(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     return written(r, node, [value, *node.inputs[1:]], Ordered(value, order), **at)
 
 
+def pointwise(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
+    """A convolution of single pixels reads them in whatever order they lie."""
+    a, (_, kh, kw, _) = node.attrs, node.input(1).shape
+    single = (kh, kw, *a["stride"], *a["padding"]) == (1, 1, 1, 1, 0, 0, 0, 0)
+    fixed = single and not any(v in orders for v in node.inputs[1:] if v is not None)
+    return over_axis(r, node, orders) if fixed else None
+
+
 def trailing_norm(r: Rewriting, node: Node, orders: Orders) -> Ordered:
     """The axes from `axis` on must lie behind the others; their factors lie as they do."""
     t, axis = settled(r, orders[node.input(0)]), node.attrs["axis"]
@@ -302,6 +311,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("softmax", "log_softmax", "hardmax", "l2_norm", "lrn"), over_axis),
     **dict.fromkeys(("layer_norm", "rms_norm"), trailing_norm),
     **dict.fromkeys(("group_norm", "instance_norm"), channel_norm),
+    "conv2d": pointwise,
     "batch_matmul": batch_matmul,
     "batch_norm": batch_norm,
     **dict.fromkeys(("mean", "sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all"), reduction),

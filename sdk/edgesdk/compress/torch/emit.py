@@ -17,7 +17,7 @@ from edgesdk.compress.torch.recognise import Op
 from edgesdk.compress.torch.trace import LAYERS, SUMS, values_of
 from edgesdk.converters.build import NCHW, NHWC, Builder, declare_images
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph, Node, Quant, Value
+from edgesdk.ir import DTYPES, Graph, Node, Quant, Value
 
 
 @dataclass(eq=False)
@@ -201,7 +201,8 @@ def layer(e: Emitted, step: Any, x: Value) -> Value:
         weights, bias = constants(e, step, x, lambda w: w.transpose(0, 2, 3, 1), 0)
     else:
         weights, bias = constants(e, step, x, lambda w: w[:, 0].transpose(1, 2, 0), 2)
-    node = Node(spec.op, [x, weights, bias], [], window_attrs(spec), e.b.source)
+    attrs = window_attrs(spec) if spec.op == "depthwise_conv2d" else {**window_attrs(spec), "groups": spec.groups}
+    node = Node(spec.op, [x, weights, bias], [], attrs, e.b.source)
     ((shape, _),) = ops.module(spec.op).infer(node)
     return restored(e, node_of(e, spec.op, node.inputs, result(e, step, shape), **node.attrs))
 
@@ -212,18 +213,23 @@ def window_attrs(spec: layers.Layer) -> dict[str, Any]:
 
 
 def constants(e: Emitted, step: Any, x: Value, order: Any, axis: int) -> tuple[Value, Value]:
-    """Weights in the runtime's order and the bias, as the step multiplies with them.
-
-    Weights of 4 bits are bytes here: the results are the same.
-    """
+    """Weights in the runtime's order and the bias, as the step multiplies with them."""
     found = layers.numbers(step)
     scale = found.scale.detach().cpu().numpy()
     zeros = np.zeros(scale.shape, np.int32)
     data = np.ascontiguousarray(order(found.steps.detach().cpu().numpy()).astype(np.int8))
-    weights = Value(e.b.unique(f"{e.b.source}/weights"), data.shape, "int8", Quant(scale, zeros, axis), data)
+    weights = Value(
+        e.b.unique(f"{e.b.source}/weights"), data.shape, stored_type(step.spec), Quant(scale, zeros, axis), data
+    )
     unit = (x.scale * scale.astype(np.float64)).astype(np.float32)
     terms = found.bias.cpu().numpy().astype(np.int32)
     return weights, Value(e.b.unique(f"{e.b.source}/bias"), terms.shape, "int32", Quant(unit, zeros, 0), terms)
+
+
+def stored_type(spec: layers.Layer) -> str:
+    """4-bit weights are bytes where no kernel reads less: the results are the same."""
+    grouped = spec.op == "conv2d" and spec.groups > 1
+    return "int4" if spec.bits == 4 and "int4" in DTYPES and not grouped else "int8"
 
 
 def plain(e: Emitted, node: Any) -> Any:
@@ -275,17 +281,25 @@ def alone(e: Emitted, node: Any, inputs: list[Any], constants: list[Any]) -> Any
 
 def inlined(e: Emitted, part: Graph, given: list[Value]) -> list[Value]:
     """The nodes of another graph over these values; its results in torch's axis order."""
-    layouts = part.metadata
     for inner, outer in zip(part.inputs, given, strict=True):
-        nhwc = layouts["input_layouts"].get(inner.name) == "NCHW"
-        part.replace_value(inner, image(e, outer) if nhwc else outer)
+        declared = inner.name in part.metadata["input_layouts"]
+        part.replace_value(inner, moved(e, "transpose", outer, perm=channels_last(outer)) if declared else outer)
+    declared_outputs = [v.name in part.metadata["output_layouts"] for v in part.outputs]
     for node in part.nodes:
         for value in node.outputs:
             value.name = e.b.unique(f"{e.b.source}/{value.name}")
         node.source = e.b.source
-    names = [v.name for v in part.outputs]
     e.b.nodes += part.nodes
     return [
-        restored(e, v) if layouts["output_layouts"].get(n.rpartition("/")[2]) == "NCHW" else v
-        for v, n in zip(part.outputs, names, strict=True)
+        moved(e, "transpose", v, perm=channels_first(v)) if declared else v
+        for v, declared in zip(part.outputs, declared_outputs, strict=True)
     ]
+
+
+def channels_last(x: Value) -> tuple[int, ...]:
+    return (0, *range(2, len(x.shape)), 1)
+
+
+def channels_first(x: Value) -> tuple[int, ...]:
+    last = len(x.shape) - 1
+    return (0, last, *range(1, last))

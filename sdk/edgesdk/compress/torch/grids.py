@@ -44,6 +44,7 @@ def make(spec: Grid) -> nn.Module:
     module.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
     module.register_buffer("zero_point", torch.tensor(zero_point, dtype=torch.int32))
     module.register_buffer("ranges", torch.zeros(spec.slots, 2))
+    module.register_buffer("least", torch.zeros(spec.slots))
     module.register_buffer("seen", torch.zeros(spec.slots, dtype=torch.bool))
     if spec.learned and spec.fixed is None:
         module.log_scale = torch.nn.Parameter(torch.zeros(()))
@@ -53,7 +54,7 @@ def make(spec: Grid) -> nn.Module:
 def scale_of(grid: Any) -> torch.Tensor:
     """The float32 scale as the program will hold it."""
     if "log_scale" in grid._parameters:
-        return grid.log_scale.exp().clamp(min=LEAST_SCALE)
+        return grid.log_scale.exp().clamp(min=max(LEAST_SCALE, float(grid.least.max()) / 255))
     return grid.scale
 
 
@@ -62,25 +63,29 @@ def quant_of(grid: Any) -> Quant:
 
 
 def observe(grid: Any, slot: int, x: torch.Tensor, least_width: float = 0.0) -> None:
-    """Follows the range of a value in training; a learned scale takes the first one only."""
+    """Follows the range of a value in training; a learned scale takes the first one only. The grid is at least
+    `least_width` wide."""
     spec: Grid = grid.spec
-    if not grid.training or spec.fixed is not None or (spec.learned and bool(grid.seen.all())):
+    if not grid.training or spec.fixed is not None:
+        return
+    grid.least[slot] = least_width
+    if spec.learned and bool(grid.seen.all()):
         return
     low, high = (float(v) for v in x.detach().aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UsageError(
             f"activations become {low} ... {high} in training; expected finite numbers, lower the learning rate"
         )
-    low = min(low, 0.0)
-    follow(grid, slot, low, max(high, 0.0, low + least_width))
+    follow(grid, slot, min(low, 0.0), max(high, 0.0))
 
 
 def follow(grid: Any, slot: int, low: float, high: float) -> None:
     weight = MOMENTUM if bool(grid.seen[slot]) else 1.0
     grid.ranges[slot] += weight * (grid.ranges.new_tensor((low, high)) - grid.ranges[slot])
     grid.seen[slot] = True
-    known = grid.ranges[grid.seen]
-    quant = asymmetric(float(known[:, 0].min()), float(known[:, 1].max()))
+    lows, highs = grid.ranges[grid.seen].unbind(1)
+    low = float(lows.min())
+    quant = asymmetric(low, max(float(highs.max()), low + float(grid.least.max())))
     # New tensors: gradients still need the old ones.
     grid.scale = grid.scale.new_tensor(float(quant.scale[0]))
     grid.zero_point = grid.zero_point.new_tensor(int(quant.zero_point[0]))

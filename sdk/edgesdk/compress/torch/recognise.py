@@ -64,11 +64,8 @@ def conv2d(call: Call) -> Op | str:
     padding = conv_padding(m)
     if padding is None or m.padding_mode != "zeros":
         return f"padding {m.padding!r} of mode {m.padding_mode!r}; expected zeros, as many on both sides"
-    if m.groups == 1:
-        return Op("conv2d", {**attrs, "padding": padding})
-    if m.groups != m.in_channels:
-        return f"{m.groups} groups; expected 1 or one per channel"
-    return Op("depthwise_conv2d", {**attrs, "padding": padding})
+    depthwise = m.groups == m.in_channels and m.groups > 1
+    return Op("depthwise_conv2d" if depthwise else "conv2d", {**attrs, "padding": padding})
 
 
 def conv_padding(m: Any) -> tuple[int, int] | None:
@@ -91,6 +88,18 @@ def table(op: str) -> Rule:
 
 def leaky_relu(call: Call) -> Op | str:
     return Op("leaky_relu", {"alpha": float(call.get("negative_slope", 1, 0.01))})
+
+
+def gelu(call: Call) -> Op | str:
+    return Op("gelu", {"approximate": call.get("approximate", 1, "none") == "tanh"})
+
+
+def elu(call: Call) -> Op | str:
+    return Op("elu", {"alpha": float(call.get("alpha", 1, 1.0))})
+
+
+def hard_sigmoid(call: Call) -> Op | str:
+    return Op("hard_sigmoid", {"alpha": 1 / 6, "beta": 0.5})
 
 
 def hardtanh(call: Call) -> Op | str:
@@ -192,6 +201,11 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Hardswish", "hardswish"), table("hard_swish")),
     **dict.fromkeys(("Sigmoid", "sigmoid"), table("logistic")),
     **dict.fromkeys(("Tanh", "tanh"), table("tanh")),
+    **dict.fromkeys(("SiLU", "silu"), table("silu")),
+    **dict.fromkeys(("Mish", "mish"), table("mish")),
+    **dict.fromkeys(("GELU", "gelu"), gelu),
+    **dict.fromkeys(("ELU", "elu"), elu),
+    **dict.fromkeys(("Hardsigmoid", "hardsigmoid"), hard_sigmoid),
     **dict.fromkeys(("LeakyReLU", "leaky_relu"), leaky_relu),
     **dict.fromkeys(("Hardtanh", "hardtanh"), hardtanh),
     **dict.fromkeys(("add", "add_", "iadd"), binary("add")),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgesdk import ops
 from edgesdk.compress.quantize import INT8
 from edgesdk.compress.torch import grids
 from edgesdk.compress.torch.integers import requantize, rounded_mean, straight_through
@@ -18,6 +19,16 @@ from edgesdk.ops import binary, fixedpoint, reduce, unary
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+SMOOTH = {  # op -> function of torch.nn.functional
+    "hard_swish": "hardswish",
+    "logistic": "sigmoid",
+    "tanh": "tanh",
+    "silu": "silu",
+    "mish": "mish",
+    "hard_sigmoid": "hardsigmoid",
+}
 
 
 def make(spec: Any, sources: list[nn.Module], grid: nn.Module) -> nn.Module:
@@ -40,9 +51,9 @@ def written(module: Any, exact: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def least_width(module: Any, op: str) -> float:
-    """The kernels refuse an output scale far below their inputs'."""
+    """The kernels refuse an output scale far below their inputs'; twice the least leaves room for their changes."""
     scales = [float(grids.scale_of(g).detach()) for g in module.sources]
-    return max(scales) * 255 * INT8.least_ratio.get(op, 0.0)
+    return max(scales) * 255 * 2 * INT8.least_ratio.get(op, 0.0)
 
 
 @dataclass(frozen=True)
@@ -98,18 +109,19 @@ class Table:
         y = self.real(x)
         grids.observe(module.grid, self.slot, y, least_width(module, self.op))
         node = Node(self.op, [value(module.sources[0], (256,))], [value(module.grid, (256,))], dict(self.attrs))
-        table = unary.reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
+        table = ops.module(self.op).reference(node, [np.arange(-128, 128).astype(np.int8)])[0]
         index = grids.bytes_of(module.sources[0], x) + 128
         return written(module, torch.from_numpy(table.astype(np.int64)).to(x.device)[index], y)
 
     def real(self, x: torch.Tensor) -> torch.Tensor:
         from torch.nn import functional
 
-        if self.op == "leaky_relu":
-            return functional.leaky_relu(x, self.attrs["alpha"])
-        smooth = {"hard_swish": functional.hardswish, "logistic": functional.sigmoid, "tanh": functional.tanh}
-        if self.op in smooth:
-            return smooth[self.op](x)
+        if self.op in ("leaky_relu", "elu"):
+            return getattr(functional, self.op)(x, self.attrs["alpha"])
+        if self.op == "gelu":
+            return functional.gelu(x, approximate="tanh" if self.attrs["approximate"] else "none")
+        if self.op in SMOOTH:
+            return getattr(functional, SMOOTH[self.op])(x)
         return x.clamp(*unary.limits(Node(self.op, [], [], dict(self.attrs))))
 
 

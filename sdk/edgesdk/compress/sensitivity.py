@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which layers may have 4-bit weights: what that adds to a layer's output, and what it saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgesdk.compress.layerwise import Layer, layers
+from edgesdk.compress.narrow_weights import DEFAULT_ROUNDING, Widths, solved
+from edgesdk.ir import Graph
+
+MOST_NOISE = 0.02  # of a layer's output that 4 bits may add where no budget asks for them
+EDGE_RATIO = 2.0  # the first or last layer keeps 8 bits where it would be noisier than so many usual layers
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`noise`: the variance that 4-bit weights add to the output, as a share of the output's. `n_bytes`: of weights at
+    4 and at 8 bits."""
+
+    noise: float
+    n_bytes: dict[int, int]
+
+    @property
+    def saved(self) -> int:
+        return self.n_bytes[8] - self.n_bytes[4]
+
+
+def costs(floats: Graph, result: Graph, samples: Sequence[Sequence[np.ndarray]], widths: Widths) -> list[Cost]:
+    """Of every weighted layer of an int8 network, each as if it alone had 4 bits, whatever the rounding then."""
+    widths = replace(widths, rounding=DEFAULT_ROUNDING)
+    return [cost(layer, widths) for layer in layers(floats, result, samples)]
+
+
+def cost(layer: Layer, widths: Widths) -> Cost:
+    p, q = solved(layer, 4, widths)
+    error = q * p.step - p.w
+    added, whole = (float(((e @ p.gram) * e).sum()) for e in (error, p.w))
+    per_row, rows = p.w.shape[2], p.w.shape[0] * p.w.shape[1]
+    factors = 0 if p.factors is None else p.factors.size
+    return Cost(added / max(whole, 1e-30), {8: per_row * rows, 4: (per_row + 1) // 2 * rows + factors})
+
+
+def wide_bytes(found: Sequence[Cost]) -> int:
+    return sum(c.n_bytes[8] for c in found)
+
+
+def narrow_but_edges(found: Sequence[Cost]) -> dict[int, int]:
+    """8 bits for the first and the last layer where these are too noisy."""
+    if not found:
+        return {}
+    usual = float(np.median([c.noise for c in found]))
+    return {i: 8 for i in {0, len(found) - 1} if found[i].noise > EDGE_RATIO * usual}
+
+
+def within(found: Sequence[Cost], budget: int | None) -> dict[int, int]:
+    """4 bits for the layers that lose least by them for each byte: until all weights fit in `budget`; without one, for
+    those that lose little."""
+    if budget is None:
+        return {i: 4 if c.noise <= MOST_NOISE else 8 for i, c in enumerate(found)}
+    widths = dict.fromkeys(range(len(found)), 8)
+    total = wide_bytes(found)
+    for i in sorted(widths, key=lambda i: found[i].noise / max(found[i].saved, 1)):
+        if total > budget:
+            widths[i], total = 4, total - found[i].saved
+    return restored(found, widths, budget - total)
+
+
+def restored(found: Sequence[Cost], widths: dict[int, int], spare: int) -> dict[int, int]:
+    """8 bits again for the noisiest layers whose bytes fit in what was saved beyond the budget."""
+    for i in sorted(widths, key=lambda i: -found[i].noise):
+        if widths[i] == 4 and found[i].saved <= spare:
+            widths[i], spare = 8, spare - found[i].saved
+    return widths
