@@ -21,6 +21,7 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Quant, Value
 
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+FOLD_THEMSELVES = ("DequantizeLinear", "QuantizeLinear")  # of constants
 OUTPUTS = {2: "uint8", 3: "int8", 5: "int16"}  # output_dtype of QuantizeLinear
 
 
@@ -41,6 +42,8 @@ def quantize_linear(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     dtype = OUTPUTS.get(int(op.attrs.get("output_dtype", 0)), "uint8") if zero is None else str(zero.dtype)
     if dtype not in RANGES:
         raise Unsupported(f"quantisation to {dtype}; expected int8, uint8 or int16")
+    if isinstance(x[0], np.ndarray):
+        return [quantized_constant(op, x[0], constant(operand(x, 1), "its scale"), zero, dtype)]
     value, grid = activation(x[0]), one_grid(operand(x, 1), zero)
     if value.dtype != "float32":
         value = b.emit("cast", [value], to="float32")
@@ -49,6 +52,13 @@ def quantize_linear(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if dtype == "uint8":
         return [as_uint8(b, quantized(b, value, grid[0], grid[1] - 128, "int8"), op.outputs[0])]
     return [quantized(b, value, *grid, dtype, op.outputs[0])]
+
+
+def quantized_constant(op: Op, x: np.ndarray, scale: np.ndarray, zero: Operand, dtype: str) -> np.ndarray:
+    low, high = RANGES[dtype]
+    offset = along(op, zero, x.shape)
+    whole = np.rint(x / np.asarray(along(op, scale, x.shape))) + (0 if offset is None else np.asarray(offset, np.int64))
+    return np.clip(whole, low, high).astype(dtype)
 
 
 def quantized(b: Builder, x: Value, scale: float, zero: int, dtype: str, name: str = "") -> Value:
