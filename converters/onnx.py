@@ -297,7 +297,12 @@ def import_node(op: Op, env: Env, b: Builder) -> None:
         results = [FOLDS[op.kind](op, operands)]
     elif op.kind in RULES:
         b.source = op.name
-        known = bool(operands) and op.kind not in onnx_quantized.FOLD_THEMSELVES and not any(isinstance(x, Value) for x in operands) and operands[0] is not None
+        known = (
+            bool(operands)
+            and op.kind not in onnx_quantized.FOLD_THEMSELVES
+            and not any(isinstance(x, Value) for x in operands)
+            and operands[0] is not None
+        )
         results = onnx_data.folded(RULES[op.kind], op, operands) if known else RULES[op.kind](b, op, operands)
     else:
         raise Unsupported("only its constant form is known")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from edgesdk.converters import common
@@ -12,6 +14,7 @@ from edgesdk.converters.einsum import einsum
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
 from edgesdk.converters.onnx_ops import Pair, bias_of, channels_first, pair
 from edgesdk.errors import Unsupported
+from edgesdk.ir import Value
 
 
 def conv_transpose(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -91,7 +94,7 @@ def layer_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 def statistics(b: Builder, op: Op, x: Value, axis: int, epsilon: float) -> list[Operand]:
     """The mean and 1 / deviation that LayerNormalization tells beside its result."""
-    attrs = {"axes": tuple(range(axis, len(x.shape))), "keep_dims": True}
+    attrs: dict[str, Any] = {"axes": tuple(range(axis, len(x.shape))), "keep_dims": True}
     names = [*op.outputs[1:], "", ""]
     mean = b.emit("mean", [x], names[0], **attrs)
     variance = b.emit("mean", [b.emit("square", [common.binary(b, "sub", x, mean)])], **attrs)

@@ -57,6 +57,26 @@ def mod(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return pairwise("fmod" if op.attrs.get("fmod", 0) else "floor_mod")(b, op, x)
 
 
+def power(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
+    """Of the base's type; computed in float, of two integers exact while results stay below 2^24."""
+    base, exponent = given(x, 0), given(x, 1)
+    kind = str(base.dtype)
+    whole = np.dtype(kind).kind in "iu"
+    operands = [as_float(b, v) for v in (base, exponent)]
+    y = binary(b, "pow", *operands, "" if whole else op.outputs[0])
+    if not whole:
+        return [y]
+    if np.dtype(str(exponent.dtype)).kind in "iu":
+        y = b.emit("round", [y])
+    return [b.emit("cast", [y], op.outputs[0], to=kind)]
+
+
+def as_float(b: Builder, x: Value | np.ndarray) -> Value | np.ndarray:
+    if isinstance(x, np.ndarray):
+        return x.astype(np.float32)
+    return x if x.dtype == "float32" else b.emit("cast", [x], to="float32")
+
+
 def celu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if not op.attrs.get("alpha", 1.0):
         raise ValueError("alpha 0")
@@ -165,7 +185,7 @@ RULES: dict[str, Rule] = {
     "MeanVarianceNormalization": mean_variance_normalization,
     "Mod": mod,
     "PRelu": pairwise("prelu"),
-    "Pow": pairwise("pow"),
+    "Pow": power,
     "Shrink": with_attrs("shrink", lambd=0.5, bias=0.0),
     "ThresholdedRelu": with_attrs("thresholded_relu", alpha=1.0),
 }

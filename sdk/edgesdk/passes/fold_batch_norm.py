@@ -35,7 +35,7 @@ def affine_of(node: Node) -> tuple[Value, np.ndarray, np.ndarray] | None:
     if node.op not in ("mul", "add") or node.attrs["activation"] != "none":
         return None
     for x, factor in ((node.input(0), node.input(1)), (node.input(1), node.input(0))):
-        if factor.data is not None and x.data is None and per_channel(factor, x, node.output):
+        if factor.data is not None and x.data is None and x.shape and per_channel(factor, x, node.output):
             given = np.broadcast_to(constant(factor).reshape(-1), x.shape[-1:])
             same = np.ones(given.shape) if node.op == "add" else np.zeros(given.shape)
             return (x, same, given) if node.op == "add" else (x, given, same)
