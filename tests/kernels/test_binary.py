@@ -121,6 +121,14 @@ def test_in_place_only_where_nothing_is_broadcast() -> None:
     assert ops.in_place(constant) == (1,)
 
 
+def test_a_tied_difference_goes_towards_zero() -> None:
+    """128 * 0.90625 / 1.6 lies half way between two steps; the float32 of 1.6 is above 1.6 (TFLite Micro gives -72)."""
+    a, b = (value(name, (1, 1), "int8", Quant.per_tensor(s, 0)) for name, s in (("a", 0.90625), ("b", 1.0)))
+    node = inferred("sub", [a, b], Quant.per_tensor(1.6, 0), activation="none")
+    found = binary.reference(node, [np.array([[-128]], np.int8), np.zeros((1, 1), np.int8)])
+    assert found[0].tolist() == [[-72]]
+
+
 def test_refusals() -> None:
     a, b = (value(n, (4,), "int8", Quant.per_tensor(s, 0)) for n, s in (("a", 0.1), ("b", 0.2)))
     unlike = inferred("minimum", [a, b], Quant.per_tensor(0.1, 0))

@@ -335,7 +335,9 @@ def test_random_chains_of_moving_ops(steps: list[int]) -> None:
 
 def test_unsupported_ops_are_listed_at_once(tmp_path: Path) -> None:
     net, y = image_net(lambda n, x: n.op("Det", n.op("Unique", n.op("If", x))))
-    with pytest.raises(Unsupported, match=r"Det \('Det_2'\).*Unique \('Unique_1'\).*control flow If \('If_0'\)"):
+    with pytest.raises(
+        Unsupported, match=r"Det \(write .*\('Det_2'\).*Unique \('Unique_1'\).*control flow If \(write .*\('If_0'\)"
+    ):
         converters.load(net.save(tmp_path / "m.onnx", y))
     net, x = image_net(lambda n, x: x)
     pooled = net.op("AveragePool", x, kernel_shape=[2, 2], dilations=[2, 2])
@@ -345,8 +347,8 @@ def test_unsupported_ops_are_listed_at_once(tmp_path: Path) -> None:
 
 
 def test_old_opset_is_refused(tmp_path: Path) -> None:
-    net, y = image_net(lambda n, x: n.op("Relu", x), opset=9)
-    with pytest.raises(Unsupported, match="opset 9"):
+    net, y = image_net(lambda n, x: n.op("Relu", x), opset=5)
+    with pytest.raises(Unsupported, match="opset 5"):
         converters.load(net.save(tmp_path / "m.onnx", y))
 
 
