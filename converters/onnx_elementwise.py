@@ -62,8 +62,7 @@ def power(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     base, exponent = given(x, 0), given(x, 1)
     kind = str(base.dtype)
     whole = np.dtype(kind).kind in "iu"
-    operands = [as_float(b, v) for v in (base, exponent)]
-    y = binary(b, "pow", *operands, "" if whole else op.outputs[0])
+    y = binary(b, "pow", as_float(b, base), as_float(b, exponent), "" if whole else op.outputs[0])
     if not whole:
         return [y]
     if np.dtype(str(exponent.dtype)).kind in "iu":

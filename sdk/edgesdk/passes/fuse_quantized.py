@@ -16,6 +16,8 @@ GRID_ERROR = 1e-3  # of a step: what float32 weights may be off
 
 
 def fuse_quantized(graph: Graph) -> Graph:
+    if graph.metadata.get("source_format") != "onnx":  # a TFLite model means its float ops: their bytes are told
+        return graph
     producers, consumers = graph.producers(), graph.consumers()
     nodes: list[Node] = []
     fused: set[Node] = set()
