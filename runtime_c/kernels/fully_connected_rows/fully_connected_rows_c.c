@@ -33,8 +33,9 @@ void ert_fully_connected_rows_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t
   const int8_t *w = ert_blob(c, p->weights);
   uint32_t *acc = c->scratch;
   for (int32_t y = y0; y < y1; y++) {
+    const int8_t *row = ert_row(&c->in[0], y);
     if (y == 0) ERT_MEMSET(acc, 0, 4 * p->out_c);
-    add_row_s8(ert_row(&c->in[0], y), w + y * p->out_c * p->in_c, p->in_c, p->out_c, acc);
+    add_row_s8(row, w + y * p->out_c * p->in_c, p->in_c, p->out_c, acc);
   }
   if (y1 < p->rows) return;
   const ert_scales scales = ert_scales_of(c, &p->rescale);

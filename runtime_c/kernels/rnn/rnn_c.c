@@ -41,14 +41,15 @@ static uint8_t *moved(void *p, int32_t bytes) { return p ? (uint8_t *)p + bytes 
 
 static void walk(const ert_call *c, int32_t y0, int32_t y1, int32_t size, int32_t state_size, item_fn *run) {
   const ert_rnn_layer *l = (const void *)c->params;
-  void *h = ert_state_row(&c->in[1], 0), *cell = l->kind == ERT_LSTM ? ert_state_row(&c->in[2], 0) : NULL;
+  uint8_t *h = ert_state_row(&c->in[1], 0);
+  void *cell = l->kind == ERT_LSTM ? ert_state_row(&c->in[2], 0) : NULL;
   for (int32_t y = y0; y < y1; y++) {
     const int32_t t = l->reverse ? l->steps - 1 - y : y;
     const uint8_t *x = ert_row(&c->in[0], t);
     uint8_t *out = ert_out_row(&c->out, t);
     for (int32_t b = 0; b < l->batch; b++) {
       const int32_t state = b * l->units * state_size;
-      const item at = {x + b * l->in_c * size, moved(h, state), moved(cell, state), out + b * l->units * size};
+      const item at = {x + b * l->in_c * size, h + state, moved(cell, state), out + b * l->units * size};
       run(c, &at);
     }
   }
