@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import common
+from edgesdk.converters import layers
 from edgesdk.converters.build import Builder, Shape
-from edgesdk.converters.common import axis_of, restored
 from edgesdk.converters.einsum import einsum
+from edgesdk.converters.layers import axis_of, restored
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
 from edgesdk.converters.onnx_ops import Pair, bias_of, channels_first, pair
 from edgesdk.errors import Unsupported
@@ -25,14 +25,14 @@ def conv_transpose(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if len(value.shape) != weights.ndim or weights.shape[0] != value.shape[1] or group < 1 or value.shape[1] % group:
         raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
     weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
-    kernel, image = (weights.shape[2], weights.shape[3]), common.image(b, value, spatial)
+    kernel, image = (weights.shape[2], weights.shape[3]), layers.image(b, value, spatial)
     if pair(op, "kernel_shape", spatial, kernel) != kernel:
         raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
     stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
     padding, extra = transposed_padding(op, image.shape[1:3], spatial, kernel, stride, dilation)
     attrs = {"stride": stride, "dilation": dilation, "padding": padding, "output_padding": extra, "activation": "none"}
     bias = bias_of(operand(x, 2), weights.shape[1] * group)
-    y = common.transposed(b, image, weights, bias, group, op.outputs[0], attrs)
+    y = layers.transposed(b, image, weights, bias, group, op.outputs[0], attrs)
     return [restored(b, y, channels_first(y, spatial))]
 
 
@@ -66,10 +66,10 @@ def explicit_padding(op: Op, spatial: int) -> Shape:
 
 
 def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    return [common.product(b, *both(x), op.outputs[0])]
+    return [layers.product(b, *both(x), op.outputs[0])]
 
 
-def both(x: list[Operand]) -> tuple[common.Operand, common.Operand]:
+def both(x: list[Operand]) -> tuple[layers.Operand, layers.Operand]:
     left, right = operand(x, 0), operand(x, 1)
     if left is None or right is None:
         raise ValueError("an input is missing")
@@ -77,7 +77,7 @@ def both(x: list[Operand]) -> tuple[common.Operand, common.Operand]:
 
 
 def equation(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    given = [common.operand(b, o, op.outputs[0]) for o in x if o is not None]
+    given = [layers.operand(b, o, op.outputs[0]) for o in x if o is not None]
     return [einsum(str(op.attrs["equation"]), given, lambda kind, inputs, attrs: b.emit(kind, inputs, **attrs))]
 
 
@@ -85,7 +85,7 @@ def layer_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """LayerNormalization and RMSNormalization, over the axes from `axis` on."""
     value, name = activation(x[0]), op.outputs[0]
     axis = axis_of(int(op.attrs.get("axis", -1)), len(value.shape))
-    factors = common.norm_factors(b, factors_of(x), value.shape[axis:], name)
+    factors = layers.norm_factors(b, factors_of(x), value.shape[axis:], name)
     kind = "layer_norm" if op.kind == "LayerNormalization" else "rms_norm"
     epsilon = float(op.attrs.get("epsilon", 1e-5))
     y = b.emit(kind, [value, *factors], name, axis=axis, epsilon=epsilon)
@@ -97,8 +97,8 @@ def statistics(b: Builder, op: Op, x: Value, axis: int, epsilon: float) -> list[
     attrs: dict[str, Any] = {"axes": tuple(range(axis, len(x.shape))), "keep_dims": True}
     names = [*op.outputs[1:], "", ""]
     mean = b.emit("mean", [x], names[0], **attrs)
-    variance = b.emit("mean", [b.emit("square", [common.binary(b, "sub", x, mean)])], **attrs)
-    return [mean, b.emit("rsqrt", [common.binary(b, "add", variance, epsilon)], names[1])]
+    variance = b.emit("mean", [b.emit("square", [layers.binary(b, "sub", x, mean)])], **attrs)
+    return [mean, b.emit("rsqrt", [layers.binary(b, "add", variance, epsilon)], names[1])]
 
 
 def factors_of(x: list[Operand]) -> list[np.ndarray | None]:
@@ -117,7 +117,7 @@ def channel_norm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if any(f is None or f.size not in (groups, channels) for f in factors):
         raise ValueError(f"its scale and shift do not match {groups} groups of {channels} channels")
     each = [None if f is None else np.repeat(f.ravel(), channels // f.size) for f in factors]
-    return [common.own_norm(b, value, groups, each, float(op.attrs.get("epsilon", 1e-5)), op.outputs[0])]
+    return [layers.own_norm(b, value, groups, each, float(op.attrs.get("epsilon", 1e-5)), op.outputs[0])]
 
 
 def smooth(kind: str, **defaults: float) -> Rule:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters.common import axis_of
+from edgesdk.converters.layers import axis_of
 from edgesdk.converters.onnx_node import MAX_CONSTANT, Op
 from edgesdk.converters.onnx_shapes import new_shape
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from edgesdk import ops
-from edgesdk.converters import common, onnx_ops
+from edgesdk.converters import layers, onnx_ops
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of
+from edgesdk.converters.layers import axis_of
 from edgesdk.converters.onnx_node import (
     DTYPES,
     MAX_CONSTANT,
@@ -124,7 +124,7 @@ def gather(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     axis = axis_of(int(op.attrs.get("axis", 0)), len(table.shape))
     if isinstance(indices, np.ndarray) and not indices.ndim:
         at = axis_of(int(indices), table.shape[axis])
-        part = common.cut(b, table, axis, at, at + 1)
+        part = layers.cut(b, table, axis, at, at + 1)
         return [b.reshape(part, (*table.shape[:axis], *table.shape[axis + 1 :]), op.outputs[0])]
     return [b.emit("gather", [table, index_values(b, indices)], op.outputs[0], axis=axis, batch_dims=0)]
 
@@ -193,13 +193,13 @@ def one_hot(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def tile(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    return [common.repeated(b, activation(x[0]), integers(operand(x, 1), "its repeats"), op.outputs[0])]
+    return [layers.repeated(b, activation(x[0]), integers(operand(x, 1), "its repeats"), op.outputs[0])]
 
 
 def expand(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
     shape = np.broadcast_shapes(value.shape, tuple(integers(operand(x, 1), "its shape")))
-    return [common.expanded(b, value, shape, op.outputs[0])]
+    return [layers.expanded(b, value, shape, op.outputs[0])]
 
 
 def triangle(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:

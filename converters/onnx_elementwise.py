@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import common
+from edgesdk.converters import layers
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of, binary, over_axis, restored
+from edgesdk.converters.layers import axis_of, binary, over_axis, restored
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, operand
 from edgesdk.converters.onnx_ops import channels_first, pair, spatial_axes, unary, window_padding
 from edgesdk.errors import Unsupported
@@ -146,7 +146,7 @@ def root_of_sum(b: Builder, op: Op, mean: Value, count: int, p: float) -> Value:
 def lp_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     """Zeros of the padding add nothing: the mean over the whole window times its size is the sum."""
     spatial, p = spatial_axes(activation(x[0])), float(op.attrs.get("p", 2))
-    value = common.image(b, activation(x[0]), spatial)
+    value = layers.image(b, activation(x[0]), spatial)
     kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
     if pair(op, "dilations", spatial) != (1, 1):
         raise Unsupported("dilated Lp pooling")

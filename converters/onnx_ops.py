@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import common
+from edgesdk.converters import layers
 from edgesdk.converters.build import Builder, Shape
-from edgesdk.converters.common import axis_of, limited, over_axis, restored, scaled
+from edgesdk.converters.layers import axis_of, limited, over_axis, restored, scaled
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
@@ -76,13 +76,13 @@ def conv(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if len(value.shape) != weights.ndim or weights.shape[1] * group != value.shape[1] or weights.shape[0] % group:
         raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
     weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
-    kernel, image = weights.shape[2:], common.image(b, value, spatial)
+    kernel, image = weights.shape[2:], layers.image(b, value, spatial)
     if pair(op, "kernel_shape", spatial, kernel) != kernel:
         raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
     stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
     padding = window_padding(op, image, spatial, kernel, stride, dilation)
     attrs = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
-    y = common.grouped(b, image, weights, bias_of(operand(x, 2), weights.shape[0]), group, op.outputs[0], attrs)
+    y = layers.grouped(b, image, weights, bias_of(operand(x, 2), weights.shape[0]), group, op.outputs[0], attrs)
     return [restored(b, y, channels_first(y, spatial))]
 
 
@@ -103,7 +103,7 @@ def bias_of(x: Operand, channels: int) -> np.ndarray | None:
 
 def pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     spatial = spatial_axes(activation(x[0]))
-    value = common.image(b, activation(x[0]), spatial)
+    value = layers.image(b, activation(x[0]), spatial)
     if "kernel_shape" not in op.attrs:
         raise ValueError("kernel_shape is missing")
     kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
@@ -146,7 +146,7 @@ def dense(b: Builder, op: Op, x: Value, weights: np.ndarray, bias: np.ndarray | 
     """x times weights [O, I] over the last axis."""
     if x.shape[-1:] != weights.shape[1:]:
         raise ValueError(f"{list(x.shape)} times {list(weights.shape[::-1])}")
-    return common.dense(b, x, weights, bias, name)
+    return layers.dense(b, x, weights, bias, name)
 
 
 def gemm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -163,7 +163,7 @@ def gemm(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if isinstance(third, np.ndarray) and is_row(third, weights.shape[0]):
         return [dense(b, op, left, weights, third.reshape(-1) * beta, op.outputs[0])]
     third = third * beta if isinstance(third, np.ndarray) else scaled(b, third, float(beta))
-    return [common.binary(b, "add", dense(b, op, left, weights, None), third, op.outputs[0])]
+    return [layers.binary(b, "add", dense(b, op, left, weights, None), third, op.outputs[0])]
 
 
 def is_row(x: np.ndarray, columns: int) -> bool:
@@ -178,13 +178,13 @@ def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     if len(value.shape) < 2 or any(p.shape != (value.shape[1],) for p in (gamma, beta, mean, variance)):
         raise ValueError(f"statistics do not match the channels of {list(value.shape)}")
     scale = gamma / np.sqrt(variance + op.attrs.get("epsilon", 1e-5))
-    return [common.norm(b, value, scale, beta - mean * scale, op.outputs[0])]
+    return [layers.norm(b, value, scale, beta - mean * scale, op.outputs[0])]
 
 
 def binary(b: Builder, kind: str, x: Operand, y: Operand, name: str = "") -> Value:
     if x is None or y is None:
         raise ValueError("an input is missing")
-    return common.binary(b, kind, x, y, name)
+    return layers.binary(b, kind, x, y, name)
 
 
 def elementwise(kind: str) -> Rule:
@@ -201,7 +201,7 @@ def elementwise(kind: str) -> Rule:
 
 def mean_of_inputs(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     (total,) = elementwise("add")(b, replace(op, outputs=("",)), x)
-    return [common.binary(b, "mul", activation(total), 1.0 / len(x), op.outputs[0])]
+    return [layers.binary(b, "mul", activation(total), 1.0 / len(x), op.outputs[0])]
 
 
 def unary(kind: str) -> Rule:

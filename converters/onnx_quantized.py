@@ -15,7 +15,7 @@ import numpy as np
 
 from edgesdk.converters import onnx_compute, onnx_ops
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of, binary
+from edgesdk.converters.layers import axis_of, binary
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand, value_of
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Quant, Value

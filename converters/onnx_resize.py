@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import common
+from edgesdk.converters import layers
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of, restored
+from edgesdk.converters.layers import axis_of, restored
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 
 def resize(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value = common.image(b, activation(x[0]), 2)
+    value = layers.image(b, activation(x[0]), 2)
     n, h, w, c = value.shape
     mode = op.attrs.get("mode", "nearest")
     if mode not in ("nearest", "linear", "cubic"):

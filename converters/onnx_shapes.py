@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from edgesdk.converters import common
+from edgesdk.converters import layers
 from edgesdk.converters.build import NHWC, Builder
-from edgesdk.converters.common import axis_of, restored
+from edgesdk.converters.layers import axis_of, restored
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, integers, operand, value_of
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
@@ -192,7 +192,7 @@ def depth_space(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
         return [channels_outside(b, activation(x[0]), block, op.outputs[0])]
     kind = "depth_to_space" if op.kind == "DepthToSpace" else "space_to_depth"
     if kind == "depth_to_space" and op.attrs.get("mode", "DCR") == "CRD":
-        y = common.shuffled_to_space(b, value, block)
+        y = layers.shuffled_to_space(b, value, block)
     else:
         y = b.emit(kind, [value], op.outputs[0], block=block)
     return [restored(b, y, (y.shape[0], y.shape[3], *y.shape[1:3]))]

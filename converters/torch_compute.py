@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import (
+from edgesdk.converters.layers import (
     LEAST,
     Operand,
     axis_of,

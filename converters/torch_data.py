@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import Operand, axis_of, cut
+from edgesdk.converters.layers import Operand, axis_of, cut
 from edgesdk.converters.torch_ops import Call, Rule, pairwise, tensor, typed
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value

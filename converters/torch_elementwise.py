@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import Operand, axis_of, binary, over_axis
+from edgesdk.converters.layers import Operand, axis_of, binary, over_axis
 from edgesdk.converters.torch_ops import Call, Rule, promoted, tensor, unary
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import Builder, Shape
-from edgesdk.converters.common import Operand, axis_of, cut, expanded, shape_of
+from edgesdk.converters.layers import Operand, axis_of, cut, expanded, shape_of
 from edgesdk.converters.torch_ops import Call, Rule, typed
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value

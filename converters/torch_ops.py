@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import Builder, Shape
-from edgesdk.converters.common import (
+from edgesdk.converters.layers import (
     Operand,
     axis_of,
     binary,

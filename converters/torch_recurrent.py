@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import Operand, cut
+from edgesdk.converters.layers import Operand, cut
 from edgesdk.converters.torch_ops import Call, Rule, constant, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from edgesdk.converters.build import Builder
-from edgesdk.converters.common import axis_of, cut, expanded, operand, repeated
+from edgesdk.converters.layers import axis_of, cut, expanded, operand, repeated
 from edgesdk.converters.torch_ops import Call, Rule, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value

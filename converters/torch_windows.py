@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters.build import NHWC, Builder, Shape
-from edgesdk.converters.common import grouped, image, restored, shuffled_to_space, transposed
+from edgesdk.converters.layers import grouped, image, restored, shuffled_to_space, transposed
 from edgesdk.converters.torch_ops import Call, Rule, constant, tensor
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
