@@ -86,7 +86,8 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
         return [pool.clamp(node, np.sign(total) * ((np.abs(total) + count // 2) // count))]
     if KINDS.get(node.op) in (1, 3):
         extreme = (x.max(axes) if KINDS[node.op] == 1 else x.min(axes)).reshape(shape)
-        return [quantize.regrid(extreme, node.input(0), node.output) if x.dtype == np.int8 else extreme]
+        quantised = node.input(0).quant is not None
+        return [quantize.regrid(extreme, node.input(0), node.output) if quantised else extreme]
     if node.op == "reduce_prod":
         with np.errstate(over="ignore"):
             return [x.prod(axes, dtype=np.float64 if x.dtype == np.float32 else x.dtype).reshape(shape).astype(x.dtype)]
