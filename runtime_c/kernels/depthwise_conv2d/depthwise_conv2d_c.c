@@ -26,8 +26,8 @@ typedef struct {
   int32_t in, weights;
 } tap;
 
-static int32_t list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t tap_bytes, int32_t y, int32_t x,
-                         tap *taps) {
+static inline int32_t list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t tap_bytes, int32_t y,
+                                int32_t x, tap *taps) {
   int32_t n_inside = 0, n_outside = 0, weights = 0;
   const int32_t last = g->kernel_h * g->kernel_w - 1;
   const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
