@@ -59,7 +59,7 @@ typedef struct {
   int (*check)(const ert_step *s);
   int32_t (*scratch)(const int32_t *params);
 #ifdef ERT_INTROSPECT
-  const char *op, *types, *tile, *isa_name;
+  const char *op, *types, *layout, *tile, *isa_name;
 #endif
 } ert_kernel;
 

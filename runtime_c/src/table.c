@@ -9,33 +9,38 @@
 #define ROWS "ops.inc"
 #endif
 
-#define ERT_KERNEL(number, op, types, tile, isa, bytes)                           \
+/* A row whose parameters are those of op and types, and one with a layout of its own for what it reads. */
+#define ERT_KERNEL(number, op, types, tile, isa, bytes) ROW(number, op, types, , op##_##types, tile, isa, bytes)
+#define ERT_PACKED(number, op, types, layout, tile, isa, bytes) \
+  ROW(number, op, types, layout, op##_##types##_##layout, tile, isa, bytes)
+
+#define ROW(number, op, types, layout, contract, tile, isa, bytes)                \
   ert_kernel_fn ert_##op##_##types##_##tile##__##isa;                             \
   static int32_t scratch_##op##_##types##_##tile##_##isa(const int32_t *params) { \
-    const ert_##op##_##types##_params *p = (const void *)params;                  \
+    const ert_##contract##_params *p = (const void *)params;                      \
     (void)p;                                                                      \
     return (int32_t)(bytes);                                                      \
   }
 #include ROWS
-#undef ERT_KERNEL
+#undef ROW
 
 #ifdef ERT_INTROSPECT
-#define NAMES(op, types, tile, isa) , #op, #types, #tile, #isa
+#define NAMES(op, types, layout, tile, isa) , #op, #types, #layout, #tile, #isa
 #else
-#define NAMES(op, types, tile, isa)
+#define NAMES(op, types, layout, tile, isa)
 #endif
 
-#define ERT_KERNEL(number, op, types, tile, isa, bytes)   \
-  {number,                                                \
-   ERT_ISA_##isa,                                         \
-   sizeof(ert_##op##_##types##_params) / 4,               \
-   ERT_BUILT_##isa(ert_##op##_##types##_##tile##__##isa), \
-   ert_##op##_##types##_check,                            \
-   scratch_##op##_##types##_##tile##_##isa NAMES(op, types, tile, isa)},
+#define ROW(number, op, types, layout, contract, tile, isa, bytes) \
+  {number,                                                         \
+   ERT_ISA_##isa,                                                  \
+   sizeof(ert_##contract##_params) / 4,                            \
+   ERT_BUILT_##isa(ert_##op##_##types##_##tile##__##isa),          \
+   ert_##contract##_check,                                         \
+   scratch_##op##_##types##_##tile##_##isa NAMES(op, types, layout, tile, isa)},
 static const ert_kernel table[] = {
 #include ROWS
 };
-#undef ERT_KERNEL
+#undef ROW
 
 enum { N_KERNELS = sizeof table / sizeof table[0] };
 

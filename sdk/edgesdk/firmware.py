@@ -65,7 +65,7 @@ def agent_folder() -> Path:
 def kernel_rows() -> dict[int, str]:
     """Kernel number -> its row in a kernels.inc."""
     lines = (line for path in runtime_folder().glob("kernels/*/kernels.inc") for line in path.read_text().splitlines())
-    rows = ((re.match(r"ERT_KERNEL\((\w+),", line), line) for line in lines)
+    rows = ((re.match(r"ERT_(?:KERNEL|PACKED)\((\w+),", line), line) for line in lines)
     return {int(match[1], 0): line for match, line in rows if match}
 
 
@@ -99,10 +99,12 @@ def other_isas(isa: tuple[str, ...]) -> set[str]:
 def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]:
     """The runtime's sources; kernel files carry their instruction set as suffix."""
     root = runtime_folder()
+    needed = tuple(f"-DERT_NEEDS_{isa}" for isa in board.core.isa if isa != "c")
     headers = toolchain.digest_files([*root.rglob("*.h"), *root.rglob("*.inc")])
     include = tuple(f"-I{root / name}" for name in ("include", "kernels", "src"))
     for source in sorted(root.glob("src/*.c")):
         used = (f'-DERT_USED="{write_used(model)}"',) if source.name == "table.c" and model else ()
+        used += needed if source.name == "table.c" else ()
         yield Unit(source, (*CORE_FLAGS, *include, *used), headers)
     skipped = other_isas(board.core.isa)
     for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):

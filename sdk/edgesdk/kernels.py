@@ -7,7 +7,7 @@ The library is asked (`ert_kernel_at`); nothing here parses C or keeps a second 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,11 +18,13 @@ from edgesdk.library import library
 
 @dataclass(frozen=True)
 class Kernel:
-    """One row of the runtime's table. `n_params` counts 32-bit words."""
+    """One row of the runtime's table. `n_params` counts 32-bit words; `layout` names the order of its weights where
+    that is not the op's plain one."""
 
     number: int
     op: str
     types: str
+    layout: str
     tile: str
     isa: str
     n_params: int
@@ -43,6 +45,7 @@ class _Row(ctypes.Structure):
         ("scratch", ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)),
         ("op", ctypes.c_char_p),
         ("types", ctypes.c_char_p),
+        ("layout", ctypes.c_char_p),
         ("tile", ctypes.c_char_p),
         ("isa_name", ctypes.c_char_p),
     ]
@@ -60,7 +63,7 @@ def table() -> tuple[Kernel, ...]:
     """All rows, in the order of preference."""
     rows: list[Kernel] = []
     while (row := _row(len(rows))) is not None:
-        names = (row.op.decode(), row.types.decode(), row.tile.decode(), row.isa_name.decode())
+        names = (n.decode() for n in (row.op, row.types, row.layout, row.tile, row.isa_name))
         rows.append(Kernel(row.number, *names, row.n_params, len(rows)))
     return tuple(rows)
 
@@ -69,9 +72,11 @@ def by_number(number: int) -> Kernel | None:
     return next((k for k in table() if k.number == number), None)
 
 
-def choose(op: str, types: str, chain: Sequence[str]) -> Kernel | None:
-    """The first row for the op and types whose ISA the core's chain has."""
-    return next((k for k in table() if k.op == op and k.types == types and k.isa in chain), None)
+def choose(
+    op: str, types: str, chain: Sequence[str], fits: Callable[[Kernel], bool] = lambda kernel: True
+) -> Kernel | None:
+    """The first row for the op and types whose ISA the core's chain has, and that `fits`."""
+    return next((k for k in table() if k.op == op and k.types == types and k.isa in chain and fits(k)), None)
 
 
 def scratch_bytes(kernel: Kernel, words: Sequence[int]) -> int:

@@ -47,7 +47,7 @@ def test_own_board_by_path(tmp_path: Path) -> None:
     file.write_text(MINIMAL + "[power]\nactive_watts = 0.1\nsource = 'bench'\n" + MEMORY)
     for path in (file, str(file), tmp_path):
         board = boards.load(path)
-        assert (board.id, board.core.isa, board.total_bytes("ram")) == ("mine", ("dsp", "c"), 1024)
+        assert (board.id, board.core.isa, board.total_bytes("ram")) == ("mine", ("dsp", "thumb2", "c"), 1024)
     assert board.power is not None and board.power.active_watts == 0.1
     assert board.clock_hz is None and board.emulator is None
 

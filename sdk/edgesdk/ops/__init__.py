@@ -21,6 +21,9 @@ and, for STAGE "runtime",
                parameters, blobs and row views for the runtime (see program.py)
     kernel_op(node) -> str
                the op's folder in runtime_c/kernels where it is not the op's own name
+    fits(node, kernel) -> bool
+               whether a kernel of the op and types gives exactly the reference's result for the
+               node: packed kernels have bounds on weights and multipliers (default: True)
     in_place(node) -> tuple[int, ...]
                inputs whose memory the output may take over (default: none)
     states(node) -> dict[int, int]
@@ -45,6 +48,7 @@ import numpy as np
 
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node, Value
+from edgesdk.kernels import Kernel
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,11 @@ def stage(op: str) -> str:
 def kernel_op(node: Node) -> str:
     rule = getattr(module(node.op), "kernel_op", None)
     return str(rule(node)) if rule else node.op
+
+
+def fits(node: Node, kernel: Kernel) -> bool:
+    rule = getattr(module(node.op), "fits", None)
+    return bool(rule(node, kernel)) if rule else True
 
 
 def in_place(node: Node) -> tuple[int, ...]:

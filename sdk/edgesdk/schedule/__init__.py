@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from edgesdk import kernels, ops
@@ -166,7 +166,7 @@ def _step(node: Node, chain: Sequence[str]) -> Step | None:
     module = ops.module(node.op)
     if ops.stage(node.op) != "runtime":
         return None
-    kernel = kernels.choose(ops.kernel_op(node), module.types(node), chain)
+    kernel = kernels.choose(ops.kernel_op(node), module.types(node), chain, partial(ops.fits, node))
     if kernel is None:
         return None
     return encode(node, kernel)
