@@ -99,6 +99,19 @@ ERT_INLINE int32_t ert_high_product(int32_t x, int32_t y) {
   return r;
 }
 
+/* x >> n for n in 0..31; some other shift of x for any other n. */
+ERT_INLINE int32_t ert_shift_right(int32_t x, int32_t n) {
+  int32_t r;
+  __asm__("asr %0, %1, %2" : "=r"(r) : "r"(x), "r"(n));
+  return r;
+}
+
+/* The low bytes of a, b, c, d. */
+ERT_INLINE uint32_t ert_four_bytes(int32_t a, int32_t b, int32_t c, int32_t d) {
+  __asm__("bfi %0, %1, #8, #8\n\tbfi %0, %2, #16, #8\n\tbfi %0, %3, #24, #8" : "+r"(a) : "r"(b), "r"(c), "r"(d));
+  return (uint32_t)a;
+}
+
 /* x >> 1, saturated to a byte. */
 ERT_INLINE int32_t ert_half_byte(int32_t x) {
   int32_t r;
@@ -152,6 +165,12 @@ ERT_INLINE uint32_t ert_high_halves(uint32_t x, uint32_t y) { return x >> 16 | (
 
 ERT_INLINE int32_t ert_high_product(int32_t x, int32_t y) {
   return (int32_t)(((int64_t)x * y + ((int64_t)1 << 31)) >> 32);
+}
+
+ERT_INLINE int32_t ert_shift_right(int32_t x, int32_t n) { return x >> (n & 31); }
+
+ERT_INLINE uint32_t ert_four_bytes(int32_t a, int32_t b, int32_t c, int32_t d) {
+  return (uint8_t)a | (uint32_t)(uint8_t)b << 8 | (uint32_t)(uint8_t)c << 16 | (uint32_t)(uint8_t)d << 24;
 }
 
 ERT_INLINE int32_t ert_half_byte(int32_t x) {

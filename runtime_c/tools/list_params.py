@@ -20,7 +20,9 @@ ALIAS = re.compile(r"^typedef (\w+) (\w+);", re.MULTILINE)
 FIELD = re.compile(r"(\w+) ([^;]+);[ \t]*(?:/\*(.*?)\*/)?", re.DOTALL)
 CONSTANT = re.compile(r"#define (ERT_\w+) (\d+)")
 INCLUDED = re.compile(r'#include "(\w+)/kernels.inc"')
-ROW = re.compile(r"ERT_(?:KERNEL|PACKED)\((0x\w+), (\w+), (\w+)(?:, (?=\w+, \w+, \w+, )(\w+))?, (\w+), (\w+), (.*)\)$", re.MULTILINE)
+ROW = re.compile(
+    r"ERT_(?:KERNEL|PACKED)\((0x\w+), (\w+), (\w+)(?:, (?=\w+, \w+, \w+, )(\w+))?, (\w+), (\w+), (.*)\)$", re.MULTILINE
+)
 CONTRACT = re.compile(r"/\* (?!SPDX)(.*?) ?\*/", re.DOTALL)
 PLAIN = ("int32_t", "float")
 UNNAMED = ("g", "shape")  # the op's own geometry: its fields are known by their names alone
@@ -92,9 +94,7 @@ def kernel_section() -> str:
         for number, op, types, layout, _, isa, scratch in sorted(rows.values()):
             words = known[f"ert_{op}_{types}_{layout}_params" if layout else f"ert_{op}_{types}_params"]
             what = f"{op} {types} {layout}".rstrip()
-            lines.append(
-                f"- {number} `{what}` ({isa}), scratch `{scratch}`, {len(words)} words: {described(words)}"
-            )
+            lines.append(f"- {number} `{what}` ({isa}), scratch `{scratch}`, {len(words)} words: {described(words)}")
         lines.append("")
     return "\n".join(lines)
 

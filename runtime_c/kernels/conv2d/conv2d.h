@@ -9,11 +9,13 @@
  *        bias has 64 bits or there is none, TFLite Micro's sums of 32 bits and double rounding where it has 32.
  * f32s8: b[o] + scale[o * step] * (sum of in * w), clamped: int8 weights, read as floats.
  * f32f16: float16 weights, read as floats.
+ * s8s8 pairs: weights, bias and shifts as pairs.h has them.
  * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
 
 #include "nibble.h"
+#include "pairs.h"
 
 typedef struct {
   int32_t in_h, in_w, in_c, out_w, out_c;
@@ -26,6 +28,8 @@ typedef struct {
   int32_t weights; /* blob: int8[out_c][kernel_h][kernel_w][in_c] */
   ert_rescale rescale;
 } ert_conv2d_s8s8_params;
+
+typedef ert_conv2d_s8s8_params ert_conv2d_s8s8_pairs_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -86,6 +90,11 @@ static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
   return ert_conv2d_in_place(g) ? 0 : ert_conv2d_window(g);
 }
 
+/* Bytes for two widened windows, and for the window that is gathered. */
+static inline int32_t ert_conv2d_widened(const ert_conv2d_geometry *g) {
+  return 4 * ((ert_conv2d_window(g) + 3) & ~3) + ert_conv2d_gathered(g);
+}
+
 /* The window of output pixel (y, x): where it lies if that is one run of a row, else gathered into scratch, with `pad`
  * (a byte) outside of the image. Offsets of padding may be negative here: the window begins further inside. */
 const void *ert_conv2d_window_at(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
@@ -93,6 +102,7 @@ const void *ert_conv2d_window_at(const ert_call *c, const ert_conv2d_geometry *g
 
 int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
 int ert_conv2d_s8s8_check(const ert_step *s);
+int ert_conv2d_s8s8_pairs_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);

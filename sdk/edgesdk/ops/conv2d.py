@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, rescale
+from edgesdk.ops import Encoded, RowView, packing, rescale
 
 types = rescale.types
 
@@ -113,8 +113,16 @@ def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) 
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 
+def fits(node: Node, kernel: Kernel) -> bool:
+    return kernel.layout != "pairs" or packing.fits_pairs(node)
+
+
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    return encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
+    encoded = encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
+    if kernel.layout == "pairs":
+        words = len(packing.pairs_words(node))
+        encoded.params[-words:] = packing.pairs_words(node)
+    return encoded
 
 
 def window_rows(node: Node, kernel_h: int, y: int) -> range:
