@@ -36,7 +36,8 @@ static int differs(const uint8_t *a, const uint8_t *b, uint32_t n) {
   return 0;
 }
 
-static int infer(ert_session *s, const uint8_t *input, uint32_t n) {
+/* The inputs lie one after another. */
+static int infer(ert_session *s, const uint8_t *input) {
   ert_tensor t;
   ert_input(s, 0, &t);
   if (s->model->streamed) return ert_push_rows(s, input, t.dims[1]) == 1 ? ERT_OK : ERT_EROWS;
@@ -44,7 +45,8 @@ static int infer(ert_session *s, const uint8_t *input, uint32_t n) {
     const int err = ert_bind_input(s, 0, input); /* in flash */
     return err ? err : ert_run(s);
   }
-  for (uint32_t i = 0; i < n; i++) ((uint8_t *)t.data)[i] = input[i];
+  for (int k = 0; ert_input(s, k, &t) == ERT_OK; k++)
+    for (uint32_t i = 0; i < t.bytes; i++) ((uint8_t *)t.data)[i] = *input++;
   return ert_run(s);
 }
 
@@ -59,7 +61,7 @@ static int run(const uint8_t *file, const head *h) {
   if (ert_arena_bytes(&m) + SPARE > sizeof arena) return SHORT_ARENA;
   for (uint32_t i = 0; i < sizeof arena; i++) arena[i] = PAINT;
   err = ert_begin(&s, &m, arena, ert_arena_bytes(&m));
-  if (err == ERT_OK) err = infer(&s, input, h->input_bytes);
+  if (err == ERT_OK) err = infer(&s, input);
   if (err == ERT_OK) err = ert_output(&s, 0, &out);
   if (err) return err;
   for (uint32_t i = ert_arena_bytes(&m); i < sizeof arena; i++)

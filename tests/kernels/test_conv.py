@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nodes import activations, inferred, quant, random_array, scales, seeds, value
+from nodes import activations, inferred, quant, random_array, scales, seeds, value, zero_points
 
 from edgesdk import ops
 from edgesdk.ir import Node, Quant, Value
@@ -30,6 +30,12 @@ def grouped(draw, rng: np.random.Generator, q: Quant, w_shape: tuple[int, ...]) 
     return Quant(q.scale, q.zero_point, q.axis, group, factors)
 
 
+def random_weights(draw, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """int8 weights mostly without -128, as TFLite specifies."""
+    w = random_array(rng, shape, dtype)
+    return np.maximum(w, -127).astype(w.dtype) if dtype == "int8" and draw(st.integers(0, 3)) else w
+
+
 def split(types: str) -> tuple[str, str]:
     x, _, w = types.partition(" ")
     return x, w or x
@@ -47,11 +53,15 @@ def bias_value(draw, rng: np.random.Generator, x: str, n: int) -> Value | None:
 
 
 def out_quant(draw, x: Value, w: Value) -> Quant | None:
-    """Wide sums may grow by at most 128; TFLite Micro wants 6 / scale to be an int32."""
+    """Any scale, or one as models have it: above input scale times weight scale. Wide sums may grow by at most 128;
+    TFLite Micro wants 6 / scale to be an int32."""
     if x.quant is None:
         return None
-    if x.dtype == "int8":
+    if x.dtype == "int8" and draw(st.integers(0, 3)) == 0:
         return quant(draw)
+    if x.dtype == "int8":
+        product = max(x.scale * float(w.quant.scale.max()), 1e-7)
+        return Quant.per_tensor(product * 2.0 ** draw(st.floats(1, 12)), draw(zero_points))
     least = max(x.scale * float(w.quant.scale.max()) / 100, 1e-8)
     return Quant.per_tensor(least * 2.0 ** draw(st.floats(0, 20)), 0)
 
@@ -70,7 +80,7 @@ def convolutions(draw, op: str, types: str, most_padding: int = 3) -> tuple[Node
     out_c = draw(st.integers(1, 9)) if op == "conv2d" else in_c * draw(st.integers(1, 3))
     shape = (draw(st.integers(1, 2)), h, w, in_c)
     w_shape = (out_c, *kernel, in_c) if op == "conv2d" else (*kernel, out_c)
-    weights = random_array(rng, w_shape, w_type)
+    weights = random_weights(draw, rng, w_shape, w_type)
     channel_axis = 0 if op == "conv2d" else 2
     x = value("x", shape, x_type, None if x_type == "float32" else quant(draw, x_type))
     scales_of_w = weights_quant(draw, out_c, channel_axis) if w_type in ("int8", "int4") else None
@@ -106,7 +116,7 @@ def fully_connected(draw, types: str) -> tuple[Node, list]:
         draw(st.integers(1, 600)),
         draw(st.integers(1, 9)),
     )
-    weights = random_array(rng, (out_c, in_c), w_type)
+    weights = random_weights(draw, rng, (out_c, in_c), w_type)
     x = value("x", (*lead, in_c), x_type, None if x_type == "float32" else quant(draw, x_type))
     scales_of_w = weights_quant(draw, out_c, 0) if w_type in ("int8", "int4") else None
     if w_type == "int4":

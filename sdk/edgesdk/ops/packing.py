@@ -32,10 +32,10 @@ def fits_pairs(node: Node) -> bool:
 
 
 def pairs(weights: np.ndarray) -> np.ndarray:
-    """int8 [O, ...] as the int16 halves of pairs.h.
+    """int8 [O, ...] as the words of pairs.h.
 
-    >>> [hex(int(h) & 0xFFFF) for h in pairs(np.array([[1, 2, 3], [-1, -2, -3]]))]
-    ['0xff01', '0xfd03', '0xfe02', '0x0']
+    >>> [hex(w) for w in pairs(np.array([[1, 2, 3], [-1, -2, -3]]))]
+    ['0xfd03ff01', '0xfe02']
     """
     w = weights.reshape(weights.shape[0], -1).astype(np.int32)
     w = np.pad(w, ((0, w.shape[0] % 2), (0, -w.shape[1] % 4)))
@@ -43,7 +43,7 @@ def pairs(weights: np.ndarray) -> np.ndarray:
     words = halves.reshape(len(halves), -1, 2, 2).swapaxes(2, 3).reshape(len(halves), -1, 2)  # (0, 2), (1, 3)
     whole = len(words) // 2 * 2
     blocks = words[:whole].reshape(-1, 2, *words.shape[1:]).swapaxes(1, 2)
-    return np.concatenate([blocks.ravel(), words[whole:].ravel()]).astype(np.int16)
+    return np.concatenate([blocks.ravel(), words[whole:].ravel()]).astype(np.int16).view(np.uint32)
 
 
 def pairs_words(node: Node) -> list[int | np.ndarray | None]:
