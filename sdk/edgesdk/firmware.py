@@ -103,9 +103,8 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
     headers = toolchain.digest_files([*root.rglob("*.h"), *root.rglob("*.inc")])
     include = tuple(f"-I{root / name}" for name in ("include", "kernels", "src"))
     for source in sorted(root.glob("src/*.c")):
-        used = (f'-DERT_USED="{write_used(model)}"',) if source.name == "table.c" and model else ()
-        used += needed if source.name == "table.c" else ()
-        yield Unit(source, (*CORE_FLAGS, *include, *used), headers)
+        used = [f'-DERT_USED="{write_used(model)}"'] if source.name == "table.c" and model else []
+        yield Unit(source, (*CORE_FLAGS, *include, *needed, *used), headers)
     skipped = other_isas(board.core.isa)
     for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):
         if source.stem.rpartition("_")[2] not in skipped:

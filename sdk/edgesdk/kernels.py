@@ -63,8 +63,8 @@ def table() -> tuple[Kernel, ...]:
     """All rows, in the order of preference."""
     rows: list[Kernel] = []
     while (row := _row(len(rows))) is not None:
-        names = (n.decode() for n in (row.op, row.types, row.layout, row.tile, row.isa_name))
-        rows.append(Kernel(row.number, *names, row.n_params, len(rows)))
+        op, types, layout, tile, isa = (n.decode() for n in (row.op, row.types, row.layout, row.tile, row.isa_name))
+        rows.append(Kernel(row.number, op, types, layout, tile, isa, row.n_params, len(rows)))
     return tuple(rows)
 
 

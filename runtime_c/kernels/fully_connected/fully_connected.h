@@ -5,12 +5,15 @@
 #define ERT_FULLY_CONNECTED_H
 
 #include "nibble.h"
+#include "pairs.h"
 
 typedef struct {
   int32_t in_c, out_c;
   int32_t weights; /* blob: int8[out_c][in_c] */
   ert_rescale rescale;
 } ert_fully_connected_s8s8_params;
+
+typedef ert_fully_connected_s8s8_params ert_fully_connected_s8s8_pairs_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -57,6 +60,7 @@ typedef struct {
 } ert_fully_connected_f32s4_params;
 
 int ert_fully_connected_s8s8_check(const ert_step *s);
+int ert_fully_connected_s8s8_pairs_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

@@ -2,11 +2,20 @@
 #include "fully_connected/fully_connected.h"
 #include "dot.h"
 
-/* `size` and `weight_size`: bytes of an item and of a weight. */
+/* `size`: bytes of an item. */
+static int views_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t size) {
+  return s->n_in == 1 && in_c >= 1 && out_c >= 1 && ert_view_ok(s->in, in_c, size) && ert_view_ok(s->out, out_c, size);
+}
+
 static int shape_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t weights, int32_t size,
                     int32_t weight_size) {
-  return s->n_in == 1 && in_c >= 1 && out_c >= 1 && ert_view_ok(s->in, in_c, size) &&
-         ert_view_ok(s->out, out_c, size) && ert_blob_ok(s, weights, ert_product(in_c, out_c), weight_size);
+  return views_ok(s, in_c, out_c, size) && ert_blob_ok(s, weights, ert_product(in_c, out_c), weight_size);
+}
+
+int ert_fully_connected_s8s8_pairs_check(const ert_step *s) {
+  const ert_fully_connected_s8s8_pairs_params *p = (const void *)s->params;
+  return views_ok(s, p->in_c, p->out_c, 1) && ert_blob_ok(s, p->weights, ert_pairs_bytes(p->in_c, p->out_c) / 4, 4) &&
+         ert_rescale_ok(s, &p->rescale, p->out_c);
 }
 
 int ert_fully_connected_s8s8_check(const ert_step *s) {

@@ -120,8 +120,8 @@ def fits(node: Node, kernel: Kernel) -> bool:
 def encode(node: Node, kernel: Kernel) -> Encoded:
     encoded = encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
     if kernel.layout == "pairs":
-        words = len(packing.pairs_words(node))
-        encoded.params[-words:] = packing.pairs_words(node)
+        packed = packing.pairs_words(node)
+        encoded.params[-len(packed) :] = packed
     return encoded
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, rescale, same_row
+from edgesdk.ops import Encoded, RowView, packing, rescale, same_row
 
 types = rescale.types
 
@@ -30,12 +30,20 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
 
 
+def fits(node: Node, kernel: Kernel) -> bool:
+    return kernel.layout != "pairs" or packing.fits_pairs(node)
+
+
 def encode(node: Node, kernel: Kernel) -> Encoded:
     x, w, y = node.input(0), node.input(1), node.output
     out_c, in_c = w.shape
     rows = y.elements // out_c
-    params: list[int | np.ndarray | None] = [in_c, out_c, *rescale.weight_words(node)]
-    params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
+    params: list[int | np.ndarray | None] = [in_c, out_c]
+    if kernel.layout == "pairs":
+        params += packing.pairs_words(node)
+    else:
+        params += rescale.weight_words(node)
+        params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
     return Encoded(params, RowView(y, rows, out_c * y.itemsize), [RowView(x, rows, in_c * x.itemsize)], rows)
 
 

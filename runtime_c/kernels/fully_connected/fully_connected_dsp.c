@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fully_connected/fully_connected.h"
+#include "isa.h"
+
+#if ERT_HAS_dsp
+
+void ert_fully_connected_s8s8_1x4__dsp(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_s8s8_pairs_params *p = (const void *)c->params;
+  const ert_pairs pairs = {ert_blob(c, p->weights), ert_scales_of(c, &p->rescale), p->in_c, p->out_c};
+  for (int32_t y = y0; y < y1; y++) ert_pairs_one(&pairs, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
+}
+
+#endif
