@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inner loops take 29 instructions for 32 products of two pixels (16 of them multiply: 0.5 per product is the floor
+/* The inner loops take 54 instructions for 64 products of two pixels (32 of them multiply: 0.5 per product is the floor
  * of SMLAD), 19 for 16 of one pixel. */
 #include "pairs.h"
 #include "dsp.h"
@@ -13,152 +13,209 @@ static uint32_t last_word(const int8_t *x, int32_t n) {
   return word;
 }
 
-void ert_widen_slot(uint32_t *slot, const int8_t *x, int32_t n) {
-  const int8_t *const end = x + (n & ~3);
-  for (; x < end; x += 4, slot += 4) {
-    const uint32_t four = ert_load_word(x);
-    slot[0] = ert_even_bytes(four);
-    slot[2] = ert_odd_bytes(four);
-  }
-  if (n & 3) {
-    const uint32_t rest = last_word(x, n & 3);
-    slot[0] = ert_even_bytes(rest);
-    slot[2] = ert_odd_bytes(rest);
-  }
+static void widen_words(uint32_t *slots, uint32_t a, uint32_t b) {
+  slots[0] = ert_even_bytes(a), slots[1] = ert_even_bytes(b);
+  slots[2] = ert_odd_bytes(a), slots[3] = ert_odd_bytes(b);
 }
 
-/* Sums of a block of channels: of each pair the words as they are, and their low bytes. */
-typedef struct {
-  int32_t whole[2], low[2];
-} sums;
-
-/* Two pixels of two pairs; returns the weights that follow. */
-ERT_INLINE const uint32_t *dot_2x4(const uint32_t *w, const uint32_t *x, const uint32_t *end, sums *restrict first,
-                                   sums *restrict second) {
-  int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+void ert_widen_two(uint32_t *slots, const int8_t *a, const int8_t *b, int32_t n) {
+  const int8_t *const end = a + (n & ~3);
 #if defined(__ARM_FEATURE_DSP)
-  uint32_t x0, x1, v;
-#define STEP                            \
-  "ldrd %[x0], %[x1], [%[x]], #8\n\t"   \
-  "ldr %[v], [%[w]], #4\n\t"            \
-  "smlad %[a0], %[x0], %[v], %[a0]\n\t" \
-  "smlad %[b0], %[x1], %[v], %[b0]\n\t" \
-  "sxtb16 %[v], %[v]\n\t"               \
-  "smlad %[a1], %[x0], %[v], %[a1]\n\t" \
-  "smlad %[b1], %[x1], %[v], %[b1]\n\t" \
-  "ldr %[v], [%[w]], #4\n\t"            \
-  "smlad %[a2], %[x0], %[v], %[a2]\n\t" \
-  "smlad %[b2], %[x1], %[v], %[b2]\n\t" \
-  "sxtb16 %[v], %[v]\n\t"               \
-  "smlad %[a3], %[x0], %[v], %[a3]\n\t" \
-  "smlad %[b3], %[x1], %[v], %[b3]\n\t"
-  __asm__ volatile(
-      "1:\n\t" STEP STEP
-      "ldr %[v], %[end]\n\t"
-      "cmp %[x], %[v]\n\t"
-      "bne 1b"
-      : [a0] "+r"(a0), [a1] "+r"(a1), [a2] "+r"(a2), [a3] "+r"(a3), [b0] "+r"(b0), [b1] "+r"(b1), [b2] "+r"(b2),
-        [b3] "+r"(b3), [x] "+r"(x), [w] "+r"(w), [x0] "=&r"(x0), [x1] "=&r"(x1), [v] "=&r"(v)
-      : [end] "m"(end)
-      : "cc", "memory");
-#undef STEP
+  uint32_t a0, b0, a1, b1;
+  if (a != end)
+    __asm__ volatile(
+        "1:\n\t"
+        "ldr %[a1], [%[a]], #4\n\t"
+        "ldr %[b1], [%[b]], #4\n\t"
+        "sxtb16 %[a0], %[a1]\n\t"
+        "sxtb16 %[b0], %[b1]\n\t"
+        "strd %[a0], %[b0], [%[to]], #8\n\t"
+        "sxtb16 %[a1], %[a1], ror #8\n\t"
+        "sxtb16 %[b1], %[b1], ror #8\n\t"
+        "strd %[a1], %[b1], [%[to]], #8\n\t"
+        "cmp %[a], %[end]\n\t"
+        "bne 1b"
+        : [a] "+r"(a), [b] "+r"(b), [to] "+r"(slots), [a0] "=&r"(a0), [b0] "=&r"(b0), [a1] "=&r"(a1), [b1] "=&r"(b1)
+        : [end] "r"(end)
+        : "cc", "memory");
 #else
-  for (; x != end; x += 2, w += 2) {
-    const uint32_t low0 = ert_even_bytes(w[0]), low1 = ert_even_bytes(w[1]);
-    a0 = ert_dual_mac(x[0], w[0], a0), b0 = ert_dual_mac(x[1], w[0], b0);
-    a1 = ert_dual_mac(x[0], low0, a1), b1 = ert_dual_mac(x[1], low0, b1);
-    a2 = ert_dual_mac(x[0], w[1], a2), b2 = ert_dual_mac(x[1], w[1], b2);
-    a3 = ert_dual_mac(x[0], low1, a3), b3 = ert_dual_mac(x[1], low1, b3);
-  }
+  for (; a != end; a += 4, b += 4, slots += 4) widen_words(slots, ert_load_word(a), ert_load_word(b));
 #endif
-  *first = (sums){{a0, a2}, {a1, a3}};
-  *second = (sums){{b0, b2}, {b1, b3}};
-  return w;
+  if (n & 3) widen_words(slots, last_word(a, n & 3), last_word(b, n & 3));
 }
 
-/* Two pixels of the last pair. */
-ERT_INLINE void dot_2x2(const uint32_t *w, const uint32_t *x, const uint32_t *end, sums *restrict first,
-                        sums *restrict second) {
-  int32_t a0 = 0, a1 = 0, b0 = 0, b1 = 0;
-  for (; x != end; x += 2, w++) {
-    const uint32_t v = *w, low = ert_even_bytes(v), x0 = x[0], x1 = x[1];
-    a0 = ert_dual_mac(x0, v, a0), b0 = ert_dual_mac(x1, v, b0);
-    a1 = ert_dual_mac(x0, low, a1), b1 = ert_dual_mac(x1, low, b1);
-  }
-  *first = (sums){{a0, 0}, {a1, 0}};
-  *second = (sums){{b0, 0}, {b1, 0}};
-}
-
-/* A byte from twice the sum with its bias. */
+/* A byte from twice the sum with its bias; `round` is 1 + 2 * zero_point. */
 ERT_INLINE int32_t byte_of(uint32_t doubled, int32_t multiplier, int32_t shift, int32_t round) {
   const int32_t high = ert_high_product((int32_t)doubled, multiplier);
   const int32_t shifted = ert_shift_right((int32_t)((uint32_t)high + (uint32_t)(high >> 31)), shift);
   return ert_half_byte((int32_t)((uint32_t)shifted + (uint32_t)round));
 }
 
-/* Twice the sum of a pair's first channel, and of its second. */
-ERT_INLINE uint32_t twice_first(const sums *a, int32_t pair) { return (uint32_t)a->low[pair] << 1; }
-ERT_INLINE uint32_t twice_second(const sums *a, int32_t pair) {
-  return (uint32_t)((int32_t)((uint32_t)a->whole[pair] - (uint32_t)a->low[pair]) >> 7);
+/* What blocks() reads and advances; its assembly knows the order of the fields. */
+typedef struct {
+  const uint32_t *slots, *w, *end;
+  const uint32_t *factors;
+  int32_t round;
+  int8_t *first, *second;
+  int32_t count;
+  uint32_t low, high; /* four times the least and the greatest byte */
+} tile;
+
+/* Two pixels of `count` blocks of channels. */
+#if defined(__ARM_FEATURE_DSP)
+
+/* clang-format off */
+#define PAIR(whole_a, low_a, whole_b, low_b)       \
+  "ldr r12, [r1], #4\n\t"                          \
+  "smlad " whole_a ", r2, r12, " whole_a "\n\t"    \
+  "smlad " whole_b ", r3, r12, " whole_b "\n\t"    \
+  "sxtb16 r12, r12\n\t"                            \
+  "smlad " low_a ", r2, r12, " low_a "\n\t"        \
+  "smlad " low_b ", r3, r12, " low_b "\n\t"
+#define STEP "ldrd r2, r3, [r0], #8\n\t" PAIR("r4", "r5", "r8", "r9") PAIR("r6", "r7", "r10", "r11")
+#define SCALED(a, b)                        \
+  "smmulr " a ", " a ", r3\n\t"             \
+  "smmulr " b ", " b ", r3\n\t"             \
+  "add " a ", " a ", " a ", asr #31\n\t"    \
+  "add " b ", " b ", " b ", asr #31\n\t"    \
+  "asr " a ", " a ", lr\n\t"                \
+  "asr " b ", " b ", lr\n\t"                \
+  "add " a ", r1\n\t"                       \
+  "add " b ", r1\n\t"                       \
+  "ssat " a ", #8, " a ", asr #1\n\t"       \
+  "ssat " b ", #8, " b ", asr #1\n\t"
+#define FINISH(whole_a, low_a, whole_b, low_b)       \
+  "ldrd r2, r3, [r0], #8\n\t"                        \
+  "sub " whole_a ", " low_a "\n\t"                   \
+  "sub " whole_b ", " low_b "\n\t"                   \
+  "add " low_a ", r2, " low_a ", lsl #1\n\t"         \
+  "add " low_b ", r2, " low_b ", lsl #1\n\t"         \
+  SCALED(low_a, low_b)                               \
+  "ldrd r2, r3, [r0], #8\n\t"                        \
+  "lsr lr, lr, #8\n\t"                               \
+  "add " whole_a ", r2, " whole_a ", asr #7\n\t"     \
+  "add " whole_b ", r2, " whole_b ", asr #7\n\t"     \
+  SCALED(whole_a, whole_b)
+/* clang-format on */
+
+/* r4-r7: sums of the first pixel (pair by pair those of whole words, of low bytes), r8-r11: of the second. */
+__attribute__((naked)) static void blocks(__attribute__((unused)) tile *t) {
+  __asm__ volatile(
+      "push {r0, r4-r11, lr}\n"
+      "1:\n\t"
+      "ldr r12, [sp]\n\t"
+      "ldm r12, {r0, r1, lr}\n\t"
+      "mov r4, #0\n\tmov r5, #0\n\tmov r6, #0\n\tmov r7, #0\n\t"
+      "mov r8, #0\n\tmov r9, #0\n\tmov r10, #0\n\tmov r11, #0\n\t"
+      "sub r2, lr, r0\n\t"
+      "tst r2, #16\n\t"
+      "bne 3f\n"
+      "2:\n\t" STEP STEP
+      "3:\n\t" STEP STEP
+      "cmp r0, lr\n\t"
+      "bne 2b\n\t"
+      "ldr r12, [sp]\n\t"
+      "str r1, [r12, #4]\n\t"
+      "ldrd r0, r1, [r12, #12]\n\t"
+      "ldr lr, [r0], #4\n\t" FINISH("r4", "r5", "r8", "r9")
+      "lsr lr, lr, #8\n\t" FINISH("r6", "r7", "r10", "r11")
+      "str r0, [r12, #12]\n\t"
+      "bfi r5, r4, #8, #8\n\t"
+      "bfi r5, r7, #16, #8\n\t"
+      "bfi r5, r6, #24, #8\n\t"
+      "bfi r9, r8, #8, #8\n\t"
+      "bfi r9, r11, #16, #8\n\t"
+      "bfi r9, r10, #24, #8\n\t"
+      "ldrd r0, r1, [r12, #32]\n\t"
+      "ssub8 r2, r5, r0\n\t"
+      "sel r5, r5, r0\n\t"
+      "ssub8 r2, r1, r5\n\t"
+      "sel r5, r5, r1\n\t"
+      "ssub8 r2, r9, r0\n\t"
+      "sel r9, r9, r0\n\t"
+      "ssub8 r2, r1, r9\n\t"
+      "sel r9, r9, r1\n\t"
+      "ldrd r0, r1, [r12, #20]\n\t"
+      "ldr r2, [r12, #28]\n\t"
+      "str r5, [r0], #4\n\t"
+      "str r9, [r1], #4\n\t"
+      "subs r2, #1\n\t"
+      "strd r0, r1, [r12, #20]\n\t"
+      "str r2, [r12, #28]\n\t"
+      "bne 1b\n\t"
+      "pop {r0, r4-r11, pc}");
 }
 
-/* Channels o and o + 1 of two pixels. */
-ERT_INLINE void finish_pair(const ert_scales *s, int32_t o, int32_t pair, sums *restrict a, sums *restrict b) {
-  const int32_t round = (int32_t)(1u + 2u * (uint32_t)s->zero_point), i = o * s->step, j = i + s->step;
-  const uint32_t bias0 = (uint32_t)s->bias[o], bias1 = (uint32_t)s->bias[o + 1];
-  const uint32_t a1 = twice_second(a, pair), b1 = twice_second(b, pair);
-  a->low[pair] = byte_of(bias0 + twice_first(a, pair), s->multiplier[i], s->shift[i], round);
-  b->low[pair] = byte_of(bias0 + twice_first(b, pair), s->multiplier[i], s->shift[i], round);
-  a->whole[pair] = byte_of(bias1 + a1, s->multiplier[j], s->shift[j], round);
-  b->whole[pair] = byte_of(bias1 + b1, s->multiplier[j], s->shift[j], round);
+#else
+
+/* Four channels of one pixel, whose words begin at x. */
+static uint32_t block_of(const tile *t, const uint32_t *x) {
+  int32_t whole[2] = {0}, low[2] = {0}, byte[4];
+  const uint32_t *w = t->w;
+  for (int32_t k = 0; k < t->end - t->slots; k += 2)
+    for (int32_t pair = 0; pair < 2; pair++, w++) {
+      whole[pair] = ert_dual_mac(x[k], *w, whole[pair]);
+      low[pair] = ert_dual_mac(x[k], ert_even_bytes(*w), low[pair]);
+    }
+  for (int32_t j = 0; j < 4; j++) {
+    const uint32_t first = (uint32_t)low[j >> 1];
+    const uint32_t sum = j & 1 ? (uint32_t)((int32_t)((uint32_t)whole[j >> 1] - first) >> 7) : first << 1;
+    const uint32_t *f = t->factors + 1 + 2 * j;
+    byte[j] = byte_of(f[0] + sum, (int32_t)f[1], (int32_t)(t->factors[0] >> 8 * j & 255), t->round);
+  }
+  return ert_clamp_bytes(ert_four_bytes(byte[0], byte[1], byte[2], byte[3]), t->low, t->high);
 }
 
-/* Channel o of one pixel. */
+static void blocks(tile *t) {
+  for (; t->count > 0; t->count--, t->first += 4, t->second += 4, t->factors += ERT_PAIRS_FACTORS) {
+    ert_store_word(t->first, block_of(t, t->slots));
+    ert_store_word(t->second, block_of(t, t->slots + 1));
+    t->w += t->end - t->slots;
+  }
+}
+
+#endif
+
+void ert_pairs_two(const ert_call *c, const ert_pairs_rescale *r, int32_t n, int32_t n_out, int8_t *first,
+                   int8_t *second) {
+  const uint32_t *slots = c->scratch;
+  const int32_t count = n_out / ERT_PAIRS_BLOCK, rest = n_out % ERT_PAIRS_BLOCK;
+  tile t = {slots,
+            ert_blob(c, r->weights),
+            slots + ((n + 3) & ~3),
+            ert_blob(c, r->factors),
+            (int32_t)(1u + 2u * (uint32_t)r->zero_point),
+            first,
+            second,
+            count,
+            (uint8_t)r->min * 0x01010101u,
+            (uint8_t)r->max * 0x01010101u};
+  if (count) blocks(&t);
+  if (rest == 0) return;
+  int8_t bytes[2 * ERT_PAIRS_BLOCK];
+  t.first = bytes, t.second = bytes + ERT_PAIRS_BLOCK, t.count = 1;
+  blocks(&t);
+  for (int32_t j = 0; j < rest; j++) {
+    first[count * ERT_PAIRS_BLOCK + j] = bytes[j];
+    second[count * ERT_PAIRS_BLOCK + j] = bytes[ERT_PAIRS_BLOCK + j];
+  }
+}
+
+/* Sums of a block for one pixel: of each pair the words as they are, and their low bytes. */
+typedef struct {
+  int32_t whole[2], low[2];
+} sums;
+
+/* Twice the sum of channel j of a block. */
+ERT_INLINE uint32_t twice(const sums *a, int32_t j) {
+  const uint32_t low = (uint32_t)a->low[j >> 1];
+  return j & 1 ? (uint32_t)((int32_t)((uint32_t)a->whole[j >> 1] - low) >> 7) : low << 1;
+}
+
 ERT_INLINE int8_t finish_one(const ert_scales *s, int32_t o, uint32_t doubled) {
   const int32_t round = (int32_t)(1u + 2u * (uint32_t)s->zero_point), i = o * s->step;
-  return (int8_t)ert_clamp(byte_of((uint32_t)s->bias[o] + doubled, s->multiplier[i], s->shift[i], round), s->min,
-                           s->max);
-}
-
-/* The n channels of a last block. */
-static void finish_some(const ert_scales *s, int32_t o, int32_t n, const sums *a, int8_t *out) {
-  for (int32_t j = 0; j < n; j++)
-    out[o + j] = finish_one(s, o + j, j & 1 ? twice_second(a, j >> 1) : twice_first(a, j >> 1));
-}
-
-/* Bytes at least min and at most max, which most layers need not ask for. */
-ERT_INLINE uint32_t clamped(const ert_scales *s, uint32_t bytes) {
-  if (s->min <= INT8_MIN && s->max >= INT8_MAX) return bytes;
-  return ert_clamp_bytes(bytes, (uint8_t)s->min * 0x01010101u, (uint8_t)s->max * 0x01010101u);
-}
-
-ERT_INLINE void store_block(const ert_scales *s, const sums *a, int8_t *out) {
-  ert_store_word(out, clamped(s, ert_four_bytes(a->low[0], a->whole[0], a->low[1], a->whole[1])));
-}
-
-/* One to three channels that are left. */
-static void rest_of_two(const ert_pairs *p, const uint32_t *w, const uint32_t *slots, const uint32_t *end,
-                        int8_t *first, int8_t *second) {
-  const int32_t n = p->n_out & 3, o = p->n_out - n;
-  sums a, b;
-  if (n > 2) dot_2x4(w, slots, end, &a, &b);
-  else dot_2x2(w, slots, end, &a, &b);
-  finish_some(&p->s, o, n, &a, first);
-  finish_some(&p->s, o, n, &b, second);
-}
-
-void ert_pairs_two(const ert_pairs *p, const uint32_t *slots, int8_t *first, int8_t *second) {
-  const uint32_t *w = p->w, *const end = slots + ((p->n + 3) & ~3);
-  const int32_t whole = p->n_out & ~3;
-  for (int32_t o = 0; o < whole; o += 4) {
-    sums a, b;
-    w = dot_2x4(w, slots, end, &a, &b);
-    finish_pair(&p->s, o, 0, &a, &b);
-    finish_pair(&p->s, o + 2, 1, &a, &b);
-    store_block(&p->s, &a, first + o);
-    store_block(&p->s, &b, second + o);
-  }
-  if (whole < p->n_out) rest_of_two(p, w, slots, end, first, second);
+  const int32_t byte = byte_of((uint32_t)s->bias[o] + doubled, s->multiplier[i], s->shift[i], round);
+  return (int8_t)ert_clamp(byte, s->min, s->max);
 }
 
 /* One pixel of two pairs; `rest` is the last word of x where n is no multiple of 4. */
@@ -167,7 +224,7 @@ static const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, ui
   int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
 #if defined(__ARM_FEATURE_DSP)
   uint32_t even, odd, v0, v1;
-#define STEP(x)                       \
+#define HALF_STEP(x)                  \
   "ldrd %[v0], %[v1], [%[w]], #8\n\t" \
   "smlad %[a0], " x                   \
   ", %[v0], %[a0]\n\t"                \
@@ -182,14 +239,14 @@ static const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, ui
     __asm__ volatile("1:\n\t"
                      "ldr %[odd], [%[x]], #4\n\t"
                      "sxtb16 %[even], %[odd]\n\t"
-                     "sxtb16 %[odd], %[odd], ror #8\n\t" STEP("%[even]") STEP("%[odd]")
+                     "sxtb16 %[odd], %[odd], ror #8\n\t" HALF_STEP("%[even]") HALF_STEP("%[odd]")
                      "cmp %[x], %[end]\n\t"
                      "bne 1b"
                      : [a0] "+r"(a0), [a1] "+r"(a1), [a2] "+r"(a2), [a3] "+r"(a3), [x] "+r"(x), [w] "+r"(w),
                        [even] "=&r"(even), [odd] "=&r"(odd), [v0] "=&r"(v0), [v1] "=&r"(v1)
                      : [end] "r"(end)
                      : "cc", "memory");
-#undef STEP
+#undef HALF_STEP
 #else
   for (; x != end; x += 4, w += 4) {
     const uint32_t even = ert_even_bytes(ert_load_word(x)), odd = ert_odd_bytes(ert_load_word(x));
@@ -211,29 +268,14 @@ static const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, ui
   return w;
 }
 
-/* One pixel of the last pair. */
-static void dot_1x2(const uint32_t *w, const int8_t *x, int32_t n, uint32_t rest, sums *a) {
-  int32_t a0 = 0, a1 = 0;
-  for (int32_t k = 0; k < n; k += 4, w += 2) {
-    const uint32_t four = n - k < 4 ? rest : ert_load_word(x + k);
-    const uint32_t even = ert_even_bytes(four), odd = ert_odd_bytes(four);
-    a0 = ert_dual_mac(odd, w[1], ert_dual_mac(even, w[0], a0));
-    a1 = ert_dual_mac(odd, ert_even_bytes(w[1]), ert_dual_mac(even, ert_even_bytes(w[0]), a1));
-  }
-  *a = (sums){{a0, 0}, {a1, 0}};
-}
-
-void ert_pairs_one(const ert_pairs *p, const int8_t *x, int8_t *out) {
-  const uint32_t *w = p->w, rest = last_word(x + (p->n & ~3), p->n & 3);
-  const int32_t more = p->n_out & 3, whole = p->n_out - more;
+void ert_pairs_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out) {
+  const uint32_t rest = last_word(x + (n & ~3), n & 3);
   sums a;
-  for (int32_t o = 0; o < whole; o += 4) {
-    w = dot_1x4(w, x, p->n, rest, &a);
-    finish_some(&p->s, o, 4, &a, out);
+  for (int32_t o = 0; o < n_out; o += ERT_PAIRS_BLOCK) {
+    w = dot_1x4(w, x, n, rest, &a);
+    const int32_t some = n_out - o < ERT_PAIRS_BLOCK ? n_out - o : ERT_PAIRS_BLOCK;
+    for (int32_t j = 0; j < some; j++) out[o + j] = finish_one(s, o + j, twice(&a, j));
   }
-  if (more > 2) dot_1x4(w, x, p->n, rest, &a);
-  else if (more) dot_1x2(w, x, p->n, rest, &a);
-  finish_some(&p->s, whole, more, &a, out);
 }
 
 #endif

@@ -9,7 +9,7 @@
  *        bias has 64 bits or there is none, TFLite Micro's sums of 32 bits and double rounding where it has 32.
  * f32s8: b[o] + scale[o * step] * (sum of in * w), clamped: int8 weights, read as floats.
  * f32f16: float16 weights, read as floats.
- * s8s8 pairs: weights, bias and shifts as pairs.h has them.
+ * s8s8 pairs: weights, biases, multipliers and shifts as pairs.h has them.
  * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
@@ -29,7 +29,11 @@ typedef struct {
   ert_rescale rescale;
 } ert_conv2d_s8s8_params;
 
-typedef ert_conv2d_s8s8_params ert_conv2d_s8s8_pairs_params;
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  ert_pairs_rescale rescale;
+} ert_conv2d_s8s8_pairs_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -90,9 +94,10 @@ static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
   return ert_conv2d_in_place(g) ? 0 : ert_conv2d_window(g);
 }
 
-/* Bytes for two widened windows, and for the window that is gathered. */
+/* Bytes for two widened windows, and for two that are gathered: whole, or row by row where rows are whole words. */
 static inline int32_t ert_conv2d_widened(const ert_conv2d_geometry *g) {
-  return 4 * ((ert_conv2d_window(g) + 3) & ~3) + ert_conv2d_gathered(g);
+  const int32_t n = ert_conv2d_window(g), run = g->kernel_w * g->in_c, widened = 4 * ((n + 3) & ~3);
+  return ert_conv2d_in_place(g) ? widened : widened + 2 * (run & 3 ? n : run);
 }
 
 /* The window of output pixel (y, x): where it lies if that is one run of a row, else gathered into scratch, with `pad`

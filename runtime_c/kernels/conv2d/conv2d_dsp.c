@@ -1,65 +1,106 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Windows are widened into two slots in turn, across rows; each time both are full, two pixels are computed. */
+/* Windows of two pixels are widened into slots, row by row of the kernel; pairs of pixels go on across output rows. */
 #include "conv2d/conv2d.h"
 #include "dsp.h"
 
 #if ERT_HAS_dsp
 
-/* Input columns from ix0 on of one row, the zero point where they lie outside. */
-static int8_t *copy_columns(const ert_conv2d_geometry *g, const int8_t *row, int32_t ix0, int8_t pad, int8_t *to) {
-  for (int32_t kx = 0; kx < g->kernel_w; kx++) {
-    const int32_t ix = ix0 + kx * g->dilation_w;
-    if (row != NULL && ix >= 0 && ix < g->in_w)
-      for (int32_t i = 0; i < g->in_c; i++) *to++ = row[ix * g->in_c + i];
-    else
-      for (int32_t i = 0; i < g->in_c; i++) *to++ = pad;
-  }
-  return to;
-}
+typedef struct {
+  int32_t y, x;
+  int8_t *out;
+} pixel;
 
-static int8_t *copy_run(const int8_t *from, int32_t n, int8_t *to) {
+static void copy_bytes(int8_t *to, const int8_t *from, int32_t n) {
   for (; n >= 4; n -= 4, from += 4, to += 4) ert_store_word(to, ert_load_word(from));
   for (; n > 0; n--) *to++ = *from++;
-  return to;
 }
 
-/* The window of output pixel (y, x), gathered. */
-static const int8_t *gathered(const ert_call *c, const ert_conv2d_s8s8_params *p, int32_t y, int32_t x,
-                              int8_t *window) {
-  const ert_conv2d_geometry *g = &p->g;
-  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
-  const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);
-  int8_t *to = window;
-  for (int32_t ky = 0; ky < g->kernel_h; ky++) {
-    const int32_t iy = iy0 + ky * g->dilation_h;
-    const int8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&c->in[0], iy) : NULL;
-    if (row != NULL && inside) to = copy_run(row + ix0 * g->in_c, g->kernel_w * g->in_c, to);
-    else to = copy_columns(g, row, ix0, (int8_t)p->in_zero_point, to);
+/* Columns of a row, the zero point where they lie outside. */
+static void copy_columns(const ert_conv2d_geometry *g, const int8_t *row, int32_t ix, int8_t pad, int8_t *to) {
+  for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += g->in_c) {
+    const int inside = row != NULL && ix >= 0 && ix < g->in_w;
+    if (inside) copy_bytes(to, row + ix * g->in_c, g->in_c);
+    else ERT_MEMSET(to, pad, g->in_c);
   }
-  return window;
+}
+
+/* Row ky of a pixel's window: where it lies if that is one run inside of the image, else put together in `buffer`. */
+static const int8_t *run_at(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, const pixel *at, int32_t ky,
+                            int8_t *buffer) {
+  const ert_conv2d_geometry *g = &p->g;
+  const int32_t iy = at->y * g->stride_h - g->pad_top + ky * g->dilation_h, ix = at->x * g->stride_w - g->pad_left;
+  const int8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&c->in[0], iy) : NULL;
+  const int one_run = g->dilation_w == 1 || g->kernel_w == 1;
+  if (row != NULL && one_run && ix >= 0 && ix + g->kernel_w <= g->in_w) return row + ix * g->in_c;
+  copy_columns(g, row, ix, (int8_t)p->in_zero_point, buffer);
+  return buffer;
+}
+
+/* The window of a pixel in one piece, where its rows are no whole words. */
+static void gather(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, const pixel *at, int32_t run, int8_t *to) {
+  for (int32_t ky = 0; ky < p->g.kernel_h; ky++, to += run) {
+    const int8_t *from = run_at(c, p, at, ky, to);
+    if (from != to) copy_bytes(to, from, run);
+  }
+}
+
+static void widen(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, const pixel *a, const pixel *b) {
+  const int32_t run = p->g.kernel_w * p->g.in_c, n = p->g.kernel_h * run;
+  uint32_t *slots = c->scratch;
+  int8_t *const buffer = (int8_t *)(slots + ((n + 3) & ~3));
+  if (run & 3) {
+    gather(c, p, a, run, buffer);
+    gather(c, p, b, run, buffer + n);
+    ert_widen_two(slots, buffer, buffer + n, n);
+  } else {
+    for (int32_t ky = 0; ky < p->g.kernel_h; ky++, slots += run)
+      ert_widen_two(slots, run_at(c, p, a, ky, buffer), run_at(c, p, b, ky, buffer + run), run);
+  }
+}
+
+static void two_pixels(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, int8_t *first, int8_t *second) {
+  ert_pairs_two(c, &p->rescale, ert_conv2d_window(&p->g), p->g.out_c, first, second);
+}
+
+/* Windows that lie in their rows. */
+static void in_place(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, int32_t y0, int32_t y1) {
+  const ert_conv2d_geometry *g = &p->g;
+  const int32_t n = ert_conv2d_window(g);
+  const int8_t *pending = NULL;
+  int8_t *first = NULL;
+  for (int32_t y = y0; y < y1; y++) {
+    const int8_t *window = ert_row(&c->in[0], y * g->stride_h);
+    int8_t *out = ert_out_row(&c->out, y);
+    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c, window += g->stride_w * g->in_c) {
+      const int last = y + 1 == y1 && x + 1 == g->out_w;
+      if (pending == NULL) pending = window, first = out;
+      if (first == out && !last) continue;
+      ert_widen_two(c->scratch, pending, window, n); /* a last pixel without partner is computed twice */
+      two_pixels(c, p, first, out);
+      pending = NULL;
+    }
+  }
+}
+
+static void gathered(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, int32_t y0, int32_t y1) {
+  pixel first = {y0, 0, NULL};
+  for (int32_t y = y0; y < y1; y++) {
+    pixel at = {y, 0, ert_out_row(&c->out, y)};
+    for (; at.x < p->g.out_w; at.x++, at.out += p->g.out_c) {
+      const int last = y + 1 == y1 && at.x + 1 == p->g.out_w;
+      if (first.out == NULL) first = at;
+      if (first.out == at.out && !last) continue;
+      widen(c, p, &first, &at);
+      two_pixels(c, p, first.out, at.out);
+      first.out = NULL;
+    }
+  }
 }
 
 void ert_conv2d_s8s8_2x4__dsp(const ert_call *c, int32_t y0, int32_t y1) {
-  const ert_conv2d_s8s8_params *p = (const void *)c->params;
-  const ert_conv2d_geometry *g = &p->g;
-  const int32_t n = ert_conv2d_window(g);
-  const ert_pairs pairs = {ert_blob(c, p->weights), ert_scales_of(c, &p->rescale), n, g->out_c};
-  uint32_t *const slots = c->scratch;
-  int8_t *const buffer = (int8_t *)(slots + ((n + 3) & ~3));
-  const int in_place = ert_conv2d_in_place(g);
-  const int8_t *window = NULL;
-  int8_t *first = NULL;
-  for (int32_t y = y0; y < y1; y++) {
-    int8_t *out = ert_out_row(&c->out, y);
-    const int8_t *run = in_place ? ert_row(&c->in[0], y * g->stride_h) : NULL;
-    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c) {
-      window = in_place ? run + x * g->stride_w * g->in_c : gathered(c, p, y, x, buffer);
-      ert_widen_slot(first ? slots + 1 : slots, window, n);
-      if (first) ert_pairs_two(&pairs, slots, first, out);
-      first = first ? NULL : out;
-    }
-  }
-  if (first) ert_pairs_one(&pairs, window, first);
+  const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
+  if (ert_conv2d_in_place(&p->g)) in_place(c, p, y0, y1);
+  else gathered(c, p, y0, y1);
 }
 
 #endif

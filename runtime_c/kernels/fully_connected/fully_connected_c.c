@@ -14,7 +14,7 @@ static int shape_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t weig
 
 int ert_fully_connected_s8s8_pairs_check(const ert_step *s) {
   const ert_fully_connected_s8s8_pairs_params *p = (const void *)s->params;
-  return views_ok(s, p->in_c, p->out_c, 1) && ert_blob_ok(s, p->weights, ert_pairs_bytes(p->in_c, p->out_c) / 4, 4) &&
+  return views_ok(s, p->in_c, p->out_c, 1) && ert_blob_ok(s, p->weights, ert_pairs_words(p->in_c, p->out_c), 4) &&
          ert_rescale_ok(s, &p->rescale, p->out_c);
 }
 

@@ -6,8 +6,9 @@
 
 void ert_fully_connected_s8s8_1x4__dsp(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_pairs_params *p = (const void *)c->params;
-  const ert_pairs pairs = {ert_blob(c, p->weights), ert_scales_of(c, &p->rescale), p->in_c, p->out_c};
-  for (int32_t y = y0; y < y1; y++) ert_pairs_one(&pairs, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
+  const ert_scales scales = ert_scales_of(c, &p->rescale);
+  for (int32_t y = y0; y < y1; y++)
+    ert_pairs_one(&scales, ert_blob(c, p->weights), ert_row(&c->in[0], y), p->in_c, p->out_c, ert_out_row(&c->out, y));
 }
 
 #endif

@@ -118,11 +118,11 @@ def fits(node: Node, kernel: Kernel) -> bool:
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    encoded = encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
-    if kernel.layout == "pairs":
-        packed = packing.pairs_words(node)
-        encoded.params[-len(packed) :] = packed
-    return encoded
+    if kernel.layout != "pairs":
+        return encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
+    x, y = node.input(0), node.output
+    params = [*geometry(node, node.input(1).shape[1:3]), x.zero_point, *packing.pairs_rescale(node)]
+    return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 
 def window_rows(node: Node, kernel_h: int, y: int) -> range:

@@ -35,20 +35,41 @@ def pairs(weights: np.ndarray) -> np.ndarray:
     """int8 [O, ...] as the words of pairs.h.
 
     >>> [hex(w) for w in pairs(np.array([[1, 2, 3], [-1, -2, -3]]))]
-    ['0xfd03ff01', '0xfe02']
+    ['0xfd03ff01', '0x0', '0xfe02', '0x0']
     """
     w = weights.reshape(weights.shape[0], -1).astype(np.int32)
-    w = np.pad(w, ((0, w.shape[0] % 2), (0, -w.shape[1] % 4)))
-    halves = w[0::2] + 256 * w[1::2]
-    words = halves.reshape(len(halves), -1, 2, 2).swapaxes(2, 3).reshape(len(halves), -1, 2)  # (0, 2), (1, 3)
-    whole = len(words) // 2 * 2
-    blocks = words[:whole].reshape(-1, 2, *words.shape[1:]).swapaxes(1, 2)
-    return np.concatenate([blocks.ravel(), words[whole:].ravel()]).astype(np.int16).view(np.uint32)
+    w = np.pad(w, ((0, -w.shape[0] % 4), (0, -w.shape[1] % 4)))
+    halves = (w[0::2] + 256 * w[1::2]).astype(np.int16)
+    # [block, pair, four, half (k, k + 2), word (even k, odd k)]: words of the two pairs alternate
+    parts = halves.reshape(len(w) // 4, 2, -1, 2, 2)
+    return np.ascontiguousarray(parts.transpose(0, 2, 4, 1, 3)).ravel().view(np.uint32)
+
+
+def doubled(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int | np.ndarray | None]]:
+    """Twice the bias, multipliers, shifts less one, and the ert_rescale words after those."""
+    bias, multiplier, shift, *rest = rescale.words(node, channel_axis=0)
+    assert isinstance(bias, np.ndarray)
+    assert isinstance(multiplier, np.ndarray)
+    assert isinstance(shift, np.ndarray)
+    return bias * 2, multiplier, (-1 - shift).astype(np.int8), rest
+
+
+def factors(bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The factors of ert_pairs_rescale: nine words per block of four channels."""
+    blocks = -(-len(bias) // 4)
+    columns = [np.broadcast_to(a, bias.shape) for a in (bias, multiplier, shift)]
+    b, m, s = (np.pad(a, (0, -len(a) % 4)).reshape(blocks, 4) for a in columns)
+    shifts = np.ascontiguousarray(s.astype(np.int8)).view(np.int32)
+    return np.concatenate([shifts, np.stack([b, m], 2).reshape(blocks, 8)], 1).astype(np.int32)
+
+
+def pairs_rescale(node: Node) -> list[int | np.ndarray | None]:
+    """The ert_pairs_rescale words."""
+    bias, multiplier, shift, (_, *rest) = doubled(node)
+    return [pairs(rescale.integer_weights(node.input(1))), factors(bias, multiplier, shift), *rest]
 
 
 def pairs_words(node: Node) -> list[int | np.ndarray | None]:
-    """The weights in pairs, then the ert_rescale words with twice the bias and shifts of one less."""
-    bias, multiplier, shift, *rest = rescale.words(node, channel_axis=0)
-    assert isinstance(bias, np.ndarray)
-    assert isinstance(shift, np.ndarray)
-    return [pairs(rescale.integer_weights(node.input(1))), bias * 2, multiplier, (-1 - shift).astype(np.int8), *rest]
+    """The weights in pairs, then the ert_rescale words."""
+    bias, multiplier, shift, rest = doubled(node)
+    return [pairs(rescale.integer_weights(node.input(1))), bias, multiplier, shift, *rest]
