@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The inner loops take 54 instructions for 64 products of two pixels (32 of them multiply: 0.5 per product is the floor
  * of SMLAD), 19 for 16 of one pixel. */
-#include "pairs.h"
-#include "dsp.h"
+#include "blocks_dsp.h"
 
 #if ERT_HAS_dsp
-
-/* Up to four bytes of a vector, zeros behind them. */
-static uint32_t last_word(const int8_t *x, int32_t n) {
-  uint32_t word = 0;
-  for (int32_t i = 0; i < n; i++) word |= (uint32_t)(uint8_t)x[i] << 8 * i;
-  return word;
-}
 
 static void widen_words(uint32_t *slots, uint32_t a, uint32_t b) {
   slots[0] = ert_even_bytes(a), slots[1] = ert_even_bytes(b);
@@ -41,25 +33,8 @@ void ert_widen_two(uint32_t *slots, const int8_t *a, const int8_t *b, int32_t n)
 #else
   for (; a != end; a += 4, b += 4, slots += 4) widen_words(slots, ert_load_word(a), ert_load_word(b));
 #endif
-  if (n & 3) widen_words(slots, last_word(a, n & 3), last_word(b, n & 3));
+  if (n & 3) widen_words(slots, ert_last_word(a, n & 3), ert_last_word(b, n & 3));
 }
-
-/* A byte from twice the sum with its bias; `round` is 1 + 2 * zero_point. */
-ERT_INLINE int32_t byte_of(uint32_t doubled, int32_t multiplier, int32_t shift, int32_t round) {
-  const int32_t high = ert_high_product((int32_t)doubled, multiplier);
-  const int32_t shifted = ert_shift_right((int32_t)((uint32_t)high + (uint32_t)(high >> 31)), shift);
-  return ert_half_byte((int32_t)((uint32_t)shifted + (uint32_t)round));
-}
-
-/* What blocks() reads and advances; its assembly knows the order of the fields. */
-typedef struct {
-  const uint32_t *slots, *w, *end;
-  const uint32_t *factors;
-  int32_t round;
-  int8_t *first, *second;
-  int32_t count;
-  uint32_t low, high; /* four times the least and the greatest byte */
-} tile;
 
 /* Two pixels of `count` blocks of channels. */
 #if defined(__ARM_FEATURE_DSP)
@@ -73,83 +48,27 @@ typedef struct {
   "smlad " low_a ", r2, r12, " low_a "\n\t"        \
   "smlad " low_b ", r3, r12, " low_b "\n\t"
 #define STEP "ldrd r2, r3, [r0], #8\n\t" PAIR("r4", "r5", "r8", "r9") PAIR("r6", "r7", "r10", "r11")
-#define SCALED(a, b)                        \
-  "smmulr " a ", " a ", r3\n\t"             \
-  "smmulr " b ", " b ", r3\n\t"             \
-  "add " a ", " a ", " a ", asr #31\n\t"    \
-  "add " b ", " b ", " b ", asr #31\n\t"    \
-  "asr " a ", " a ", lr\n\t"                \
-  "asr " b ", " b ", lr\n\t"                \
-  "add " a ", r1\n\t"                       \
-  "add " b ", r1\n\t"                       \
-  "ssat " a ", #8, " a ", asr #1\n\t"       \
-  "ssat " b ", #8, " b ", asr #1\n\t"
-#define FINISH(whole_a, low_a, whole_b, low_b)       \
-  "ldrd r2, r3, [r0], #8\n\t"                        \
-  "sub " whole_a ", " low_a "\n\t"                   \
-  "sub " whole_b ", " low_b "\n\t"                   \
-  "add " low_a ", r2, " low_a ", lsl #1\n\t"         \
-  "add " low_b ", r2, " low_b ", lsl #1\n\t"         \
-  SCALED(low_a, low_b)                               \
-  "ldrd r2, r3, [r0], #8\n\t"                        \
-  "lsr lr, lr, #8\n\t"                               \
-  "add " whole_a ", r2, " whole_a ", asr #7\n\t"     \
-  "add " whole_b ", r2, " whole_b ", asr #7\n\t"     \
-  SCALED(whole_a, whole_b)
-/* clang-format on */
 
 /* r4-r7: sums of the first pixel (pair by pair those of whole words, of low bytes), r8-r11: of the second. */
-__attribute__((naked)) static void blocks(__attribute__((unused)) tile *t) {
+__attribute__((naked)) static void blocks(__attribute__((unused)) ert_tile *t) {
   __asm__ volatile(
-      "push {r0, r4-r11, lr}\n"
-      "1:\n\t"
-      "ldr r12, [sp]\n\t"
-      "ldm r12, {r0, r1, lr}\n\t"
+      BLOCK_BEGIN
       "mov r4, #0\n\tmov r5, #0\n\tmov r6, #0\n\tmov r7, #0\n\t"
       "mov r8, #0\n\tmov r9, #0\n\tmov r10, #0\n\tmov r11, #0\n\t"
-      "sub r2, lr, r0\n\t"
-      "tst r2, #16\n\t"
-      "bne 3f\n"
-      "2:\n\t" STEP STEP
-      "3:\n\t" STEP STEP
-      "cmp r0, lr\n\t"
-      "bne 2b\n\t"
-      "ldr r12, [sp]\n\t"
-      "str r1, [r12, #4]\n\t"
-      "ldrd r0, r1, [r12, #12]\n\t"
-      "ldr lr, [r0], #4\n\t" FINISH("r4", "r5", "r8", "r9")
-      "lsr lr, lr, #8\n\t" FINISH("r6", "r7", "r10", "r11")
-      "str r0, [r12, #12]\n\t"
-      "bfi r5, r4, #8, #8\n\t"
-      "bfi r5, r7, #16, #8\n\t"
-      "bfi r5, r6, #24, #8\n\t"
-      "bfi r9, r8, #8, #8\n\t"
-      "bfi r9, r11, #16, #8\n\t"
-      "bfi r9, r10, #24, #8\n\t"
-      "ldrd r0, r1, [r12, #32]\n\t"
-      "ssub8 r2, r5, r0\n\t"
-      "sel r5, r5, r0\n\t"
-      "ssub8 r2, r1, r5\n\t"
-      "sel r5, r5, r1\n\t"
-      "ssub8 r2, r9, r0\n\t"
-      "sel r9, r9, r0\n\t"
-      "ssub8 r2, r1, r9\n\t"
-      "sel r9, r9, r1\n\t"
-      "ldrd r0, r1, [r12, #20]\n\t"
-      "ldr r2, [r12, #28]\n\t"
-      "str r5, [r0], #4\n\t"
-      "str r9, [r1], #4\n\t"
-      "subs r2, #1\n\t"
-      "strd r0, r1, [r12, #20]\n\t"
-      "str r2, [r12, #28]\n\t"
-      "bne 1b\n\t"
-      "pop {r0, r4-r11, pc}");
+      BLOCK_LOOP(STEP STEP, "", "lr")
+      "sub r4, r4, r5\n\tsub r8, r8, r9\n\tsub r6, r6, r7\n\tsub r10, r10, r11\n\t" /* 256 * B */
+      BLOCK_FINISH("r5", "r9", "lsl #1") BLOCK_NEXT
+      BLOCK_FINISH("r4", "r8", "asr #7") BLOCK_NEXT
+      BLOCK_FINISH("r7", "r11", "lsl #1") BLOCK_NEXT
+      BLOCK_FINISH("r6", "r10", "asr #7")
+      BLOCK_END("r5", "r4", "r7", "r6", "r9", "r8", "r11", "r10"));
 }
+/* clang-format on */
 
 #else
 
 /* Four channels of one pixel, whose words begin at x. */
-static uint32_t block_of(const tile *t, const uint32_t *x) {
+static uint32_t block_of(const ert_tile *t, const uint32_t *x) {
   int32_t whole[2] = {0}, low[2] = {0}, byte[4];
   const uint32_t *w = t->w;
   for (int32_t k = 0; k < t->end - t->slots; k += 2)
@@ -161,12 +80,12 @@ static uint32_t block_of(const tile *t, const uint32_t *x) {
     const uint32_t first = (uint32_t)low[j >> 1];
     const uint32_t sum = j & 1 ? (uint32_t)((int32_t)((uint32_t)whole[j >> 1] - first) >> 7) : first << 1;
     const uint32_t *f = t->factors + 1 + 2 * j;
-    byte[j] = byte_of(f[0] + sum, (int32_t)f[1], (int32_t)(t->factors[0] >> 8 * j & 255), t->round);
+    byte[j] = ert_byte_of(f[0] + sum, (int32_t)f[1], (int32_t)(t->factors[0] >> 8 * j & 255), t->round);
   }
   return ert_clamp_bytes(ert_four_bytes(byte[0], byte[1], byte[2], byte[3]), t->low, t->high);
 }
 
-static void blocks(tile *t) {
+static void blocks(ert_tile *t) {
   for (; t->count > 0; t->count--, t->first += 4, t->second += 4, t->factors += ERT_PAIRS_FACTORS) {
     ert_store_word(t->first, block_of(t, t->slots));
     ert_store_word(t->second, block_of(t, t->slots + 1));
@@ -178,27 +97,8 @@ static void blocks(tile *t) {
 
 void ert_pairs_two(const ert_call *c, const ert_pairs_rescale *r, int32_t n, int32_t n_out, int8_t *first,
                    int8_t *second) {
-  const uint32_t *slots = c->scratch;
-  const int32_t count = n_out / ERT_PAIRS_BLOCK, rest = n_out % ERT_PAIRS_BLOCK;
-  tile t = {slots,
-            ert_blob(c, r->weights),
-            slots + ((n + 3) & ~3),
-            ert_blob(c, r->factors),
-            (int32_t)(1u + 2u * (uint32_t)r->zero_point),
-            first,
-            second,
-            count,
-            (uint8_t)r->min * 0x01010101u,
-            (uint8_t)r->max * 0x01010101u};
-  if (count) blocks(&t);
-  if (rest == 0) return;
-  int8_t bytes[2 * ERT_PAIRS_BLOCK];
-  t.first = bytes, t.second = bytes + ERT_PAIRS_BLOCK, t.count = 1;
-  blocks(&t);
-  for (int32_t j = 0; j < rest; j++) {
-    first[count * ERT_PAIRS_BLOCK + j] = bytes[j];
-    second[count * ERT_PAIRS_BLOCK + j] = bytes[ERT_PAIRS_BLOCK + j];
-  }
+  ert_tile t = ert_tile_of(c, r, n, first, second);
+  ert_run_blocks(&t, n_out, blocks);
 }
 
 /* Sums of a block for one pixel: of each pair the words as they are, and their low bytes. */
@@ -210,12 +110,6 @@ typedef struct {
 ERT_INLINE uint32_t twice(const sums *a, int32_t j) {
   const uint32_t low = (uint32_t)a->low[j >> 1];
   return j & 1 ? (uint32_t)((int32_t)((uint32_t)a->whole[j >> 1] - low) >> 7) : low << 1;
-}
-
-ERT_INLINE int8_t finish_one(const ert_scales *s, int32_t o, uint32_t doubled) {
-  const int32_t round = (int32_t)(1u + 2u * (uint32_t)s->zero_point), i = o * s->step;
-  const int32_t byte = byte_of((uint32_t)s->bias[o] + doubled, s->multiplier[i], s->shift[i], round);
-  return (int8_t)ert_clamp(byte, s->min, s->max);
 }
 
 /* One pixel of two pairs; `rest` is the last word of x where n is no multiple of 4. */
@@ -269,12 +163,12 @@ static const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, ui
 }
 
 void ert_pairs_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out) {
-  const uint32_t rest = last_word(x + (n & ~3), n & 3);
+  const uint32_t rest = ert_last_word(x + (n & ~3), n & 3);
   sums a;
   for (int32_t o = 0; o < n_out; o += ERT_PAIRS_BLOCK) {
     w = dot_1x4(w, x, n, rest, &a);
     const int32_t some = n_out - o < ERT_PAIRS_BLOCK ? n_out - o : ERT_PAIRS_BLOCK;
-    for (int32_t j = 0; j < some; j++) out[o + j] = finish_one(s, o + j, twice(&a, j));
+    for (int32_t j = 0; j < some; j++) out[o + j] = ert_finish_doubled(s, o + j, twice(&a, j));
   }
 }
 

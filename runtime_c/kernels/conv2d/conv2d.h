@@ -10,12 +10,13 @@
  * f32s8: b[o] + scale[o * step] * (sum of in * w), clamped: int8 weights, read as floats.
  * f32f16: float16 weights, read as floats.
  * s8s8 pairs: weights, biases, multipliers and shifts as pairs.h has them.
+ * s8s4 quads: as quads.h has them.
  * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
 
 #include "nibble.h"
-#include "pairs.h"
+#include "quads.h"
 
 typedef struct {
   int32_t in_h, in_w, in_c, out_w, out_c;
@@ -34,6 +35,12 @@ typedef struct {
   int32_t in_zero_point;
   ert_pairs_rescale rescale;
 } ert_conv2d_s8s8_pairs_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  ert_quads_rescale rescale;
+} ert_conv2d_s8s4_quads_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -108,6 +115,7 @@ const void *ert_conv2d_window_at(const ert_call *c, const ert_conv2d_geometry *g
 int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size);
 int ert_conv2d_s8s8_check(const ert_step *s);
 int ert_conv2d_s8s8_pairs_check(const ert_step *s);
+int ert_conv2d_s8s4_quads_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);

@@ -25,11 +25,20 @@ int ert_conv2d_s8s8_check(const ert_step *s) {
          ert_rescale_ok(s, &p->rescale, p->g.out_c);
 }
 
+/* Items of a window that two widened ones of fit a scratch; INT32_MAX where that is too many. */
+static int32_t widened_items(const ert_conv2d_geometry *g) {
+  const int32_t n = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
+  return n <= INT32_MAX / 8 ? n : INT32_MAX;
+}
+
 int ert_conv2d_s8s8_pairs_check(const ert_step *s) {
   const ert_conv2d_s8s8_pairs_params *p = (const void *)s->params;
-  const ert_conv2d_geometry *g = &p->g;
-  const int32_t n = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
-  return ert_conv2d_geometry_ok(s, g, 1) && n <= INT32_MAX / 8 && ert_pairs_rescale_ok(s, &p->rescale, n, g->out_c);
+  return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_pairs_rescale_ok(s, &p->rescale, widened_items(&p->g), p->g.out_c);
+}
+
+int ert_conv2d_s8s4_quads_check(const ert_step *s) {
+  const ert_conv2d_s8s4_quads_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_quads_rescale_ok(s, &p->rescale, widened_items(&p->g), p->g.out_c);
 }
 
 int ert_conv2d_f32_check(const ert_step *s) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Windows of two pixels are widened into slots, row by row of the kernel; pairs of pixels go on across output rows. */
+/* The parameters of s8s4 quads have the layout of those of s8s8 pairs.
+ *
+ * Windows of two pixels are widened into slots, row by row of the kernel; pairs of pixels go on across output rows. */
 #include "conv2d/conv2d.h"
 #include "dsp.h"
 
@@ -9,6 +11,8 @@ typedef struct {
   int32_t y, x;
   int8_t *out;
 } pixel;
+
+typedef void two_pixels_fn(const ert_call *c, int8_t *first, int8_t *second);
 
 static void copy_bytes(int8_t *to, const int8_t *from, int32_t n) {
   for (; n >= 4; n -= 4, from += 4, to += 4) ert_store_word(to, ert_load_word(from));
@@ -58,12 +62,9 @@ static void widen(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, cons
   }
 }
 
-static void two_pixels(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, int8_t *first, int8_t *second) {
-  ert_pairs_two(c, &p->rescale, ert_conv2d_window(&p->g), p->g.out_c, first, second);
-}
-
 /* Windows that lie in their rows. */
-static void in_place(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, int32_t y0, int32_t y1) {
+static void in_place(const ert_call *c, int32_t y0, int32_t y1, two_pixels_fn *two_pixels) {
+  const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   const int32_t n = ert_conv2d_window(g);
   const int8_t *pending = NULL;
@@ -76,13 +77,14 @@ static void in_place(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, i
       if (pending == NULL) pending = window, first = out;
       if (first == out && !last) continue;
       ert_widen_two(c->scratch, pending, window, n); /* a last pixel without partner is computed twice */
-      two_pixels(c, p, first, out);
+      two_pixels(c, first, out);
       pending = NULL;
     }
   }
 }
 
-static void gathered(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, int32_t y0, int32_t y1) {
+static void gathered(const ert_call *c, int32_t y0, int32_t y1, two_pixels_fn *two_pixels) {
+  const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
   pixel first = {y0, 0, NULL};
   for (int32_t y = y0; y < y1; y++) {
     pixel at = {y, 0, ert_out_row(&c->out, y)};
@@ -91,16 +93,30 @@ static void gathered(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, i
       if (first.out == NULL) first = at;
       if (first.out == at.out && !last) continue;
       widen(c, p, &first, &at);
-      two_pixels(c, p, first.out, at.out);
+      two_pixels(c, first.out, at.out);
       first.out = NULL;
     }
   }
 }
 
-void ert_conv2d_s8s8_2x4__dsp(const ert_call *c, int32_t y0, int32_t y1) {
+static void convolve(const ert_call *c, int32_t y0, int32_t y1, two_pixels_fn *two_pixels) {
   const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
-  if (ert_conv2d_in_place(&p->g)) in_place(c, p, y0, y1);
-  else gathered(c, p, y0, y1);
+  if (ert_conv2d_in_place(&p->g)) in_place(c, y0, y1, two_pixels);
+  else gathered(c, y0, y1, two_pixels);
 }
+
+static void two_pixels_s8s8(const ert_call *c, int8_t *first, int8_t *second) {
+  const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
+  ert_pairs_two(c, &p->rescale, ert_conv2d_window(&p->g), p->g.out_c, first, second);
+}
+
+static void two_pixels_s8s4(const ert_call *c, int8_t *first, int8_t *second) {
+  const ert_conv2d_s8s4_quads_params *p = (const void *)c->params;
+  ert_quads_two(c, &p->rescale, ert_conv2d_window(&p->g), p->g.out_c, first, second);
+}
+
+void ert_conv2d_s8s8_2x4__dsp(const ert_call *c, int32_t y0, int32_t y1) { convolve(c, y0, y1, two_pixels_s8s8); }
+
+void ert_conv2d_s8s4_2x4__dsp(const ert_call *c, int32_t y0, int32_t y1) { convolve(c, y0, y1, two_pixels_s8s4); }
 
 #endif

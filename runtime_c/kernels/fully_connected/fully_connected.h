@@ -5,7 +5,7 @@
 #define ERT_FULLY_CONNECTED_H
 
 #include "nibble.h"
-#include "pairs.h"
+#include "quads.h"
 
 typedef struct {
   int32_t in_c, out_c;
@@ -14,6 +14,8 @@ typedef struct {
 } ert_fully_connected_s8s8_params;
 
 typedef ert_fully_connected_s8s8_params ert_fully_connected_s8s8_pairs_params;
+
+typedef ert_fully_connected_s8s8_params ert_fully_connected_s8s4_quads_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -61,6 +63,7 @@ typedef struct {
 
 int ert_fully_connected_s8s8_check(const ert_step *s);
 int ert_fully_connected_s8s8_pairs_check(const ert_step *s);
+int ert_fully_connected_s8s4_quads_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

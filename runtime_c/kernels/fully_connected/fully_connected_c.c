@@ -23,6 +23,13 @@ int ert_fully_connected_s8s8_check(const ert_step *s) {
   return shape_ok(s, p->in_c, p->out_c, p->weights, 1, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);
 }
 
+int ert_fully_connected_s8s4_quads_check(const ert_step *s) {
+  const ert_fully_connected_s8s4_quads_params *p = (const void *)s->params;
+  const int32_t words = ert_pairs_words(p->in_c, p->out_c);
+  return views_ok(s, p->in_c, p->out_c, 1) && words < INT32_MAX && ert_blob_ok(s, p->weights, words / 2, 4) &&
+         ert_rescale_ok(s, &p->rescale, p->out_c);
+}
+
 int ert_fully_connected_f32_check(const ert_step *s) {
   const ert_fully_connected_f32_params *p = (const void *)s->params;
   return shape_ok(s, p->in_c, p->out_c, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);

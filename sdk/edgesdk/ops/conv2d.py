@@ -113,15 +113,14 @@ def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) 
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 
-def fits(node: Node, kernel: Kernel) -> bool:
-    return kernel.layout != "pairs" or packing.fits_pairs(node)
+fits = packing.fits
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    if kernel.layout != "pairs":
+    if not packing.is_packed(kernel):
         return encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
     x, y = node.input(0), node.output
-    params = [*geometry(node, node.input(1).shape[1:3]), x.zero_point, *packing.pairs_rescale(node)]
+    params = [*geometry(node, node.input(1).shape[1:3]), x.zero_point, *packing.block_words(node, kernel)]
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 

@@ -30,8 +30,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
 
 
-def fits(node: Node, kernel: Kernel) -> bool:
-    return kernel.layout != "pairs" or packing.fits_pairs(node)
+fits = packing.fits
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
@@ -39,8 +38,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     out_c, in_c = w.shape
     rows = y.elements // out_c
     params: list[int | np.ndarray | None] = [in_c, out_c]
-    if kernel.layout == "pairs":
-        params += packing.pairs_words(node)
+    if packing.is_packed(kernel):
+        params += packing.words(node, kernel)
     else:
         params += rescale.weight_words(node)
         params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orders of weights that kernels of an instruction set read; made when a program is written.
 
-The C side of "pairs" is runtime_c/kernels/pairs.h.
+The C side of "pairs" and "quads" is in runtime_c/kernels.
 """
 
 from __future__ import annotations
@@ -9,26 +9,36 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
 from edgesdk.ops import rescale
 
-MOST_SUM = 2**23  # of the products of a channel, for inputs in -128..127
+MOST_SUM = {"pairs": 2**23, "quads": 2**19}  # of the products of a channel, for inputs in -128..127
 MOST_TOTAL = 2**30  # with the bias
 
 
-def fits_pairs(node: Node) -> bool:
-    """Whether int8 weights [O, ...] may be packed in pairs: see runtime_c/kernels/pairs.h."""
-    w = rescale.integer_weights(node.input(1)).astype(np.int64).reshape(node.input(1).shape[0], -1)
+def fits(node: Node, kernel: Kernel) -> bool:
+    """Whether the weights [O, ...] of a layer may be packed for a kernel: see runtime_c/kernels/pairs.h, quads.h."""
+    if kernel.layout not in MOST_SUM:
+        return True
+    value = node.input(1)
+    if value.quant is not None and value.quant.factors is not None:
+        return False
+    w = rescale.integer_weights(value).astype(np.int64).reshape(value.shape[0], -1)
     most = 128 * np.abs(w).sum(1)
     _, shift = rescale.multipliers(node)
     high = w[1::2] * 256 + w[0::2][: len(w[1::2])]
     return bool(
         (np.abs(rescale.folded_bias(node, 0).astype(np.int64)) + most).max() < MOST_TOTAL
-        and most.max() < MOST_SUM
+        and most.max() < MOST_SUM[kernel.layout]
         and shift.max() <= -1
         and shift.min() >= -31
         and high.min(initial=0) >= -(2**15)
         and high.max(initial=0) < 2**15
     )
+
+
+def is_packed(kernel: Kernel) -> bool:
+    return kernel.layout in MOST_SUM
 
 
 def pairs(weights: np.ndarray) -> np.ndarray:
@@ -43,6 +53,26 @@ def pairs(weights: np.ndarray) -> np.ndarray:
     # [block, pair, four, half (k, k + 2), word (even k, odd k)]: words of the two pairs alternate
     parts = halves.reshape(len(w) // 4, 2, -1, 2, 2)
     return np.ascontiguousarray(parts.transpose(0, 2, 4, 1, 3)).ravel().view(np.uint32)
+
+
+def quads(weights: np.ndarray) -> np.ndarray:
+    """int4 [O, ...] as the words of quads.h.
+
+    >>> [hex(w) for w in quads(np.array([[1, 2, 3], [-1, -2, -3]]))]
+    ['0x85b0879', '0x888086a']
+    """
+    w = weights.reshape(weights.shape[0], -1).astype(np.int32)
+    w = np.pad(w, ((0, -w.shape[0] % 4), (0, -w.shape[1] % 4))).reshape(-(-w.shape[0] // 4), 4, -1)
+    halves = np.tensordot(w + np.array([[8], [8], [8], [0]]), [1, 16, 256, 4096], (1, 0)).astype(np.int16)
+    parts = halves.reshape(len(w), -1, 2, 2)  # [block, four, half (k, k + 2), word (even k, odd k)]
+    return np.ascontiguousarray(parts.transpose(0, 1, 3, 2)).ravel().view(np.uint32)
+
+
+PACKED = {"pairs": pairs, "quads": quads}
+
+
+def packed(node: Node, kernel: Kernel) -> np.ndarray:
+    return PACKED[kernel.layout](rescale.integer_weights(node.input(1)))
 
 
 def doubled(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int | np.ndarray | None]]:
@@ -63,13 +93,13 @@ def factors(bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.n
     return np.concatenate([shifts, np.stack([b, m], 2).reshape(blocks, 8)], 1).astype(np.int32)
 
 
-def pairs_rescale(node: Node) -> list[int | np.ndarray | None]:
-    """The ert_pairs_rescale words."""
+def block_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
+    """The words of ert_pairs_rescale and ert_quads_rescale."""
     bias, multiplier, shift, (_, *rest) = doubled(node)
-    return [pairs(rescale.integer_weights(node.input(1))), factors(bias, multiplier, shift), *rest]
+    return [packed(node, kernel), factors(bias, multiplier, shift), *rest]
 
 
-def pairs_words(node: Node) -> list[int | np.ndarray | None]:
-    """The weights in pairs, then the ert_rescale words."""
+def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
+    """The packed weights, then the ert_rescale words."""
     bias, multiplier, shift, rest = doubled(node)
-    return [pairs(rescale.integer_weights(node.input(1))), bias, multiplier, shift, *rest]
+    return [packed(node, kernel), bias, multiplier, shift, *rest]
