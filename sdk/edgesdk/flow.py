@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,15 @@ Progress = Callable[[str], None]
 
 @dataclass(eq=False)
 class Base:
-    """A lowered graph with its kernels and order, before a schedule is chosen; `isa` is the chain that it may use."""
+    """A lowered graph with its kernels and order, before a schedule is chosen; `isa` is the chain that it may use,
+    `removed` what the model computed in vain."""
 
     board: Board
     isa: tuple[str, ...]
     source: Graph
     graph: Graph
     schedule: schedule.Schedule
+    removed: passes.Removed
     quantised: ptq.Quantised | None = None
 
 
@@ -44,6 +46,7 @@ class Converted:
     program: program.Program
     data: bytes
     warnings: list[str]
+    removed: passes.Removed
     arena_memory: str | None = None
     quantised: ptq.Quantised | None = None
 
@@ -115,8 +118,9 @@ def convert(
     warnings = _left_in_float(base.quantised, base.graph) or _warnings(base.graph)
     warnings += base.quantised.warnings if base.quantised else []
     return Converted(
-        target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, warnings, place, base.quantised
-    )
+        target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, warnings, base.removed, place,
+        base.quantised,
+    )  # fmt: skip
 
 
 def base_schedule(
@@ -162,10 +166,13 @@ def base_schedule(
     if hybrid:
         graph = passes.hybrid(graph)
     progress("lower")
-    graph = passes.lower(passes.reshape_io(graph, stream or bind_input, io))
+    whole = passes.reshape_io(graph, stream or bind_input, io)
+    live = passes.shrink(whole.copy())
+    removed = passes.removed(whole, live)
+    graph = passes.lower(live)
     progress("schedule")
     base = schedule.schedule(graph, isa)
-    return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base, quantised)
+    return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base, removed, quantised)
 
 
 def _metadata(board: Board, arena_memory: str | None) -> dict[str, Any]:
@@ -289,7 +296,7 @@ def compress(
 
 def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
     """What the file of a network takes, its schedule aside."""
-    plain = schedule.schedule(passes.lower(graph.copy()), isa)
+    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
     return len(program.write(program.assemble(plain, memory.plan(plain))))
 
 
@@ -359,7 +366,8 @@ def report(c: Converted) -> dict[str, Any]:
         "code_bytes": None,
         "weights_bytes": len(c.program.weights),
         "macs": macs,
-        "macs_dense": macs,
+        "macs_dense": macs + c.removed.macs,
+        "removed": asdict(c.removed),
         "recompute_ratio": pareto.recompute_ratio(c.schedule),
         "schedule": pareto.text(c.schedule),
         "streamed": c.schedule.streamed is not None,

@@ -58,6 +58,9 @@ def _convert(r: dict[str, Any]) -> list[Table]:
     arena = ("arena_bytes", "arena_lower_bound_bytes", "arena_memory")
     keys = ("board", "model_bytes", "weights_bytes", *arena, "macs", "steps")
     rows: dict[str, Any] = {k: r[k] for k in keys}
+    left_out = r["removed"]
+    if left_out["channels"]:
+        rows["left out"] = f"{left_out['channels']} constant or unused channels, {left_out['macs']} MACs"
     tables = [_pairs("converted", {**rows, "warnings": "; ".join(r["warnings"]) or "none"})]
     if "accuracy" not in r:
         return tables

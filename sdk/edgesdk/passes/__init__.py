@@ -2,14 +2,17 @@
 """The ordered pipeline. One file per pass: file = function = verb_object, Graph -> Graph.
 
 SIMPLIFY keeps the vocabulary of importers and runs before quantisation, so that ranges are
-taken where values really exist. LOWER leaves only ops that have kernels.
+taken where values really exist. SHRINK leaves out what integers compute in vain, once they are what they will be.
+LOWER leaves only ops that have kernels.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from edgesdk import ops
 from edgesdk.ir import Graph
 from edgesdk.verify import verify
 
@@ -26,6 +29,12 @@ SIMPLIFY = (
     "fuse_activations",
     "fuse_quantized",  # behind the folding of float neighbours: what is left is the layer and its activation
     "fold_exponents",
+    "remove_dead_nodes",
+)
+
+SHRINK = (
+    "remove_constant_channels",
+    "fold_tables",  # behind it: operands that turned out to be constant
     "remove_dead_nodes",
 )
 
@@ -62,6 +71,31 @@ def _run(graph: Graph, names: tuple[str, ...], stage: str) -> Graph:
 def simplify(graph: Graph) -> Graph:
     """Constant folding and fusion; the graph keeps its numerics (floats: up to rounding)."""
     return _run(graph, SIMPLIFY, "source")
+
+
+def shrink(graph: Graph) -> Graph:
+    """Integer graphs lose the channels and steps that no byte of a result depends on; values inside change shape."""
+    return _run(graph, SHRINK, "source")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What `shrink` left out: channels of layers, their multiply-accumulates, and nodes."""
+
+    channels: int
+    macs: int
+    nodes: int
+
+
+def removed(before: Graph, after: Graph) -> Removed:
+    (channels, macs), (left, live) = (_layer_totals(g) for g in (before, after))
+    return Removed(channels - left, macs - live, len(before.nodes) - len(after.nodes))
+
+
+def _layer_totals(graph: Graph) -> tuple[int, int]:
+    """(output channels, multiply-accumulates) of the layers."""
+    layers = [(n.output.shape[-1], ops.macs(n)) for n in graph.nodes if ops.macs(n)]
+    return sum(c for c, _ in layers), sum(m for _, m in layers)
 
 
 def lower(graph: Graph) -> Graph:
