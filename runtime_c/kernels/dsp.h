@@ -25,6 +25,18 @@ ERT_INLINE uint32_t ert_load_word(const void *from) {
 #endif
 }
 
+/* Two bytes from any address. */
+ERT_INLINE uint32_t ert_load_half(const void *from) {
+#if defined(__GNUC__)
+  uint16_t x;
+  __builtin_memcpy(&x, from, sizeof x);
+  return x;
+#else
+  const uint8_t *b = from;
+  return b[0] | (uint32_t)b[1] << 8;
+#endif
+}
+
 ERT_INLINE void ert_store_word(void *to, uint32_t x) {
 #if defined(__GNUC__)
   __builtin_memcpy(to, &x, sizeof x);
@@ -99,6 +111,20 @@ ERT_INLINE int32_t ert_high_product(int32_t x, int32_t y) {
   return r;
 }
 
+/* z + (x * y + 2^31) >> 32 */
+ERT_INLINE int32_t ert_high_mac_rounded(int32_t x, int32_t y, int32_t z) {
+  int32_t r;
+  __asm__("smmlar %0, %1, %2, %3" : "=r"(r) : "r"(x), "r"(y), "r"(z));
+  return r;
+}
+
+/* x, saturated to a byte. */
+ERT_INLINE int32_t ert_signed_byte(int32_t x) {
+  int32_t r;
+  __asm__("ssat %0, #8, %1" : "=r"(r) : "r"(x) : "cc");
+  return r;
+}
+
 /* x >> n for n in 0..31; some other shift of x for any other n. */
 ERT_INLINE int32_t ert_shift_right(int32_t x, int32_t n) {
   int32_t r;
@@ -166,6 +192,12 @@ ERT_INLINE uint32_t ert_high_halves(uint32_t x, uint32_t y) { return x >> 16 | (
 ERT_INLINE int32_t ert_high_product(int32_t x, int32_t y) {
   return (int32_t)(((int64_t)x * y + ((int64_t)1 << 31)) >> 32);
 }
+
+ERT_INLINE int32_t ert_high_mac_rounded(int32_t x, int32_t y, int32_t z) {
+  return (int32_t)((uint32_t)z + (uint32_t)ert_high_product(x, y));
+}
+
+ERT_INLINE int32_t ert_signed_byte(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }
 
 ERT_INLINE int32_t ert_shift_right(int32_t x, int32_t n) { return x >> (n & 31); }
 

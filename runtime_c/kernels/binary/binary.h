@@ -12,6 +12,11 @@
  *           for the products to end in a whole high word; signs of a_factor and b_factor tell a - b, b - a and a + b.
  *           Where both scales are equal TFLite's shift is 0 and its multiplier 2^30; b_gain 2^22 and a shift of 1
  *           give the same value.
+ * add s8s8 dense: the sum of two inputs without broadcasting within rows, both of positive sign, as
+ *           clamp(saturate(rescale(a * 2^20 + a_base + 2 * rescale(b * 2^21 + b_base))))
+ *           where rescale(x) is (((x * multiplier + 2^31) >> 32) + offset - (x < 0)) >> shift: half a unit and the zero
+ *           point are in the offset (of b: b_half). x has the sign of its high product, or that is 0 and the shift hides
+ *           it. A multiplier of 2^31 - 1 stands for 2^31 where both scales are equal: x has 21 zeros below.
  * mul s8s8: clamp(zero_point + requantize((a - a_zero_point) * (b - b_zero_point)), min, max)
  * minmax:   sign * min(sign * a, sign * b); sign is 1 or -1, a NaN wins
  * add s16s16: clamp(requantize(requantize(a * 2^15, a_scale) + b_sign * requantize(b * 2^15, b_scale), scale), min, max)
@@ -40,6 +45,13 @@ typedef struct {
   ert_scale b_scale, scale;
   int32_t zero_point, min, max;
 } ert_add_s8s8_params;
+
+typedef struct {
+  ert_binary_shape shape;
+  int32_t b_base, b_multiplier, b_half, b_shift;
+  int32_t a_base, multiplier, offset, shift;
+  int32_t min, max;
+} ert_add_s8s8_dense_params;
 
 typedef struct {
   ert_binary_shape shape;
@@ -84,6 +96,7 @@ typedef struct {
 } ert_minmax_f32_params;
 
 int ert_add_s8s8_check(const ert_step *s);
+int ert_add_s8s8_dense_check(const ert_step *s);
 int ert_mul_s8s8_check(const ert_step *s);
 int ert_minmax_s8s8_check(const ert_step *s);
 int ert_add_s16s16_check(const ert_step *s);

@@ -2,7 +2,21 @@
 /* out[y, x, o] = act(b[o] + sum over ky, kx of
  *                in[y * stride_h - pad_top + ky * dilation_h, x * stride_w - pad_left + kx * dilation_w,
  *                   o / multiplier] * w[ky, kx, o]),  multiplier = out_c / in_c.
- * Padding, folding, act and types as in conv2d.h; int4 weights have no groups. */
+ * Padding, folding, act and types as in conv2d.h; int4 weights have no groups.
+ *
+ * s8s8 fours: multiplier 1 and at least 4 channels. Each four channels have what they need in a row, as words: four
+ * biases; for each two taps (in the order ky, kx) of each channel a word of both weights; for the last tap the weights
+ * of channels (0, 2) and of (1, 3); four multipliers, each with its offset; four shifts. Biases and weights are doubled;
+ * weights have 16 bits; an even number of taps is filled up with one of weight 0. The last four channels overlap others
+ * where 4 does not divide out_c. Then
+ *
+ *   out = clamp(saturate((((sum * multiplier + 2^31) >> 32) + offset - (sum < 0)) >> shift))
+ *
+ * is requantize.h's rescale of a right shift >= 1 and a sum below 2^30: offset = (2 * zero_point + 1) << (shift - 1).
+ * Kernels "relu" leave out (sum < 0), which a min of at least the zero point hides.
+ *
+ * s8s8 planes: multiplier 1, 3x3 taps, stride and dilation 1. Each channel has ten words: of each row of taps the words
+ * (w0, w1) and (w1, w2), bias, multiplier, offset, shift; all as in fours. */
 #ifndef ERT_DEPTHWISE_CONV2D_H
 #define ERT_DEPTHWISE_CONV2D_H
 
@@ -14,6 +28,25 @@ typedef struct {
   int32_t weights; /* blob: int8[kernel_h][kernel_w][out_c] */
   ert_rescale rescale;
 } ert_depthwise_conv2d_s8s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights; /* blob: int32[ceil(out_c / 4)][4 * (kernel_h * kernel_w / 2) + 18] */
+  int32_t min, max;
+} ert_depthwise_conv2d_s8s8_fours_params;
+
+enum { ERT_PLANE_WORDS = 10 };
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights; /* blob: int32[out_c][10] */
+  int32_t min, max;
+} ert_depthwise_conv2d_s8s8_planes_params;
+
+/* Items of a row of a plane: two outputs at a time read two more, and end on a whole word. */
+static inline int32_t ert_plane_items(const ert_conv2d_geometry *g) { return (g->out_w + 4) & ~1; }
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -61,6 +94,8 @@ typedef struct {
 } ert_depthwise_conv2d_f32s4_params;
 
 int ert_depthwise_conv2d_s8s8_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s8_fours_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s);
 int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);

@@ -113,10 +113,40 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
         values, operands = values[::-1], operands[::-1]
         found = replace(found, operands=(operands[0], operands[1]))
     if values[0].dtype == "int8":
-        words = _int8_words(node, kernel, sum_swaps)
+        dense = kernel.layout == "dense"
+        words = _dense_words(node, sum_swaps) if dense else _int8_words(node, kernel, sum_swaps)
     else:
         words = _int16_words(node, kernel) if values[0].dtype == "int16" else _float_words(node, kernel)
     return broadcast.encode(node, words, values, found)
+
+
+MOST_SHIFT = 22  # to the right: a zero point so far up is still below 2^30
+
+
+def fits(node: Node, kernel: Kernel) -> bool:
+    """Rows "dense" add inputs whose rows are as long as the output's."""
+    if kernel.layout != "dense":
+        return True
+    found = layout(node)
+    return (
+        node.op == "add"
+        and found is not None
+        and all(o.row_items == found.w * found.c for o in found.operands)
+        and -sum_scales(node)[2][1] <= MOST_SHIFT
+    )
+
+
+def _dense_words(node: Node, swapped: bool) -> list[int]:
+    """The constants of ert_add_s8s8_dense_params, offsets made of half units and zero points."""
+    a_scale, b_scale, (multiplier, left) = sum_scales(node)
+    large, small, (small_multiplier, small_left) = node.input(0), node.input(1), b_scale
+    if swapped:
+        large, small, (small_multiplier, small_left) = small, large, a_scale
+    if small_left == 0 and small_multiplier:  # equal scales: 2^30 without a shift is 2^31 with a shift of 1
+        small_multiplier = 2**31 - 1
+    small_shift, shift, y = max(-small_left, 1), max(-left, 1), node.output
+    of_small = [-small.zero_point << 21, small_multiplier, 1 << (small_shift - 1), small_shift]
+    return [*of_small, -large.zero_point << 20, multiplier, (2 * y.zero_point + 1) << (shift - 1), shift, *_range(node)]
 
 
 def _require_one_quant(node: Node) -> None:

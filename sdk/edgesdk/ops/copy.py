@@ -131,7 +131,7 @@ def _batch_loops(node: Node) -> tuple[int, list[Axis], int]:
     return batch, axes[1:] if batch > 1 else axes, out_batch * out_rows // batch
 
 
-def fits(node: Node) -> bool:
+def loops_suffice(node: Node) -> bool:
     """Whether the kernel has as many nested loops as the copy needs."""
     _, axes, rows = _batch_loops(node)
     return _found_loops(axes, rows) is not None

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, conv2d, rescale
+from edgesdk.ops import Encoded, conv2d, depthwise_packing, rescale
 
 types = rescale.types
 
@@ -35,8 +35,18 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
 
 
+def fits(node: Node, kernel: Kernel) -> bool:
+    rules = {"fours": depthwise_packing.fits_fours, "planes": depthwise_packing.fits_planes}
+    return kernel.layout not in rules or rules[kernel.layout](node, relu=kernel.tile.endswith("relu"))
+
+
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    return conv2d.encode_window_op(node, node.input(1).shape[:2], channel_axis=2)
+    encoded = conv2d.encode_window_op(node, node.input(1).shape[:2], channel_axis=2)
+    packed = {"fours": depthwise_packing.fours, "planes": depthwise_packing.planes}
+    if kernel.layout in packed:
+        head, limits = encoded.params[:14], encoded.params[-2:]
+        encoded.params = [*head, packed[kernel.layout](node), *limits]
+    return encoded
 
 
 def rows_read(node: Node, encoded: Encoded, i: int, y: int) -> range:

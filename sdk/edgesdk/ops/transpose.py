@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 
 from edgesdk.ir import Node, Value
-from edgesdk.ops.copy import axis, copy_node, fits, strides
+from edgesdk.ops.copy import axis, copy_node, loops_suffice, strides
 
 STAGE = "source"
 
@@ -34,7 +34,7 @@ def split(node: Node) -> list[Node]:
     """The same as two transpositions of which the kernel has the loops."""
     perm = node.attrs["perm"]
     steps = (_by_way_of(node, first) for first in permutations(range(len(perm))) if first != tuple(perm))
-    return next(s for s in steps if all(fits(lower(n)) for n in s))
+    return next(s for s in steps if all(loops_suffice(lower(n)) for n in s))
 
 
 def _by_way_of(node: Node, first: tuple[int, ...]) -> list[Node]:

@@ -18,6 +18,6 @@ def _lowered(node: Node) -> list[Node]:
     moved: Node = module.lower(node)
     if copy.is_contiguous(moved):
         return [Node("reshape", [node.input(0)], node.outputs, {"shape": node.output.shape}, node.source)]
-    if copy.fits(moved) or not hasattr(module, "split"):
+    if copy.loops_suffice(moved) or not hasattr(module, "split"):
         return [moved]
     return [n for part in module.split(node) for n in _lowered(part)]
