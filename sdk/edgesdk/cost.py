@@ -21,7 +21,6 @@ import numpy as np
 
 from edgesdk import boards, ops
 from edgesdk.schedule import Schedule, Step
-from edgesdk.schedule.trace import AWAIT
 
 Counts = Counter[str]
 REFERENCE_CORE = "cortex-m4"
@@ -87,7 +86,7 @@ def program_cost(schedule: Schedule, core: str, clock_hz: int | None = None) -> 
     known = prices().get(core)
     if known is None or any(s.kernel.name not in known.kernels for s in schedule.steps):
         return Estimate(None, None, None)
-    calls = Counter(c.step for c in schedule.calls if c.step != AWAIT)
+    calls = schedule.kernel_calls()
     costs = [_cost(schedule, s, calls[i], core) for i, s in enumerate(schedule.steps)]
     doubts = [known.kernels[s.kernel.name].error_percent for s in schedule.steps]
     total = sum(costs)

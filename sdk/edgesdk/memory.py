@@ -271,8 +271,9 @@ class _Items:
         steps = range(stage.first, stage.first + stage.count)
         if stage.kind == "plain":
             self.counters.append(None)
-            for t in calls:
-                self._add_scratch(schedule, [schedule.calls[t].step], t, t)
+            for i in steps:
+                used = [t for t in calls if schedule.calls[t].step == i]
+                self._add_scratch(schedule, [i], used[0], used[-1])
             return
         n_bytes = 2 * (stage.count + (stage.kind == "rows"))
         first, last = (-1, len(schedule.calls)) if stage.kind == "frames" else (calls.start, calls.stop - 1)

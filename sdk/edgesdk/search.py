@@ -188,11 +188,8 @@ def _strip_edges(search: _Search, rows: _Path) -> Iterator[_Path]:
 
 def _edge(base: Schedule, piece: Piece, cost: Cost) -> _Path:
     part = _part(base, piece)
-    calls = [0] * len(part.steps)
-    for call in part.calls:
-        if call.step != trace.AWAIT:
-            calls[call.step] += 1
-    total = sum(cost(step, n) for step, n in zip(part.steps, calls, strict=True))
+    calls = part.kernel_calls()
+    total = sum(cost(step, calls[k]) for k, step in enumerate(part.steps))
     return _Path(memory.live_peak(part), total, (piece,))
 
 

@@ -98,7 +98,7 @@ def test_points_say_what_their_programs_do(graph: Graph) -> None:
 
 
 def test_layer_by_layer_stays_where_nothing_smaller_is_planned() -> None:
-    """A stage of rows has the smaller live peak here, but its arena is a byte larger."""
+    """A stage of rows has no smaller arena here: what computes everything in plain steps costs less."""
     b = Builder(0, "int8")
     x = b.input((1, 5, 5, 1))
     window = {"stride": (1, 1), "dilation": (1, 1), "padding": (0,) * 4, "activation": "relu"}
@@ -109,7 +109,7 @@ def test_layer_by_layer_stays_where_nothing_smaller_is_planned() -> None:
     base = lowered(Graph("branches", [x], [b.classifier(both, 2)], b.nodes))
     whole = pareto.layer_by_layer(base, BOARD)
     found = search.front(base, pareto.cost_on(BOARD))
-    assert min(p.plan.arena_bytes for p in found) > whole.plan.arena_bytes
+    assert min(p.plan.arena_bytes for p in found) >= whole.plan.arena_bytes
     assert pareto.points(base, BOARD)[-1].plan.arena_bytes == whole.plan.arena_bytes
 
 

@@ -136,7 +136,7 @@ def test_stages_of_rows(n_layers: int, rows: int, gap: float) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
 @pytest.mark.parametrize(
     ("model", "gap"),
-    [("*ic-resnet8/*quant", 0.01), ("*vww-mobilenetv1/*int8", 0.01), ("*person-detect/*", 0.01), ("*mcunet/vww", 0.02)],
+    [("*ic-resnet8/*quant", 0.01), ("*vww-mobilenetv1/*int8", 0.01), ("*person-detect/*", 0.01), ("*mcunet/vww", 0.03)],
 )
 def test_fused_networks(model: str, gap: float, streamed: bool) -> None:
     graph = passes.lower(passes.simplify(converters.load(next(MODELS.glob(f"{model}.tflite")))))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -103,6 +104,14 @@ class Schedule:
         if stage.kind == "frames":
             return trace.by_frames(steps, stage.first, self.paces)
         return trace.by_rows(steps, stage.first, self.roots, self.streamed if stage.first == 0 else None)
+
+    def kernel_calls(self) -> Counter[int]:
+        """How often the runtime calls the kernel of each step; a plain stage calls each once."""
+        from edgesdk.schedule.trace import AWAIT
+
+        counted = Counter(c.step for c in self.calls if c.step != AWAIT)
+        counted.update({i: 1 - counted[i] for stage in self.stages if stage.kind == "plain" for i in stage.steps})
+        return counted
 
     def spans(self) -> Iterator[tuple[Stage, range]]:
         """Each stage with its range of calls."""

@@ -17,11 +17,14 @@ from edgesdk.schedule import Step
 from edgesdk.schedule.frames import Pace
 
 AWAIT = -1  # a row of the streamed input arrives
+BY_CHANNELS = ("planes",)  # layouts of kernels that go through all rows for each channel
 
 
 @dataclass(frozen=True)
 class Call:
-    """Step `step` writes rows `rows` and reads `reads` (one range per encoded input); or AWAIT."""
+    """Step `step` writes rows `rows` and reads `reads` (one range per encoded input); or AWAIT.
+
+    What a plain stage computes in one call of a kernel that goes by rows is listed row by row."""
 
     step: int
     rows: range
@@ -88,9 +91,21 @@ def by_rows(steps: Sequence[Step], first: int, roots: dict[Value, Value], stream
 
 
 def whole(steps: Sequence[Step], first: int) -> Iterator[Call]:
-    """Calls of a plain stage."""
+    """What a plain stage does."""
     for k, s in enumerate(steps):
-        yield Call(first + k, range(s.encoded.rows), tuple(range(v.rows) for v in s.encoded.inputs))
+        if goes_by_rows(s):
+            for y in range(s.encoded.rows):
+                yield Call(first + k, range(y, y + 1), reads_of(s, y))
+        else:
+            yield Call(first + k, range(s.encoded.rows), tuple(range(v.rows) for v in s.encoded.inputs))
+
+
+def goes_by_rows(step: Step) -> bool:
+    """Whether one call for all rows writes a row only when no later row needs what lies there: the output may grow
+    over the input. (Outputs in place of inputs need no such thing.)"""
+    if not can_run_by_rows(step) or step.kernel.layout in BY_CHANNELS or ops.in_place(step.node):
+        return False
+    return any(len(rows) < v.rows for rows, v in zip(reads_of(step, 0), step.encoded.inputs, strict=True))
 
 
 def by_frames(steps: Sequence[Step], first: int, paces: dict[Value, Pace]) -> list[Call]:
