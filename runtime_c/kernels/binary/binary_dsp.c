@@ -8,19 +8,27 @@
 #if defined(__ARM_FEATURE_DSP)
 
 /* r0 a, r1 b, r2 out, r3 between the constants of b (below) and those of a and the sum (above, then the end of out). */
-#define SCALED_B(y, turn)             \
-  "sxtb.w r9, r8, ror #" turn "\n\t"  \
-  "add.w r9, r10, r9, lsl #21\n\t"    \
-  "smmlar " y ", r9, r11, r12\n\t"    \
-  "add.w " y ", " y ", r9, asr #31\n\t" \
+#define SCALED_B(y, turn)          \
+  "sxtb.w r9, r8, ror #" turn      \
+  "\n\t"                           \
+  "add.w r9, r10, r9, lsl #21\n\t" \
+  "smmlar " y                      \
+  ", r9, r11, r12\n\t"             \
+  "add.w " y ", " y                \
+  ", r9, asr #31\n\t"              \
   "asr.w " y ", " y ", lr\n\t"
-#define SUM(y, turn)                  \
-  "sxtb.w r9, r8, ror #" turn "\n\t"  \
-  "add.w r9, r10, r9, lsl #20\n\t"    \
-  "add.w r9, r9, " y ", lsl #1\n\t"   \
-  "smmlar " y ", r9, r11, r12\n\t"    \
-  "add.w " y ", " y ", r9, asr #31\n\t" \
-  "asr.w " y ", " y ", lr\n\t"        \
+#define SUM(y, turn)               \
+  "sxtb.w r9, r8, ror #" turn      \
+  "\n\t"                           \
+  "add.w r9, r10, r9, lsl #20\n\t" \
+  "add.w r9, r9, " y               \
+  ", lsl #1\n\t"                   \
+  "smmlar " y                      \
+  ", r9, r11, r12\n\t"             \
+  "add.w " y ", " y                \
+  ", r9, asr #31\n\t"              \
+  "asr.w " y ", " y                \
+  ", lr\n\t"                       \
   "ssat " y ", #8, " y "\n\t"
 __attribute__((naked, noinline)) static void add_words(__attribute__((unused)) const int8_t *a,
                                                        __attribute__((unused)) const int8_t *b,
@@ -45,7 +53,7 @@ __attribute__((naked, noinline)) static void add_words(__attribute__((unused)) c
 
 /* n sums; 4 divides n. */
 static void add_run(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
-  const int32_t constants[] = {p->b_base,     p->b_multiplier, p->b_half, p->b_shift,          p->a_base,
+  const int32_t constants[] = {p->b_base,     p->b_multiplier, p->b_half, p->b_shift,        p->a_base,
                                p->multiplier, p->offset,       p->shift,  (int32_t)(out + n)};
   if (n > 0) add_words(a, b, out, constants + 4);
 }

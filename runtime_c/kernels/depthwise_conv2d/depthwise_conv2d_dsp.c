@@ -40,16 +40,17 @@ static int32_t pad_offset(const window *v) { return (int32_t)(v->pad - v->base);
 /* requantize.h's rescale of twice a sum: the high product with what a channel adds to it (half a unit and the zero
  * point). Halves round away from zero, so a negative sum has 1 less; that does not show under a clamp at zero. */
 #define SCALED_RELU(acc, multiplier, offset) "smmlar " acc ", " acc ", " multiplier ", " offset "\n\t"
-#define SCALED(acc, multiplier, offset)                        \
-  "smmlar " offset ", " acc ", " multiplier ", " offset "\n\t" \
+#define SCALED(acc, multiplier, offset)                 \
+  "smmlar " offset ", " acc ", " multiplier ", " offset \
+  "\n\t"                                                \
   "add " acc ", " offset ", " acc ", asr #31\n\t"
 
 /* On the stack: where a group enters the loop of four pairs, the taps, the last tap, the end of the input, and how far
  * the output is from the input. A function of the word at from, whose registers are its own affair. */
-#define PIXEL(name, scaled)                                                                                        \
-  __attribute__((naked, noinline)) static void name(                                                               \
-      __attribute__((unused)) const int32_t *taps, __attribute__((unused)) const uint8_t *x,                       \
-      __attribute__((unused)) const uint32_t *w, __attribute__((unused)) const pixel_frame *frame) {               \
+#define PIXEL(name, scaled)                                                                                          \
+  __attribute__((naked, noinline)) static void name(                                                                 \
+      __attribute__((unused)) const int32_t *taps, __attribute__((unused)) const uint8_t *x,                         \
+      __attribute__((unused)) const uint32_t *w, __attribute__((unused)) const pixel_frame *frame) {                 \
     __asm__(                                                                                                       \
         "push {r4-r11, lr}\n\t"                                                                                    \
         "ldm r3, {r4-r8}\n\t"                                                                                      \
@@ -94,7 +95,7 @@ static int32_t pad_offset(const window *v) { return (int32_t)(v->pad - v->base);
         "cmp r1, r8\n\t"                                                                                           \
         "bne 1b\n\t"                                                                                               \
         "add sp, #20\n\t"                                                                                          \
-        "pop {r4-r11, pc}");                                                                                       \
+        "pop {r4-r11, pc}"); \
   }
 
 typedef struct {

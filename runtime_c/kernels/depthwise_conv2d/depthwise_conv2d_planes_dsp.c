@@ -21,58 +21,62 @@ typedef struct {
 
 /* r0, r1, r2 rows, r3 out, r4 to r9 weights: of each row (w0, w1) and (w1, w2); r12 and lr sums of two outputs. On the
  * stack: bias, multiplier, offset, shift, step, end, odd. */
-#define TAPS(row, w01, w12, acc)       \
-  "ldrd r10, r11, [" row "], #4\n\t"   \
-  "smlad r12, r10, " w01 ", " acc "\n\t" \
-  "smlatb lr, r10, " w01 ", lr\n\t"    \
-  "smlabt r12, r11, " w12 ", r12\n\t"  \
+#define TAPS(row, w01, w12, acc)  \
+  "ldrd r10, r11, [" row          \
+  "], #4\n\t"                     \
+  "smlad r12, r10, " w01 ", " acc \
+  "\n\t"                          \
+  "smlatb lr, r10, " w01          \
+  ", lr\n\t"                      \
+  "smlabt r12, r11, " w12         \
+  ", r12\n\t"                     \
   "smlad lr, r11, " w12 ", lr\n\t"
-#define SCALED_RELU              \
-  "ldrd r10, r11, [sp, #4]\n\t"  \
+#define SCALED_RELU               \
+  "ldrd r10, r11, [sp, #4]\n\t"   \
   "smmlar r12, r12, r10, r11\n\t" \
   "smmlar lr, lr, r10, r11\n\t"
-#define SCALED                         \
-  "ldrd r10, r11, [sp, #4]\n\t"        \
-  "add r11, r11, r12, asr #31\n\t"     \
-  "smmlar r12, r12, r10, r11\n\t"      \
-  "ldr r11, [sp, #8]\n\t"              \
-  "add r11, r11, lr, asr #31\n\t"      \
+#define SCALED                     \
+  "ldrd r10, r11, [sp, #4]\n\t"    \
+  "add r11, r11, r12, asr #31\n\t" \
+  "smmlar r12, r12, r10, r11\n\t"  \
+  "ldr r11, [sp, #8]\n\t"          \
+  "add r11, r11, lr, asr #31\n\t"  \
   "smmlar lr, lr, r10, r11\n\t"
 /* The single output that may be left is computed with a step of 0, and written after the one that nobody wants. */
-#define PLANE_ROW(name, scaled)                                                                              \
-  __attribute__((naked, noinline)) static void name(__attribute__((unused)) const plane_row *row) {          \
-    __asm__(                                                                                                 \
-        "push {r4-r11, lr}\n\t"                                                                              \
-        "sub sp, #28\n\t"                                                                                    \
-        "ldm r0!, {r4-r9}\n\t"                                                                               \
-        "ldm r0!, {r1-r3, r10-r12, lr}\n\t"                                                                  \
-        "stm sp, {r1-r3, r10-r12, lr}\n\t"                                                                   \
-        "ldm r0, {r0-r3}\n"                                                                                  \
-        "1:\n\t"                                                                                             \
-        "ldr lr, [sp]\n\t"                                                                                   \
-        TAPS("r0", "r4", "r5", "lr") TAPS("r1", "r6", "r7", "r12") TAPS("r2", "r8", "r9", "r12") scaled      \
-        "ldrd r10, r11, [sp, #12]\n\t"                                                                       \
-        "asr.w r12, r12, r10\n\t"                                                                            \
-        "asr.w lr, lr, r10\n\t"                                                                              \
-        "ldr r10, [sp, #20]\n\t"                                                                             \
-        "ssat r12, #8, r12\n\t"                                                                              \
-        "ssat lr, #8, lr\n\t"                                                                                \
-        "strb.w lr, [r3, r11]\n\t"                                                                           \
-        "strb.w r12, [r3]\n\t"                                                                               \
-        "add r3, r3, r11, lsl #1\n\t"                                                                        \
-        "cmp r0, r10\n\t"                                                                                    \
-        "bne 1b\n\t"                                                                                         \
-        "ldr r11, [sp, #24]\n\t"                                                                             \
-        "cmp r11, #0\n\t"                                                                                    \
-        "beq 2f\n\t"                                                                                         \
-        "add r10, r10, r11\n\t"                                                                              \
-        "mov r12, #0\n\t"                                                                                    \
-        "strd r12, r10, [sp, #16]\n\t"                                                                       \
-        "str r12, [sp, #24]\n\t"                                                                             \
-        "b 1b\n"                                                                                             \
-        "2:\n\t"                                                                                             \
-        "add sp, #28\n\t"                                                                                    \
-        "pop {r4-r11, pc}");                                                                                 \
+#define PLANE_ROW(name, scaled)                                                                                     \
+  __attribute__((naked, noinline)) static void name(__attribute__((unused)) const plane_row *row) {                 \
+    __asm__(                                                                                                        \
+        "push {r4-r11, lr}\n\t"                                                                                     \
+        "sub sp, #28\n\t"                                                                                           \
+        "ldm r0!, {r4-r9}\n\t"                                                                                      \
+        "ldm r0!, {r1-r3, r10-r12, lr}\n\t"                                                                         \
+        "stm sp, {r1-r3, r10-r12, lr}\n\t"                                                                          \
+        "ldm r0, {r0-r3}\n"                                                                                         \
+        "1:\n\t"                                                                                                    \
+        "ldr lr, [sp]\n\t" TAPS("r0", "r4", "r5", "lr") TAPS("r1", "r6", "r7", "r12") TAPS("r2", "r8", "r9", "r12") \
+            scaled                                                                                                  \
+        "ldrd r10, r11, [sp, #12]\n\t"                                                                              \
+        "asr.w r12, r12, r10\n\t"                                                                                   \
+        "asr.w lr, lr, r10\n\t"                                                                                     \
+        "ldr r10, [sp, #20]\n\t"                                                                                    \
+        "ssat r12, #8, r12\n\t"                                                                                     \
+        "ssat lr, #8, lr\n\t"                                                                                       \
+        "strb.w lr, [r3, r11]\n\t"                                                                                  \
+        "strb.w r12, [r3]\n\t"                                                                                      \
+        "add r3, r3, r11, lsl #1\n\t"                                                                               \
+        "cmp r0, r10\n\t"                                                                                           \
+        "bne 1b\n\t"                                                                                                \
+        "ldr r11, [sp, #24]\n\t"                                                                                    \
+        "cmp r11, #0\n\t"                                                                                           \
+        "beq 2f\n\t"                                                                                                \
+        "add r10, r10, r11\n\t"                                                                                     \
+        "mov r12, #0\n\t"                                                                                           \
+        "strd r12, r10, [sp, #16]\n\t"                                                                              \
+        "str r12, [sp, #24]\n\t"                                                                                    \
+        "b 1b\n"                                                                                                    \
+        "2:\n\t"                                                                                                    \
+        "add sp, #28\n\t"                                                                                           \
+        "pop {r4-r11, pc}");                                                                                        \
   }
 
 PLANE_ROW(row_relu, SCALED_RELU)
@@ -135,8 +139,8 @@ typedef struct {
 /* Input row iy of two channels to its places among the three of each in scratch. */
 static void gather_row(const plane *p, int32_t iy, int32_t channel, const uint32_t *slot) {
   const int32_t apart = 3 * p->items;
-  int16_t *const to = (int16_t *)p->c->scratch + ((const int16_t *)(const void *)slot - (int16_t *)p->c->scratch) +
-                      p->g->pad_left;
+  int16_t *const to =
+      (int16_t *)p->c->scratch + ((const int16_t *)(const void *)slot - (int16_t *)p->c->scratch) + p->g->pad_left;
   if (iy >= 0 && iy < p->g->in_h) {
     const int8_t *x = (const int8_t *)ert_row(&p->c->in[0], iy) + channel;
     gather(x, p->g->in_c, p->columns, (uint8_t *)to, 2 * apart);
@@ -153,7 +157,8 @@ static void turn(plane_row *r) {
 }
 
 /* Rows of channels `channel` and `channel` + 1; of the latter alone where `from` is 1. */
-static void channel_rows(const plane *p, int32_t y0, int32_t y1, int32_t channel, int32_t from, plane_row *r, int relu) {
+static void channel_rows(const plane *p, int32_t y0, int32_t y1, int32_t channel, int32_t from, plane_row *r,
+                         int relu) {
   const int32_t pairs = p->g->out_w / 2;
   int32_t iy = y0 - p->g->pad_top;
   gather_row(p, iy++, channel, r[0].rows[0]);

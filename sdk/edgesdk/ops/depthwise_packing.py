@@ -24,8 +24,8 @@ def most_sums(node: Node) -> np.ndarray:
 
 
 def scales_per_channel(node: Node, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers and right shifts, one per channel. A channel that no input moves off the zero point (its scale is that
-    of noise) has a multiplier of 0 and a shift of 1."""
+    """Multipliers and right shifts, one per channel. A channel that no input moves off the zero point has a multiplier of
+    0 and a shift of 1."""
     multiplier, shift = (np.broadcast_to(a, most.shape).astype(np.int64) for a in rescale.multipliers(node))
     still = (shift < 0) & (most * multiplier < 2.0 ** (30 - shift) - 2.0**31)
     return np.where(still, 0, multiplier), np.where(still, 1, -shift)
