@@ -28,19 +28,21 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node
 
 CASES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 60
+
+
+def depthwise(types: str) -> SearchStrategy[Any]:
+    """Layers as they come, as models have them, and of those the wide ones, which have kernels of their own."""
+    narrow, wide = (test_conv.depthwise(types, least) for least in (1, 8))
+    return one_of(test_conv.convolutions("depthwise_conv2d", types), narrow, narrow, wide, wide)
+
+
 # Kernel folder and types -> nodes.
 NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("conv2d", "s8s8"): test_conv.convolutions("conv2d", "int8"),
     ("conv2d", "s8s4"): test_conv.convolutions("conv2d", "int8 int4"),
     ("conv2d", "s16s8"): test_conv.convolutions("conv2d", "int16 int8"),
-    ("depthwise_conv2d", "s8s8"): one_of(
-        test_conv.convolutions("depthwise_conv2d", "int8"),
-        test_conv.depthwise(),
-        test_conv.depthwise(),
-        test_conv.depthwise("int8", 8),
-        test_conv.depthwise("int8", 8),
-    ),
-    ("depthwise_conv2d", "s8s4"): test_conv.convolutions("depthwise_conv2d", "int8 int4"),
+    ("depthwise_conv2d", "s8s8"): depthwise("int8"),
+    ("depthwise_conv2d", "s8s4"): depthwise("int8 int4"),
     ("depthwise_conv2d", "s16s8"): test_conv.convolutions("depthwise_conv2d", "int16 int8"),
     ("fully_connected", "s8s8"): test_conv.fully_connected("int8"),
     ("fully_connected", "s8s4"): test_conv.fully_connected("int8 int4"),

@@ -35,6 +35,9 @@ int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s) {
          ert_within(p->max, -128, 127);
 }
 
+int ert_depthwise_conv2d_s8s4_fours_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_fours_check(s); }
+int ert_depthwise_conv2d_s8s4_planes_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_planes_check(s); }
+
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
   const ert_depthwise_conv2d_f32_params *p = (const void *)s->params;
   return geometry_ok(s, &p->g, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->g.out_c, 4);
