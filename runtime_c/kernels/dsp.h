@@ -9,8 +9,10 @@
 
 #if defined(__GNUC__)
 #define ERT_INLINE static inline __attribute__((always_inline))
+#define ERT_APART static __attribute__((noinline)) /* rarely called: a copy per caller is not worth its code */
 #else
 #define ERT_INLINE static inline
+#define ERT_APART static
 #endif
 
 /* Four bytes from any address. */

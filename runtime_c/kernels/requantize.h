@@ -44,6 +44,9 @@ static inline int32_t ert_requantize_wide(int64_t x, int32_t multiplier, int32_t
 
 static inline int32_t ert_clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
 
+/* Outputs that a kernel has only saturated, clamped: few layers have a narrower range than their type. */
+void ert_clamp_row(int8_t *out, int32_t n, int32_t low, int32_t high);
+
 /* An ert_rescale with its blobs found, once per call. */
 typedef struct {
   const int32_t *bias, *multiplier;

@@ -19,7 +19,7 @@ import test_quantize
 import test_reduce
 import test_softmax
 from hypothesis import Phase, given, settings
-from hypothesis.strategies import SearchStrategy
+from hypothesis.strategies import SearchStrategy, one_of
 from many_models import Case, needs_emulator, wrong
 
 from edgesdk import boards, kernels, memory, ops, program, schedule
@@ -28,13 +28,21 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node
 
 CASES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 60
+
+
+def depthwise(types: str) -> SearchStrategy[Any]:
+    """Layers as they come, as models have them, and of those the wide ones, which have kernels of their own."""
+    narrow, wide = (test_conv.depthwise(types, least) for least in (1, 8))
+    return one_of(test_conv.convolutions("depthwise_conv2d", types), narrow, narrow, wide, wide)
+
+
 # Kernel folder and types -> nodes.
 NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("conv2d", "s8s8"): test_conv.convolutions("conv2d", "int8"),
     ("conv2d", "s8s4"): test_conv.convolutions("conv2d", "int8 int4"),
     ("conv2d", "s16s8"): test_conv.convolutions("conv2d", "int16 int8"),
-    ("depthwise_conv2d", "s8s8"): test_conv.convolutions("depthwise_conv2d", "int8"),
-    ("depthwise_conv2d", "s8s4"): test_conv.convolutions("depthwise_conv2d", "int8 int4"),
+    ("depthwise_conv2d", "s8s8"): depthwise("int8"),
+    ("depthwise_conv2d", "s8s4"): depthwise("int8 int4"),
     ("depthwise_conv2d", "s16s8"): test_conv.convolutions("depthwise_conv2d", "int16 int8"),
     ("fully_connected", "s8s8"): test_conv.fully_connected("int8"),
     ("fully_connected", "s8s4"): test_conv.fully_connected("int8 int4"),
@@ -89,13 +97,13 @@ def own_rows(board: Board) -> list[kernels.Kernel]:
 @pytest.mark.parametrize("name", ["mps2_an385", "mps2_an386", "mps3_an547"])
 def test_kernels_give_the_bytes_of_the_reference(name: str, tmp_path: Path) -> None:
     board = boards.load(name)
-    rows = {(k.op, k.types) for k in own_rows(board)}
+    rows = Counter((k.op, k.types) for k in own_rows(board))
     if not rows:
         pytest.skip(f"no kernels for {board.core.isa[0]} yet")
-    assert rows <= set(NODES), f"no random nodes for {sorted(rows - set(NODES))}"
-    found = [c for key in sorted(rows) for c in cases(NODES[key], board, CASES)]
+    assert set(rows) <= set(NODES), f"no random nodes for {sorted(set(rows) - set(NODES))}"
+    found = [c for key in sorted(rows) for c in cases(NODES[key], board, rows[key] * CASES)]
     counted = Counter(kernel for kernel, _ in found)
     print(board.id, dict(counted))
-    short = [k.name for k in own_rows(board) if counted[k.name] < CASES // 4]
+    short = [k.name for k in own_rows(board) if counted[k.name] < CASES // 6]
     assert not short, f"hardly any random node fits {short}"
     assert wrong([c for _, c in found], board, tmp_path) == []

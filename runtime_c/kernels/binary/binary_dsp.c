@@ -8,19 +8,27 @@
 #if defined(__ARM_FEATURE_DSP)
 
 /* r0 a, r1 b, r2 out, r3 between the constants of b (below) and those of a and the sum (above, then the end of out). */
-#define SCALED_B(y, turn)             \
-  "sxtb.w r9, r8, ror #" turn "\n\t"  \
-  "add.w r9, r10, r9, lsl #21\n\t"    \
-  "smmlar " y ", r9, r11, r12\n\t"    \
-  "add.w " y ", " y ", r9, asr #31\n\t" \
+#define SCALED_B(y, turn)          \
+  "sxtb.w r9, r8, ror #" turn      \
+  "\n\t"                           \
+  "add.w r9, r10, r9, lsl #21\n\t" \
+  "smmlar " y                      \
+  ", r9, r11, r12\n\t"             \
+  "add.w " y ", " y                \
+  ", r9, asr #31\n\t"              \
   "asr.w " y ", " y ", lr\n\t"
-#define SUM(y, turn)                  \
-  "sxtb.w r9, r8, ror #" turn "\n\t"  \
-  "add.w r9, r10, r9, lsl #20\n\t"    \
-  "add.w r9, r9, " y ", lsl #1\n\t"   \
-  "smmlar " y ", r9, r11, r12\n\t"    \
-  "add.w " y ", " y ", r9, asr #31\n\t" \
-  "asr.w " y ", " y ", lr\n\t"        \
+#define SUM(y, turn)               \
+  "sxtb.w r9, r8, ror #" turn      \
+  "\n\t"                           \
+  "add.w r9, r10, r9, lsl #20\n\t" \
+  "add.w r9, r9, " y               \
+  ", lsl #1\n\t"                   \
+  "smmlar " y                      \
+  ", r9, r11, r12\n\t"             \
+  "add.w " y ", " y                \
+  ", r9, asr #31\n\t"              \
+  "asr.w " y ", " y                \
+  ", lr\n\t"                       \
   "ssat " y ", #8, " y "\n\t"
 __attribute__((naked, noinline)) static void add_words(__attribute__((unused)) const int8_t *a,
                                                        __attribute__((unused)) const int8_t *b,
@@ -44,8 +52,8 @@ __attribute__((naked, noinline)) static void add_words(__attribute__((unused)) c
 }
 
 /* n sums; 4 divides n. */
-static void add_run(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
-  const int32_t constants[] = {p->b_base,     p->b_multiplier, p->b_half, p->b_shift,          p->a_base,
+ERT_APART void add_run(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
+  const int32_t constants[] = {p->b_base,     p->b_multiplier, p->b_half, p->b_shift,        p->a_base,
                                p->multiplier, p->offset,       p->shift,  (int32_t)(out + n)};
   if (n > 0) add_words(a, b, out, constants + 4);
 }
@@ -57,7 +65,7 @@ static int32_t rounded(int32_t x, int32_t multiplier, int32_t offset, int32_t sh
   return ert_shift_right((int32_t)(high + (uint32_t)(x >> 31)), shift);
 }
 
-static void add_run(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
+ERT_APART void add_run(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
   for (int32_t i = 0; i < n; i++) {
     const uint32_t wide_a = (uint32_t)p->a_base + ((uint32_t)a[i] << 20);
     const uint32_t wide_b = (uint32_t)p->b_base + ((uint32_t)b[i] << 21);
@@ -69,15 +77,11 @@ static void add_run(const ert_add_s8s8_dense_params *p, const int8_t *a, const i
 #endif
 
 /* The last one to three items are summed in words of their own: others may lie behind them. */
-static void add_rest(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
+ERT_APART void add_rest(const ert_add_s8s8_dense_params *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
   int8_t words[3][4] = {{0}};
   for (int32_t i = 0; i < n; i++) words[0][i] = a[i], words[1][i] = b[i];
   add_run(p, words[0], words[1], words[2], 4);
   for (int32_t i = 0; i < n; i++) out[i] = words[2][i];
-}
-
-static void clamp_row(int8_t *out, int32_t n, int32_t low, int32_t high) {
-  for (; n > 0; n--, out++) *out = (int8_t)ert_clamp(*out, low, high);
 }
 
 void ert_add_s8s8_x4__dsp(const ert_call *c, int32_t y0, int32_t y1) {
@@ -88,7 +92,7 @@ void ert_add_s8s8_x4__dsp(const ert_call *c, int32_t y0, int32_t y1) {
     int8_t *const out = ert_out_row(&c->out, y);
     add_run(p, a, b, out, whole);
     if (n > whole) add_rest(p, a + whole, b + whole, out + whole, n - whole);
-    if (p->min > -128 || p->max < 127) clamp_row(out, n, p->min, p->max);
+    ert_clamp_row(out, n, p->min, p->max);
   }
 }
 

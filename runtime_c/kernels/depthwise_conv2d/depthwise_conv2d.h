@@ -45,6 +45,10 @@ typedef struct {
   int32_t min, max;
 } ert_depthwise_conv2d_s8s8_planes_params;
 
+/* int4 weights are widened as int8 ones are: a kernel reads the weights of a pixel too often to unpack them. */
+typedef ert_depthwise_conv2d_s8s8_fours_params ert_depthwise_conv2d_s8s4_fours_params;
+typedef ert_depthwise_conv2d_s8s8_planes_params ert_depthwise_conv2d_s8s4_planes_params;
+
 /* Items of a row of a plane: two outputs at a time read two more, and end on a whole word. */
 static inline int32_t ert_plane_items(const ert_conv2d_geometry *g) { return (g->out_w + 4) & ~1; }
 
@@ -100,6 +104,8 @@ int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32f16_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s4_fours_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s4_planes_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s4_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s4_check(const ert_step *s);
 

@@ -7,17 +7,23 @@
 
 #if ERT_HAS_dsp
 
-/* A window in the packed order of its taps: each as the offset of its pixel from the input's base. Taps in the padding
- * are offsets of `pad`, in_c bytes of the zero point; they have a name of their own where pointers are wider. */
+/* How the sums of a pixel are made. A window is a list of taps, each as the offset of its pixel from the input's base;
+ * taps in the padding are offsets of `pad`, in_c bytes of the zero point, by a name of their own where pointers are
+ * wider. The first five are what the loop in assembly reads. */
 typedef struct {
-  const uint8_t *base, *pad;
-  const int32_t *taps;
-  int32_t pairs; /* of taps, before the last one */
+  int32_t entry; /* of its pairs of taps, as an offset from the first; 1 for Thumb */
+  const int32_t *taps, *last;
+  const uint8_t *end; /* of the channels that are read */
+  ptrdiff_t to_out;   /* from a channel's input */
+  const uint8_t *pad;
 } window;
+
+/* Fours of channels from x on, with their words from w on. */
+typedef void fours_fn(const int32_t *taps, const uint8_t *x, const uint32_t *w, const window *v);
 
 #if defined(__ARM_FEATURE_DSP)
 
-static int32_t pad_offset(const window *v) { return (int32_t)(v->pad - v->base); }
+static int32_t pad_offset(const uint8_t *base, const uint8_t *pad) { return (int32_t)(pad - base); }
 
 /* r0 taps, r1 input, r2 weights, r4 to r7 sums. */
 #define PAIR                        \
@@ -40,16 +46,16 @@ static int32_t pad_offset(const window *v) { return (int32_t)(v->pad - v->base);
 /* requantize.h's rescale of twice a sum: the high product with what a channel adds to it (half a unit and the zero
  * point). Halves round away from zero, so a negative sum has 1 less; that does not show under a clamp at zero. */
 #define SCALED_RELU(acc, multiplier, offset) "smmlar " acc ", " acc ", " multiplier ", " offset "\n\t"
-#define SCALED(acc, multiplier, offset)                        \
-  "smmlar " offset ", " acc ", " multiplier ", " offset "\n\t" \
+#define SCALED(acc, multiplier, offset)                 \
+  "smmlar " offset ", " acc ", " multiplier ", " offset \
+  "\n\t"                                                \
   "add " acc ", " offset ", " acc ", asr #31\n\t"
 
-/* On the stack: where a group enters the loop of four pairs, the taps, the last tap, the end of the input, and how far
- * the output is from the input. A function of the word at from, whose registers are its own affair. */
-#define PIXEL(name, scaled)                                                                                        \
-  __attribute__((naked, noinline)) static void name(                                                               \
-      __attribute__((unused)) const int32_t *taps, __attribute__((unused)) const uint8_t *x,                       \
-      __attribute__((unused)) const uint32_t *w, __attribute__((unused)) const pixel_frame *frame) {               \
+/* On the stack: the first five words of the window. */
+#define FOURS(name, scaled)                                                                                          \
+  __attribute__((naked, noinline)) static void name(                                                                 \
+      __attribute__((unused)) const int32_t *taps, __attribute__((unused)) const uint8_t *x,                         \
+      __attribute__((unused)) const uint32_t *w, __attribute__((unused)) const window *v) {                          \
     __asm__(                                                                                                       \
         "push {r4-r11, lr}\n\t"                                                                                    \
         "ldm r3, {r4-r8}\n\t"                                                                                      \
@@ -94,39 +100,27 @@ static int32_t pad_offset(const window *v) { return (int32_t)(v->pad - v->base);
         "cmp r1, r8\n\t"                                                                                           \
         "bne 1b\n\t"                                                                                               \
         "add sp, #20\n\t"                                                                                          \
-        "pop {r4-r11, pc}");                                                                                       \
+        "pop {r4-r11, pc}"); \
   }
 
-typedef struct {
-  int32_t entry; /* from the first of the four pairs; 1 for Thumb */
-  const int32_t *taps, *last;
-  const uint8_t *end;
-  int32_t to_out;
-} pixel_frame;
+FOURS(fours_relu, SCALED_RELU)
+FOURS(fours_any, SCALED)
 
-PIXEL(pixel_relu, SCALED_RELU)
-PIXEL(pixel_any, SCALED)
-
-/* Channels o to end; 4 divides their number. */
-ERT_INLINE void groups(const window *v, int32_t o, int32_t end, const uint32_t *w, int8_t *out, int relu) {
-  const int32_t skipped = v->pairs ? -v->pairs & 3 : 4;
-  const pixel_frame frame = {skipped * PAIR_BYTES + 1, v->taps, v->taps + 2 * v->pairs, v->base + end,
-                             (int32_t)((uint32_t)out - (uint32_t)v->base)};
-  if (relu) pixel_relu(v->taps, v->base + o, w, &frame);
-  else pixel_any(v->taps, v->base + o, w, &frame);
-}
+static int32_t entry_of(int32_t pairs) { return (pairs ? -pairs & 3 : 4) * PAIR_BYTES + 1; }
 
 #else
 
 enum { PAD_OFFSET = INT32_MIN };
 
-static int32_t pad_offset(const window *v) {
-  (void)v;
+static int32_t pad_offset(const uint8_t *base, const uint8_t *pad) {
+  (void)base, (void)pad;
   return PAD_OFFSET;
 }
 
-static uint32_t tap_word(const window *v, int32_t at, int32_t o) {
-  return ert_load_word((v->taps[at] == PAD_OFFSET ? v->pad : v->base + v->taps[at]) + o);
+static int32_t entry_of(int32_t pairs) { return pairs; }
+
+static uint32_t tap_word(const window *v, const uint8_t *x, int32_t tap) {
+  return ert_load_word(tap == PAD_OFFSET ? v->pad : x + tap);
 }
 
 static int32_t finished(int32_t acc, const uint32_t *scale, uint32_t shift, int relu) {
@@ -135,86 +129,88 @@ static int32_t finished(int32_t acc, const uint32_t *scale, uint32_t shift, int 
       ert_shift_right(relu ? high : (int32_t)((uint32_t)high + (uint32_t)(acc >> 31)), (int32_t)shift));
 }
 
-static const uint32_t *group(const window *v, int32_t o, const uint32_t *w, int8_t *out, int relu) {
+static const uint32_t *four(const window *v, const uint8_t *x, const uint32_t *w, int relu) {
   int32_t a[4];
+  int8_t *const out = (int8_t *)((uintptr_t)x + (uintptr_t)v->to_out);
   for (int32_t i = 0; i < 4; i++) a[i] = (int32_t)*w++;
-  for (int32_t t = 0; t < v->pairs; t++, w += 4) {
-    const uint32_t t0 = tap_word(v, 2 * t, o), t1 = tap_word(v, 2 * t + 1, o);
+  for (const int32_t *t = v->taps; t < v->last; t += 2, w += 4) {
+    const uint32_t t0 = tap_word(v, x, t[0]), t1 = tap_word(v, x, t[1]);
     const uint32_t low = ert_low_halves(t0, t1), high = ert_high_halves(t0, t1);
     a[0] = ert_dual_mac(ert_even_bytes(low), w[0], a[0]), a[1] = ert_dual_mac(ert_odd_bytes(low), w[1], a[1]);
     a[2] = ert_dual_mac(ert_even_bytes(high), w[2], a[2]), a[3] = ert_dual_mac(ert_odd_bytes(high), w[3], a[3]);
   }
-  const uint32_t x = tap_word(v, 2 * v->pairs, o), even = ert_even_bytes(x), odd = ert_odd_bytes(x);
+  const uint32_t last = tap_word(v, x, *v->last), even = ert_even_bytes(last), odd = ert_odd_bytes(last);
   a[0] = ert_low_mac(even, w[0], a[0]), a[1] = ert_low_mac(odd, w[1], a[1]);
   a[2] = ert_high_mac(even, w[0], a[2]), a[3] = ert_high_mac(odd, w[1], a[3]);
   w += 2;
-  for (int32_t i = 0; i < 4; i++) out[o + i] = (int8_t)finished(a[i], w + 2 * i, w[8 + i], relu);
+  for (int32_t i = 0; i < 4; i++) out[i] = (int8_t)finished(a[i], w + 2 * i, w[8 + i], relu);
   return w + 12;
 }
 
-static void groups(const window *v, int32_t o, int32_t end, const uint32_t *w, int8_t *out, int relu) {
-  for (; o < end; o += 4) w = group(v, o, w, out, relu);
+static void fours_relu(const int32_t *taps, const uint8_t *x, const uint32_t *w, const window *v) {
+  (void)taps;
+  for (; x != v->end; x += 4) w = four(v, x, w, 1);
+}
+
+static void fours_any(const int32_t *taps, const uint8_t *x, const uint32_t *w, const window *v) {
+  (void)taps;
+  for (; x != v->end; x += 4) w = four(v, x, w, 0);
 }
 
 #endif
 
-/* Words of four channels. */
-static int32_t group_words(const window *v) { return 4 * v->pairs + 18; }
+/* The taps of the window at row iy0 and column ix0, and one that counts where they are even in number. */
+ERT_APART void list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t iy0, int32_t ix0, int32_t pad,
+                         int32_t *taps) {
+  for (int32_t ky = 0; ky < g->kernel_h; ky++, iy0 += g->dilation_h) {
+    const int in_rows = iy0 >= 0 && iy0 < g->in_h;
+    const int32_t row = in_rows ? (int32_t)((const uint8_t *)ert_row(&c->in[0], iy0) - c->in[0].base) : 0;
+    for (int32_t kx = 0, ix = ix0; kx < g->kernel_w; kx++, ix += g->dilation_w)
+      *taps++ = in_rows && ix >= 0 && ix < g->in_w ? row + ix * g->in_c : pad;
+  }
+  *taps = pad;
+}
 
 /* All channels of a pixel: the last four overlap those before where four does not divide their number. */
-ERT_INLINE void pixel(const window *v, int32_t n_out, const uint32_t *w, int8_t *out, int relu) {
-  groups(v, 0, n_out & ~3, w, out, relu);
-  if (n_out & 3) groups(v, n_out - 4, n_out, w + (n_out >> 2) * group_words(v), out, relu);
+ERT_APART void pixel(window *v, const uint8_t *x, int32_t n, const uint32_t *w, const int8_t *out, fours_fn *sum) {
+  v->to_out = (ptrdiff_t)((uintptr_t)out - (uintptr_t)x);
+  v->end = x + (n & ~3);
+  sum(v->taps, x, w, v);
+  if ((n & 3) == 0) return;
+  v->end = x + n;
+  sum(v->taps, x + n - 4, w + (n >> 2) * (2 * (int32_t)(v->last - v->taps) + 18), v);
 }
 
-static void list_taps(const ert_call *c, const ert_conv2d_geometry *g, const window *v, int32_t iy0, int32_t ix0,
-                      int32_t *taps) {
-  for (int32_t ky = 0; ky < g->kernel_h; ky++) {
-    const int32_t iy = iy0 + ky * g->dilation_h;
-    const int in_rows = iy >= 0 && iy < g->in_h;
-    const int32_t row = in_rows ? (int32_t)((const uint8_t *)ert_row(&c->in[0], iy) - v->base) : 0;
-    for (int32_t kx = 0; kx < g->kernel_w; kx++) {
-      const int32_t ix = ix0 + kx * g->dilation_w;
-      *taps++ = in_rows && ix >= 0 && ix < g->in_w ? row + ix * g->in_c : pad_offset(v);
-    }
-  }
-  *taps = pad_offset(v); /* counts where the taps are even in number */
-}
-
-static int inside(int32_t first, int32_t kernel, int32_t dilation, int32_t extent) {
-  return first >= 0 && first + (kernel - 1) * dilation < extent;
-}
-
-static void clamp_row(int8_t *out, int32_t n, int32_t low, int32_t high) {
-  for (; n > 0; n--, out++) *out = (int8_t)ert_clamp(*out, low, high);
-}
-
-/* From one pixel inside the image to the next the base moves; at borders the taps are listed again. */
-ERT_INLINE void rows(const ert_call *c, int32_t y0, int32_t y1, int relu) {
+/* From one pixel inside the image to the next the input moves; at borders the taps are listed again. */
+static void rows(const ert_call *c, int32_t y0, int32_t y1, fours_fn *sum) {
   const ert_depthwise_conv2d_s8s8_fours_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   int32_t *const taps = c->scratch;
-  const int32_t n = g->kernel_h * g->kernel_w, step = g->stride_w * g->in_c;
-  const window start = {c->in[0].base, (const uint8_t *)(taps + n + 1), taps, n / 2};
+  const int32_t n = g->kernel_h * g->kernel_w, pairs = n / 2;
+  const int32_t last_y = g->in_h - 1 - (g->kernel_h - 1) * g->dilation_h; /* where a window lies in the image */
+  const int32_t last_x = g->in_w - 1 - (g->kernel_w - 1) * g->dilation_w;
+  const uint8_t *const base = c->in[0].base;
+  window v = {entry_of(pairs), taps, taps + 2 * pairs, NULL, 0, (const uint8_t *)(taps + n + 1)};
   ERT_MEMSET(taps + n + 1, p->in_zero_point, g->in_c);
   for (int32_t y = y0; y < y1; y++) {
+    const int32_t iy0 = y * g->stride_h - g->pad_top, last = iy0 >= 0 && iy0 <= last_y ? last_x : -1;
     int8_t *out = ert_out_row(&c->out, y);
-    const int32_t iy0 = y * g->stride_h - g->pad_top;
-    const int rows_inside = inside(iy0, g->kernel_h, g->dilation_h, g->in_h);
+    const uint8_t *x = base;
     int listed = 0;
-    window v = start;
-    for (int32_t x = 0, ix0 = -g->pad_left; x < g->out_w; x++, ix0 += g->stride_w, out += g->out_c) {
-      const int whole = rows_inside && inside(ix0, g->kernel_w, g->dilation_w, g->in_w);
-      if (whole && listed) v.base += step;
-      else v.base = start.base, list_taps(c, g, &v, iy0, ix0, taps);
-      listed = whole;
-      pixel(&v, g->out_c, ert_blob(c, p->weights), out, relu);
+    for (int32_t i = 0, ix0 = -g->pad_left; i < g->out_w; i++, ix0 += g->stride_w, out += g->out_c) {
+      const int inside = ix0 >= 0 && ix0 <= last;
+      if (inside && listed) x += g->stride_w * g->in_c;
+      else x = base, list_taps(c, g, iy0, ix0, pad_offset(base, v.pad), taps);
+      listed = inside;
+      pixel(&v, x, g->out_c, ert_blob(c, p->weights), out, sum);
     }
-    if (p->min > -128 || p->max < 127) clamp_row(out - g->out_w * g->out_c, g->out_w * g->out_c, p->min, p->max);
+    ert_clamp_row(out - g->out_w * g->out_c, g->out_w * g->out_c, p->min, p->max);
   }
 }
 
-void ert_depthwise_conv2d_s8s8_1x4relu__dsp(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1, 1); }
-void ert_depthwise_conv2d_s8s8_1x4__dsp(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1, 0); }
+void ert_depthwise_conv2d_s8s8_1x4relu__dsp(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1, fours_relu); }
+void ert_depthwise_conv2d_s8s8_1x4__dsp(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1, fours_any); }
+void ert_depthwise_conv2d_s8s4_1x4relu__dsp(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1, fours_relu); }
+void ert_depthwise_conv2d_s8s4_1x4__dsp(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1, fours_any); }
 
 #endif

@@ -17,62 +17,68 @@ typedef struct {
   int8_t *out;
 } plane_row;
 
+typedef void row_fn(const plane_row *row);
+
 #if defined(__ARM_FEATURE_DSP)
 
 /* r0, r1, r2 rows, r3 out, r4 to r9 weights: of each row (w0, w1) and (w1, w2); r12 and lr sums of two outputs. On the
  * stack: bias, multiplier, offset, shift, step, end, odd. */
-#define TAPS(row, w01, w12, acc)       \
-  "ldrd r10, r11, [" row "], #4\n\t"   \
-  "smlad r12, r10, " w01 ", " acc "\n\t" \
-  "smlatb lr, r10, " w01 ", lr\n\t"    \
-  "smlabt r12, r11, " w12 ", r12\n\t"  \
+#define TAPS(row, w01, w12, acc)  \
+  "ldrd r10, r11, [" row          \
+  "], #4\n\t"                     \
+  "smlad r12, r10, " w01 ", " acc \
+  "\n\t"                          \
+  "smlatb lr, r10, " w01          \
+  ", lr\n\t"                      \
+  "smlabt r12, r11, " w12         \
+  ", r12\n\t"                     \
   "smlad lr, r11, " w12 ", lr\n\t"
-#define SCALED_RELU              \
-  "ldrd r10, r11, [sp, #4]\n\t"  \
+#define SCALED_RELU               \
+  "ldrd r10, r11, [sp, #4]\n\t"   \
   "smmlar r12, r12, r10, r11\n\t" \
   "smmlar lr, lr, r10, r11\n\t"
-#define SCALED                         \
-  "ldrd r10, r11, [sp, #4]\n\t"        \
-  "add r11, r11, r12, asr #31\n\t"     \
-  "smmlar r12, r12, r10, r11\n\t"      \
-  "ldr r11, [sp, #8]\n\t"              \
-  "add r11, r11, lr, asr #31\n\t"      \
+#define SCALED                     \
+  "ldrd r10, r11, [sp, #4]\n\t"    \
+  "add r11, r11, r12, asr #31\n\t" \
+  "smmlar r12, r12, r10, r11\n\t"  \
+  "ldr r11, [sp, #8]\n\t"          \
+  "add r11, r11, lr, asr #31\n\t"  \
   "smmlar lr, lr, r10, r11\n\t"
 /* The single output that may be left is computed with a step of 0, and written after the one that nobody wants. */
-#define PLANE_ROW(name, scaled)                                                                              \
-  __attribute__((naked, noinline)) static void name(__attribute__((unused)) const plane_row *row) {          \
-    __asm__(                                                                                                 \
-        "push {r4-r11, lr}\n\t"                                                                              \
-        "sub sp, #28\n\t"                                                                                    \
-        "ldm r0!, {r4-r9}\n\t"                                                                               \
-        "ldm r0!, {r1-r3, r10-r12, lr}\n\t"                                                                  \
-        "stm sp, {r1-r3, r10-r12, lr}\n\t"                                                                   \
-        "ldm r0, {r0-r3}\n"                                                                                  \
-        "1:\n\t"                                                                                             \
-        "ldr lr, [sp]\n\t"                                                                                   \
-        TAPS("r0", "r4", "r5", "lr") TAPS("r1", "r6", "r7", "r12") TAPS("r2", "r8", "r9", "r12") scaled      \
-        "ldrd r10, r11, [sp, #12]\n\t"                                                                       \
-        "asr.w r12, r12, r10\n\t"                                                                            \
-        "asr.w lr, lr, r10\n\t"                                                                              \
-        "ldr r10, [sp, #20]\n\t"                                                                             \
-        "ssat r12, #8, r12\n\t"                                                                              \
-        "ssat lr, #8, lr\n\t"                                                                                \
-        "strb.w lr, [r3, r11]\n\t"                                                                           \
-        "strb.w r12, [r3]\n\t"                                                                               \
-        "add r3, r3, r11, lsl #1\n\t"                                                                        \
-        "cmp r0, r10\n\t"                                                                                    \
-        "bne 1b\n\t"                                                                                         \
-        "ldr r11, [sp, #24]\n\t"                                                                             \
-        "cmp r11, #0\n\t"                                                                                    \
-        "beq 2f\n\t"                                                                                         \
-        "add r10, r10, r11\n\t"                                                                              \
-        "mov r12, #0\n\t"                                                                                    \
-        "strd r12, r10, [sp, #16]\n\t"                                                                       \
-        "str r12, [sp, #24]\n\t"                                                                             \
-        "b 1b\n"                                                                                             \
-        "2:\n\t"                                                                                             \
-        "add sp, #28\n\t"                                                                                    \
-        "pop {r4-r11, pc}");                                                                                 \
+#define PLANE_ROW(name, scaled)                                                                                     \
+  __attribute__((naked, noinline)) static void name(__attribute__((unused)) const plane_row *row) {                 \
+    __asm__(                                                                                                        \
+        "push {r4-r11, lr}\n\t"                                                                                     \
+        "sub sp, #28\n\t"                                                                                           \
+        "ldm r0!, {r4-r9}\n\t"                                                                                      \
+        "ldm r0!, {r1-r3, r10-r12, lr}\n\t"                                                                         \
+        "stm sp, {r1-r3, r10-r12, lr}\n\t"                                                                          \
+        "ldm r0, {r0-r3}\n"                                                                                         \
+        "1:\n\t"                                                                                                    \
+        "ldr lr, [sp]\n\t" TAPS("r0", "r4", "r5", "lr") TAPS("r1", "r6", "r7", "r12") TAPS("r2", "r8", "r9", "r12") \
+            scaled                                                                                                  \
+        "ldrd r10, r11, [sp, #12]\n\t"                                                                              \
+        "asr.w r12, r12, r10\n\t"                                                                                   \
+        "asr.w lr, lr, r10\n\t"                                                                                     \
+        "ldr r10, [sp, #20]\n\t"                                                                                    \
+        "ssat r12, #8, r12\n\t"                                                                                     \
+        "ssat lr, #8, lr\n\t"                                                                                       \
+        "strb.w lr, [r3, r11]\n\t"                                                                                  \
+        "strb.w r12, [r3]\n\t"                                                                                      \
+        "add r3, r3, r11, lsl #1\n\t"                                                                               \
+        "cmp r0, r10\n\t"                                                                                           \
+        "bne 1b\n\t"                                                                                                \
+        "ldr r11, [sp, #24]\n\t"                                                                                    \
+        "cmp r11, #0\n\t"                                                                                           \
+        "beq 2f\n\t"                                                                                                \
+        "add r10, r10, r11\n\t"                                                                                     \
+        "mov r12, #0\n\t"                                                                                           \
+        "strd r12, r10, [sp, #16]\n\t"                                                                              \
+        "str r12, [sp, #24]\n\t"                                                                                    \
+        "b 1b\n"                                                                                                    \
+        "2:\n\t"                                                                                                    \
+        "add sp, #28\n\t"                                                                                           \
+        "pop {r4-r11, pc}");                                                                                        \
   }
 
 PLANE_ROW(row_relu, SCALED_RELU)
@@ -120,7 +126,7 @@ static void gather(const int8_t *x, int32_t step, int32_t n, uint8_t *to, int32_
   if (n > 0) ((int16_t *)(void *)to)[0] = x[0], ((int16_t *)(void *)(to + apart))[0] = x[1];
 }
 
-static void fill(int16_t *to, int32_t n, int16_t value) {
+ERT_APART void fill(int16_t *to, int32_t n, int16_t value) {
   for (; n > 0; n--) *to++ = value;
 }
 
@@ -133,10 +139,10 @@ typedef struct {
 } plane;
 
 /* Input row iy of two channels to its places among the three of each in scratch. */
-static void gather_row(const plane *p, int32_t iy, int32_t channel, const uint32_t *slot) {
+ERT_APART void gather_row(const plane *p, int32_t iy, int32_t channel, const uint32_t *slot) {
   const int32_t apart = 3 * p->items;
-  int16_t *const to = (int16_t *)p->c->scratch + ((const int16_t *)(const void *)slot - (int16_t *)p->c->scratch) +
-                      p->g->pad_left;
+  int16_t *const to =
+      (int16_t *)p->c->scratch + ((const int16_t *)(const void *)slot - (int16_t *)p->c->scratch) + p->g->pad_left;
   if (iy >= 0 && iy < p->g->in_h) {
     const int8_t *x = (const int8_t *)ert_row(&p->c->in[0], iy) + channel;
     gather(x, p->g->in_c, p->columns, (uint8_t *)to, 2 * apart);
@@ -153,7 +159,8 @@ static void turn(plane_row *r) {
 }
 
 /* Rows of channels `channel` and `channel` + 1; of the latter alone where `from` is 1. */
-static void channel_rows(const plane *p, int32_t y0, int32_t y1, int32_t channel, int32_t from, plane_row *r, int relu) {
+ERT_APART void channel_rows(const plane *p, int32_t y0, int32_t y1, int32_t channel, int32_t from, plane_row *r,
+                            row_fn *sum) {
   const int32_t pairs = p->g->out_w / 2;
   int32_t iy = y0 - p->g->pad_top;
   gather_row(p, iy++, channel, r[0].rows[0]);
@@ -164,21 +171,13 @@ static void channel_rows(const plane *p, int32_t y0, int32_t y1, int32_t channel
     for (int32_t i = from; i < 2; i++) {
       r[i].out = out + i;
       r[i].end = r[i].rows[0] + pairs;
-      if (relu) row_relu(&r[i]);
-      else row_any(&r[i]);
+      sum(&r[i]);
     }
     turn(&r[0]), turn(&r[1]);
   }
 }
 
-static void clamp_rows(const ert_call *c, const ert_depthwise_conv2d_s8s8_planes_params *p, int32_t y0, int32_t y1) {
-  for (int32_t y = y0; y < y1; y++) {
-    int8_t *out = ert_out_row(&c->out, y);
-    for (int32_t n = p->g.out_w * p->g.out_c; n > 0; n--, out++) *out = (int8_t)ert_clamp(*out, p->min, p->max);
-  }
-}
-
-ERT_INLINE void channels(const ert_call *c, int32_t y0, int32_t y1, int relu) {
+static void channels(const ert_call *c, int32_t y0, int32_t y1, row_fn *sum) {
   const ert_depthwise_conv2d_s8s8_planes_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   const int32_t window = g->out_w + 2 - g->pad_left, items = ert_plane_items(g);
@@ -193,13 +192,19 @@ ERT_INLINE void channels(const ert_call *c, int32_t y0, int32_t y1, int relu) {
   for (int32_t o = 0; o < g->out_c; o += 2) {
     const int32_t last = o + 1 == g->out_c, first = o - last; /* a single channel is gathered with the one before */
     for (int32_t i = 0; i < 2; i++)
-      for (int32_t k = 0; k < ERT_PLANE_WORDS; k++) r[i].channel[k] = words[(first + i) * ERT_PLANE_WORDS + k];
-    channel_rows(&q, y0, y1, first, last, r, relu);
+      ERT_MEMMOVE(r[i].channel, words + (first + i) * ERT_PLANE_WORDS, sizeof r[i].channel);
+    channel_rows(&q, y0, y1, first, last, r, sum);
   }
-  if (p->min > -128 || p->max < 127) clamp_rows(c, p, y0, y1);
+  for (int32_t y = y0; y < y1; y++) ert_clamp_row(ert_out_row(&c->out, y), g->out_w * g->out_c, p->min, p->max);
 }
 
-void ert_depthwise_conv2d_s8s8_2x1relu__dsp(const ert_call *c, int32_t y0, int32_t y1) { channels(c, y0, y1, 1); }
-void ert_depthwise_conv2d_s8s8_2x1__dsp(const ert_call *c, int32_t y0, int32_t y1) { channels(c, y0, y1, 0); }
+void ert_depthwise_conv2d_s8s8_2x1relu__dsp(const ert_call *c, int32_t y0, int32_t y1) {
+  channels(c, y0, y1, row_relu);
+}
+void ert_depthwise_conv2d_s8s8_2x1__dsp(const ert_call *c, int32_t y0, int32_t y1) { channels(c, y0, y1, row_any); }
+void ert_depthwise_conv2d_s8s4_2x1relu__dsp(const ert_call *c, int32_t y0, int32_t y1) {
+  channels(c, y0, y1, row_relu);
+}
+void ert_depthwise_conv2d_s8s4_2x1__dsp(const ert_call *c, int32_t y0, int32_t y1) { channels(c, y0, y1, row_any); }
 
 #endif

@@ -24,15 +24,14 @@ def most_sums(node: Node) -> np.ndarray:
 
 
 def scales_per_channel(node: Node, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers and right shifts, one per channel. A channel that no input moves off the zero point (its scale is that
-    of noise) has a multiplier of 0 and a shift of 1."""
+    """Multipliers and right shifts, one per channel: 0 and 1 of a channel that no input moves off the zero point."""
     multiplier, shift = (np.broadcast_to(a, most.shape).astype(np.int64) for a in rescale.multipliers(node))
     still = (shift < 0) & (most * multiplier < 2.0 ** (30 - shift) - 2.0**31)
     return np.where(still, 0, multiplier), np.where(still, 1, -shift)
 
 
 def fits_channels(node: Node, relu: bool) -> bool:
-    """Whether int8 depthwise weights [KH, KW, O] may be doubled and packed channel by channel, for a kernel that counts
+    """Whether weights [KH, KW, O] of 8 or 4 bits may be doubled and packed channel by channel, for a kernel that counts
     on the clamp of a ReLU or one that does not."""
     y, most = node.output, most_sums(node)
     _, shift = scales_per_channel(node, most)
