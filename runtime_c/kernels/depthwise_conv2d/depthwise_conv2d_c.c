@@ -21,18 +21,26 @@ int ert_depthwise_conv2d_s8s8_fours_check(const ert_step *s) {
   if (!ert_within(p->in_zero_point, -128, 127) || !ert_conv2d_geometry_ok(s, g, 1)) return 0;
   const int32_t taps = ert_product(g->kernel_h, g->kernel_w);
   return g->in_c == g->out_c && g->in_c >= 4 && taps <= ERT_MAX_CHANNELS &&
-         ert_blob_ok(s, p->weights, ert_product((g->out_c + 3) / 4, 4 * (taps / 2) + 18), 4) && ert_within(p->min, -128, 127) &&
-         ert_within(p->max, -128, 127);
+         ert_blob_ok(s, p->weights, ert_product((g->out_c + 3) / 4, 4 * (taps / 2) + 18), 4) &&
+         ert_within(p->min, -128, 127) && ert_within(p->max, -128, 127);
 }
 
 int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s) {
   const ert_depthwise_conv2d_s8s8_planes_params *p = (const void *)s->params;
   const ert_conv2d_geometry *g = &p->g;
-  return ert_within(p->in_zero_point, -128, 127) && ert_conv2d_geometry_ok(s, g, 1) && g->in_c == g->out_c && g->in_c >= 2 &&
-         g->kernel_h == 3 && g->kernel_w == 3 && g->stride_h == 1 && g->stride_w == 1 && g->dilation_h == 1 &&
-         g->dilation_w == 1 && g->pad_left <= g->out_w + 2 && g->out_w >= 2 &&
+  return ert_within(p->in_zero_point, -128, 127) && ert_conv2d_geometry_ok(s, g, 1) && g->in_c == g->out_c &&
+         g->in_c >= 2 && g->kernel_h == 3 && g->kernel_w == 3 && g->stride_h == 1 && g->stride_w == 1 &&
+         g->dilation_h == 1 && g->dilation_w == 1 && g->pad_left <= g->out_w + 2 && g->out_w >= 2 &&
          ert_blob_ok(s, p->weights, ert_product(g->out_c, ERT_PLANE_WORDS), 4) && ert_within(p->min, -128, 127) &&
          ert_within(p->max, -128, 127);
+}
+
+int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s8s8_by_channel_params *p = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  return ert_conv2d_geometry_ok(s, g, 1) && g->kernel_h == 3 && g->kernel_w == 3 && g->dilation_h == 1 &&
+         g->dilation_w == 1 && g->stride_w <= 2 && g->out_c == g->in_c && ert_within(p->zero_point, -128, 127) &&
+         ert_blob_ok(s, p->channels, ert_product(5, g->out_c), 4);
 }
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
