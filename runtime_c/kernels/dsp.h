@@ -48,6 +48,18 @@ ERT_INLINE void ert_store_word(void *to, uint32_t x) {
 #endif
 }
 
+/* x >> 1, saturated to a byte. */
+ERT_INLINE int32_t ert_half_byte(int32_t x) {
+#if defined(__GNUC__) && defined(__ARM_FEATURE_SAT)
+  int32_t r;
+  __asm__("ssat %0, #8, %1, asr #1" : "=r"(r) : "r"(x) : "cc");
+  return r;
+#else
+  const int32_t half = x >> 1;
+  return half < -128 ? -128 : half > 127 ? 127 : half;
+#endif
+}
+
 #if defined(__ARM_FEATURE_DSP)
 
 /* The signed bytes 0 and 2 as halves. */
@@ -140,13 +152,6 @@ ERT_INLINE uint32_t ert_four_bytes(int32_t a, int32_t b, int32_t c, int32_t d) {
   return (uint32_t)a;
 }
 
-/* x >> 1, saturated to a byte. */
-ERT_INLINE int32_t ert_half_byte(int32_t x) {
-  int32_t r;
-  __asm__("ssat %0, #8, %1, asr #1" : "=r"(r) : "r"(x) : "cc");
-  return r;
-}
-
 /* Each signed byte of x, at least that of low and at most that of high. */
 ERT_INLINE uint32_t ert_clamp_bytes(uint32_t x, uint32_t low, uint32_t high) {
   uint32_t t;
@@ -205,11 +210,6 @@ ERT_INLINE int32_t ert_shift_right(int32_t x, int32_t n) { return x >> (n & 31);
 
 ERT_INLINE uint32_t ert_four_bytes(int32_t a, int32_t b, int32_t c, int32_t d) {
   return (uint8_t)a | (uint32_t)(uint8_t)b << 8 | (uint32_t)(uint8_t)c << 16 | (uint32_t)(uint8_t)d << 24;
-}
-
-ERT_INLINE int32_t ert_half_byte(int32_t x) {
-  const int32_t half = x >> 1;
-  return half < -128 ? -128 : half > 127 ? 127 : half;
 }
 
 ERT_INLINE uint32_t ert_clamp_bytes(uint32_t x, uint32_t low, uint32_t high) {

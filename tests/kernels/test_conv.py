@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import harness
 import numpy as np
 import pytest
@@ -67,17 +69,20 @@ def out_quant(draw, x: Value, w: Value) -> Quant | None:
 
 
 @st.composite
-def convolutions(draw, op: str, types: str, most_padding: int = 3) -> tuple[Node, list]:
+def convolutions(draw, op: str, types: str, most_padding: int = 3, usual: bool = False) -> tuple[Node, list]:
+    """`usual`: 3x3 without dilation, one output channel for each of input in a depthwise one, and scales that make
+    outputs smaller than sums: what kernels for such windows ask for."""
     x_type, w_type = split(types)
     rng = np.random.default_rng(draw(seeds))
-    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    kernel = (3, 3) if usual else draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    dilation = (1, 1) if usual else draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
     padding = draw(st.tuples(*[st.integers(0, most_padding)] * 4))
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     h = draw(st.integers(max(1, spans[0] - padding[0] - padding[2]), 9))
-    w = draw(st.integers(max(1, spans[1] - padding[1] - padding[3]), 9))
-    in_c = draw(st.integers(1, 9))
-    out_c = draw(st.integers(1, 9)) if op == "conv2d" else in_c * draw(st.integers(1, 3))
+    least = max(1, spans[1] - padding[1] - padding[3])
+    w = draw(st.integers(10, 14) if usual and draw(st.booleans()) else st.integers(least, 9))
+    in_c = draw(st.integers(1, 20 if usual else 9))
+    out_c = draw(st.integers(1, 9)) if op == "conv2d" else in_c * (1 if usual else draw(st.integers(1, 3)))
     shape = (draw(st.integers(1, 2)), h, w, in_c)
     w_shape = (out_c, *kernel, in_c) if op == "conv2d" else (*kernel, out_c)
     weights = random_weights(draw, rng, w_shape, w_type)
@@ -88,11 +93,20 @@ def convolutions(draw, op: str, types: str, most_padding: int = 3) -> tuple[Node
         scales_of_w = grouped(draw, rng, scales_of_w, w_shape)
     w_value = value("w", w_shape, w_type, scales_of_w, weights)
     b_value = bias_value(draw, rng, x_type, out_c)
+    if usual and scales_of_w is not None:  # of one order of magnitude
+        scales_of_w = replace(scales_of_w, scale=scales_of_w.scale[0] * rng.uniform(0.5, 1, scales_of_w.scale.shape))
+        w_value.quant = replace(scales_of_w, scale=scales_of_w.scale.astype(np.float32))
+    y_quant = out_quant(draw, x, w_value)
+    if usual and y_quant is not None:
+        least = x.scale * float(scales_of_w.scale.max())
+        y_quant = Quant.per_tensor(
+            max(y_quant.scale[0], least * 2.0 ** draw(st.floats(0.01, 12))), y_quant.zero_point[0]
+        )
     node = inferred(
         op,
         [x, w_value, b_value],
-        out_quant(draw, x, w_value),
-        stride=draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+        y_quant,
+        stride=(1, 1) if usual and draw(st.booleans()) else draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
         dilation=dilation,
         padding=padding,
         activation=draw(activations),
@@ -159,6 +173,12 @@ def test_depthwise_layers_equal_reference(types: str, least_columns: int, data) 
 @given(data=st.data())
 def test_convolution_equals_reference(op: str, types: str, data) -> None:
     harness.check(*data.draw(convolutions(op, types)))
+
+
+@pytest.mark.parametrize("op", ["conv2d", "depthwise_conv2d"])
+@given(data=st.data())
+def test_usual_convolution_equals_reference(op: str, data) -> None:
+    harness.check(*data.draw(convolutions(op, "int8", usual=True)))
 
 
 @st.composite

@@ -5,6 +5,7 @@
  *
  * s8s8: b has - in_zero_point * (sum of w[o]) folded in; act is requantize.h's rescale.
  *       Sums are modulo 2^32; the writer guarantees that none wraps.
+ *       In panels (panels.h) the same: the rows for Thumb-2.
  * s16s8: in_zero_point is 0; act is requantize.h's rescale_s16: wide sums of 64 bits and a single rounding where the
  *        bias has 64 bits or there is none, TFLite Micro's sums of 32 bits and double rounding where it has 32.
  * f32s8: b[o] + scale[o * step] * (sum of in * w), clamped: int8 weights, read as floats.
@@ -16,6 +17,7 @@
 #define ERT_CONV2D_H
 
 #include "nibble.h"
+#include "panels.h"
 #include "quads.h"
 
 typedef struct {
@@ -87,6 +89,12 @@ typedef struct {
   float min, max;
 } ert_conv2d_f32s4_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  ert_panels filter; /* n: kernel_h, kernel_w, in_c */
+} ert_conv2d_s8s8_panels_params;
+
 static inline int32_t ert_conv2d_window(const ert_conv2d_geometry *g) { return g->kernel_h * g->kernel_w * g->in_c; }
 
 /* Whether every window is a run of one input row, read where it lies. Rows below the image cannot be told from these
@@ -116,6 +124,7 @@ int ert_conv2d_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int3
 int ert_conv2d_s8s8_check(const ert_step *s);
 int ert_conv2d_s8s8_pairs_check(const ert_step *s);
 int ert_conv2d_s8s4_quads_check(const ert_step *s);
+int ert_conv2d_s8s8_panels_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);

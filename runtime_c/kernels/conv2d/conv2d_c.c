@@ -19,6 +19,11 @@ static int32_t weight_count(const ert_conv2d_geometry *g) {
   return ert_product(ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c), g->out_c);
 }
 
+/* Weights of a channel; INT32_MAX where that is too many. */
+static int32_t window_count(const ert_conv2d_geometry *g) {
+  return ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
+}
+
 int ert_conv2d_s8s8_check(const ert_step *s) {
   const ert_conv2d_s8s8_params *p = (const void *)s->params;
   return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_blob_ok(s, p->weights, weight_count(&p->g), 1) &&
@@ -39,6 +44,13 @@ int ert_conv2d_s8s8_pairs_check(const ert_step *s) {
 int ert_conv2d_s8s4_quads_check(const ert_step *s) {
   const ert_conv2d_s8s4_quads_params *p = (const void *)s->params;
   return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_quads_rescale_ok(s, &p->rescale, widened_items(&p->g), p->g.out_c);
+}
+
+int ert_conv2d_s8s8_panels_check(const ert_step *s) {
+  const ert_conv2d_s8s8_panels_params *p = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  return ert_conv2d_geometry_ok(s, g, 1) && ert_product(2, window_count(g)) < INT32_MAX &&
+         ert_panels_ok(s, &p->filter, window_count(g), g->out_c);
 }
 
 int ert_conv2d_f32_check(const ert_step *s) {
@@ -171,11 +183,6 @@ void ert_conv2d_f32f16_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
       ert_pixel_f32f16(&finish, in, ert_blob(c, p->weights), n, p->g.out_c, out);
     }
   }
-}
-
-/* Weights of a channel; INT32_MAX where that is too many. */
-static int32_t window_count(const ert_conv2d_geometry *g) {
-  return ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
 }
 
 int ert_conv2d_s8s4_check(const ert_step *s) {

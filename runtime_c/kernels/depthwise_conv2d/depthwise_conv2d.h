@@ -97,9 +97,19 @@ typedef struct {
   float min, max;
 } ert_depthwise_conv2d_f32s4_params;
 
+/* Windows of 3x3 without dilation, one output channel for each of input, a stride along rows of 1 or 2. Rescaled as a
+ * fast layer of panels.h. */
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t channels; /* blob of words: {int32 bias, multiplier; int8 w[9], shift, 0, 0}[out_c] */
+  int32_t zero_point, min, max;
+} ert_depthwise_conv2d_s8s8_by_channel_params;
+
 int ert_depthwise_conv2d_s8s8_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_fours_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s);
 int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);

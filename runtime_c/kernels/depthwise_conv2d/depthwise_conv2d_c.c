@@ -37,6 +37,13 @@ int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s) {
 
 int ert_depthwise_conv2d_s8s4_fours_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_fours_check(s); }
 int ert_depthwise_conv2d_s8s4_planes_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_planes_check(s); }
+int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s8s8_by_channel_params *p = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  return ert_conv2d_geometry_ok(s, g, 1) && g->kernel_h == 3 && g->kernel_w == 3 && g->dilation_h == 1 &&
+         g->dilation_w == 1 && g->stride_w <= 2 && g->out_c == g->in_c && ert_within(p->zero_point, -128, 127) &&
+         ert_blob_ok(s, p->channels, ert_product(5, g->out_c), 4);
+}
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
   const ert_depthwise_conv2d_f32_params *p = (const void *)s->params;

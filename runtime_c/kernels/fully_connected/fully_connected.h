@@ -5,6 +5,7 @@
 #define ERT_FULLY_CONNECTED_H
 
 #include "nibble.h"
+#include "panels.h"
 #include "quads.h"
 
 typedef struct {
@@ -61,9 +62,15 @@ typedef struct {
   float min, max;
 } ert_fully_connected_f32s4_params;
 
+typedef struct {
+  int32_t in_c, out_c;
+  ert_panels filter; /* n: in_c */
+} ert_fully_connected_s8s8_panels_params;
+
 int ert_fully_connected_s8s8_check(const ert_step *s);
 int ert_fully_connected_s8s8_pairs_check(const ert_step *s);
 int ert_fully_connected_s8s4_quads_check(const ert_step *s);
+int ert_fully_connected_s8s8_panels_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

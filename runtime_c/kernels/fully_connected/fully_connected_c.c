@@ -30,6 +30,11 @@ int ert_fully_connected_s8s4_quads_check(const ert_step *s) {
          ert_rescale_ok(s, &p->rescale, p->out_c);
 }
 
+int ert_fully_connected_s8s8_panels_check(const ert_step *s) {
+  const ert_fully_connected_s8s8_panels_params *p = (const void *)s->params;
+  return views_ok(s, p->in_c, p->out_c, 1) && ert_panels_ok(s, &p->filter, p->in_c, p->out_c);
+}
+
 int ert_fully_connected_f32_check(const ert_step *s) {
   const ert_fully_connected_f32_params *p = (const void *)s->params;
   return shape_ok(s, p->in_c, p->out_c, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);

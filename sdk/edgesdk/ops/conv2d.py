@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, rescale
+from edgesdk.ops import Encoded, RowView, packing, panels, rescale
 
 types = rescale.types
 
@@ -117,10 +117,17 @@ fits = packing.fits
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
-    if not packing.is_packed(kernel):
-        return encode_window_op(node, node.input(1).shape[1:3], channel_axis=0)
+    w = node.input(1)
+    if kernel.layout == "panels":
+        return encode_packed(node, w.shape[1:3], panels.words(node))
+    if packing.is_packed(kernel):
+        return encode_packed(node, w.shape[1:3], packing.block_words(node, kernel))
+    return encode_window_op(node, w.shape[1:3], channel_axis=0)
+
+
+def encode_packed(node: Node, kernel_hw: tuple[int, ...], weights: list[int | np.ndarray | None]) -> Encoded:
     x, y = node.input(0), node.output
-    params = [*geometry(node, node.input(1).shape[1:3]), x.zero_point, *packing.block_words(node, kernel)]
+    params = [*geometry(node, kernel_hw), x.zero_point, *weights]
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 

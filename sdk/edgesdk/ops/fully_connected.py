@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, rescale, same_row
+from edgesdk.ops import Encoded, RowView, packing, panels, rescale, same_row
 
 types = rescale.types
 
@@ -38,7 +38,9 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     out_c, in_c = w.shape
     rows = y.elements // out_c
     params: list[int | np.ndarray | None] = [in_c, out_c]
-    if packing.is_packed(kernel):
+    if kernel.layout == "panels":
+        params += panels.words(node)
+    elif packing.is_packed(kernel):
         params += packing.words(node, kernel)
     else:
         params += rescale.weight_words(node)
