@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesdk import memory, ops, passes, program, runtime, schedule
-from edgesdk.ir import Graph, Quant, Value
+from edgesdk.ir import Graph, Node, Quant, Value
 from edgesdk.passes.fold_tables import fold_tables
 from edgesdk.verify import verify
 
@@ -129,3 +129,14 @@ def test_few_items_are_worth_no_table() -> None:
     x = Value("x", (1, 200), "int8", Q)
     graph = Graph("few", [x], [b.add_node("mul", [x, constant(7)], b.quant(), activation="none")], b.nodes)
     assert [n.op for n in fold_tables(graph).nodes] == ["mul"]
+
+
+@pytest.mark.parametrize(("quant", "ops_left"), [(Q, ["reshape"]), (Quant.per_tensor(0.07, 3), ["lut"])])
+def test_numbers_made_real_and_back_are_a_table(quant: Quant, ops_left: list[str]) -> None:
+    b, x = begin()
+    real = Value("real", SHAPE, "float32")
+    b.nodes.append(Node("dequantize", [x], [real], {}, "real"))
+    y = b.add_node("quantize", [real], quant)
+    assert y.dtype == "int8"
+    found = folded(Graph("there_and_back", [x], [y], b.nodes))
+    assert [n.op for n in passes.shrink(found).nodes] == ops_left

@@ -118,21 +118,22 @@ def tap_weights(node: Node) -> np.ndarray:
     return w.reshape(w.shape[0], -1, w.shape[-1])
 
 
-def _tap_sums(node: Node, w: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Sums of the products with an array over the input's channels, [O, taps]; float64 holds them exactly."""
+def _tap_sums(node: Node, w: np.ndarray, x: np.ndarray, of: Callable[..., np.ndarray]) -> np.ndarray:
+    """Sums of the products of a function of the weights with an array over the input's channels, [O, taps]; float64
+    holds them exactly."""
     groups = x.size if node.op == "depthwise_conv2d" else conv2d.groups(node)
     read = x.reshape(groups, -1, 1).astype(np.float64)
     read = read if groups == 1 else np.repeat(read, len(w) // groups, 0)
     step = max(1, CHUNK // w[0].size)  # so many channels at once, that a large layer takes little memory
     at = [slice(o, o + step) for o in range(0, len(w), step)]
-    return np.concatenate([(w[s].astype(np.float64) @ (read if groups == 1 else read[s]))[..., 0] for s in at])
+    return np.concatenate([(of(w[s], dtype=np.float64) @ (read if groups == 1 else read[s]))[..., 0] for s in at])
 
 
 def layer_sums(node: Node, x: Range) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest sum of each output channel, bias included."""
     w, zero_point = tap_weights(node), node.input(0).zero_point
-    middle = _tap_sums(node, w, x.low + x.high - 2 * zero_point)
-    reach = _tap_sums(node, np.abs(w, dtype=np.int32), x.high - x.low)
+    middle = _tap_sums(node, w, x.low + x.high - 2 * zero_point, np.asarray)
+    reach = _tap_sums(node, w, x.high - x.low, np.abs)
     low, high = (middle - reach) / 2, (middle + reach) / 2
     if node.op == "transpose_conv2d":  # an output reads some of the taps
         sums = np.minimum(low, 0).sum(1), np.maximum(high, 0).sum(1)

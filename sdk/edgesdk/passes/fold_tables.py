@@ -15,14 +15,15 @@ STEPS = 256  # entries of a table
 def fold_tables(graph: Graph) -> Graph:
     """A step is left out only where no stored integer that can occur is changed by it. One with a constant number is
     a table from so many items on as a table has."""
-    if not any(_operand(n) for n in graph.nodes):
+    producers, readers = graph.producers(), graph.consumers()
+    if not any(_operand(n, producers) for n in graph.nodes):
         return graph
-    ranges, readers = channel_ranges(graph), graph.consumers()
+    ranges = channel_ranges(graph)
     tables: dict[Value, tuple[Value, np.ndarray]] = {}  # result of a table -> (what is looked up, its table)
     nodes: list[Node] = []
     for node in graph.nodes:
-        x = _operand(node)
-        table = None if x is None else _table(node, x)
+        x = _operand(node, producers)
+        table = None if x is None else _table(node, x, producers)
         if x is None or table is None:
             nodes.append(node)
         elif _changes_nothing(x, table, ranges):
@@ -33,8 +34,17 @@ def fold_tables(graph: Graph) -> Graph:
     return graph
 
 
-def _operand(node: Node) -> Value | None:
+def _dequantize(node: Node, producers: dict[Value, Node]) -> Node | None:
+    """What a quantize turns back into integers: both round as their references do."""
+    before = producers.get(node.input(0)) if node.op == "quantize" else None
+    return before if before is not None and before.op == "dequantize" else None
+
+
+def _operand(node: Node, producers: dict[Value, Node]) -> Value | None:
     """What the node's result depends on, item by item; None where that is not one int8 value."""
+    before = _dequantize(node, producers)
+    if before is not None and _is_byte(before.input(0)) and _is_byte(node.output):
+        return before.input(0)
     sides = [v for v in node.inputs if v is not None and v.data is None]
     by_item = (*UNARIES, *BINARIES) if len(sides) == 1 else ()
     whole = node.op in by_item and len(node.outputs) == 1 and sides[0].shape == node.output.shape
@@ -45,8 +55,12 @@ def _is_byte(v: Value) -> bool:
     return v.dtype == "int8" and is_integer(v)
 
 
-def _table(node: Node, x: Value) -> np.ndarray | None:
+def _table(node: Node, x: Value, producers: dict[Value, Node]) -> np.ndarray | None:
     """The results for every stored value, [256, 1 or channels]."""
+    before = _dequantize(node, producers)
+    if before is not None:
+        real = ops.module("dequantize").reference(before, [np.arange(-128, 128).astype(np.int8)])
+        return np.asarray(ops.module("quantize").reference(node, real)[0], np.int64).reshape(-1, 1)
     if node.op in UNARIES:
         return item_table(node).reshape(-1, 1)
     constant = next(v for v in node.inputs if v is not None and v.data is not None)
@@ -76,7 +90,8 @@ def _looked_up(
     """The node, or a table for it and for the tables in front of it, whose results nobody else reads."""
     if table.shape[1] > 1:
         return node
-    entries, pays = table[:, 0], node.op in BINARIES and x.elements >= STEPS
+    entries = table[:, 0]
+    pays = node.input(0).dtype == "float32" or (node.op in BINARIES and x.elements >= STEPS)
     if x in tables and len(readers[x]) == 1 and x not in graph.results:
         x, before = tables[x]
         entries, pays = entries[before + 128], True
