@@ -34,12 +34,14 @@ def best(most_pixels: int, fits: Callable[[int, int], bool], slots: Callable[[in
 
 
 def dsp_dot(most_pixels: int) -> float:
-    """Two products deep: SMLAD multiplies two pairs of 16 bits. Pixels lie widened in scratch, side by side, so that LDRD
-    loads two; a word of weights is loaded for two channels and SXTB16 takes one of them out (runtime_c/kernels/pairs.h).
+    """Two products deep: SMLAD multiplies two pairs of 16 bits. Pixels lie widened in scratch, side by side: LDRD loads
+    two. A word of weights is loaded for two channels and SXTB16 takes one of them out (runtime_c/kernels/pairs.h).
     Registers: accumulators, an operand of each pixel, one of weights, two addresses and the end."""
-    return best(
-        most_pixels, lambda p, c: c % 2 == 0 and p * c + p + 4 <= REGISTERS, lambda p, c: ((p + 1) // 2 + c + p * c) / 2
-    )
+
+    def fits(p: int, c: int) -> bool:
+        return c % 2 == 0 and p * c + p + 4 <= REGISTERS
+
+    return best(most_pixels, fits, lambda p, c: ((p + 1) // 2 + c + p * c) / 2)
 
 
 def thumb2_dot(most_pixels: int) -> float:
