@@ -137,11 +137,11 @@ def _transpose_conv2d(step: Step) -> Counts:
     """A convolution per phase: all of them together gather and multiply each tap once per input pixel."""
     h, w, c, out_w, out_c, kh, kw, sh, sw = parameters(step)[:9]
     pixels, taps = step.encoded.rows * out_w, max(1, round(kh * kw / (sh * sw)))
-    copied = copied("copy", c * itemsize(step), pixels * taps, c % QUARTER == 0)
+    taken = copied("copy", c * itemsize(step), pixels * taps, c % QUARTER == 0)
     return (
         Counter({"gather": pixels, "phase": step.encoded.rows * min(sw, out_w)})
         + dot_groups(pixels, taps * c, out_c)
-        + copied
+        + taken
     )
 
 

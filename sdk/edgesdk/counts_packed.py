@@ -2,15 +2,14 @@
 """What kernels count that have weights in an order of their own, or take several items at once: those of instruction
 sets. counts.py has the portable ones.
 
-A convolution computes tiles of pixels x channels, `deep` products at a time; what is left over of pixels and of channels
-is counted apart, and so are windows that are copied or filled before they are read.
+A convolution computes tiles of pixels x channels, `deep` products at a time; what is left over of pixels and of
+channels is counted apart, and so are windows that are copied or filled before they are read.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-
 
 from edgesdk.counts import Counts, Window, geometry, loop, parameters
 from edgesdk.kernels import Kernel
