@@ -27,7 +27,7 @@ FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-stream freestanding sanitize native seeds clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests
 
 help: ## List the targets
@@ -88,8 +88,14 @@ sizes: $(VENV)/.ready ## Code and stack bytes of every kernel on each Cortex-M, 
 	@mkdir -p $(BUILD)
 	$(BIN)/python runtime_c/tools/size_report.py --json $(BUILD)/sizes.json
 
-bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS)
-	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS)
+bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS; BENCH=--write)
+	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS) --twice --files $(BENCH)
+
+bench-kernels: setup ## Instructions per product or element of single layers on emulated cores
+	$(BIN)/python benchmarks/kernel_sweep.py $(BENCH)
+
+bench-cycles: setup ## Modelled cycles of the models and their hot loops, from what emulated cores execute (MODELS, INPUTS)
+	$(BIN)/python benchmarks/cycles.py --models $(MODELS) --inputs $(INPUTS) $(BENCH)
 
 bench-stream: setup ## Instructions per new frame of a sliding window beside the whole window, on an emulated Cortex-M4 (MODELS)
 	$(BIN)/python benchmarks/stream.py --models $(MODELS)

@@ -65,7 +65,11 @@ def main() -> int:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--boards", default=",".join(BOARDS))
     options = parser.parse_args()
-    models = {name: options.models / peer["model"] for name, peer in boards.read_toml(HERE / "mcu_peers.toml").items()}
+    models = {
+        name: options.models / peer["model"]
+        for name, peer in boards.read_toml(HERE / "mcu_peers.toml").items()
+        if "input" in peer
+    }
     table = Table("core", *models, "mean")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from graphs import Builder
 
-from edgesdk import boards, cost, firmware, kernels, memory, passes, program, schedule
+from edgesdk import boards, cost, counts, firmware, kernels, memory, passes, program, schedule
 from edgesdk.ir import Graph, Value
 from edgesdk.runners import link, qemu
 from edgesdk.schedule import Schedule, Stage, Step
@@ -75,7 +75,7 @@ def test_depthwise_counts_taps_inside_and_outside_of_the_image() -> None:
 
 @pytest.mark.parametrize("n", [1, 3, 4, 15, 16, 17, 31, 64])
 def test_a_loop_is_split_without_loss(n: int) -> None:
-    found = cost._loop("item", n, 5)
+    found = counts.loop("item", n, 5)
     assert found["item x16"] * 16 + found["item x4"] * 4 + found["item x1"] == 5 * n
     assert found["item"] == 5
 

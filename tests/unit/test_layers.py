@@ -27,6 +27,8 @@ LAYERS = (
     "memory",
     "search",
     "program",
+    "counts",
+    "counts_packed",
     "cost",
     "pareto",
     "advice memory_map",
