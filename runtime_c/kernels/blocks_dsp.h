@@ -51,19 +51,21 @@ ERT_INLINE void ert_run_blocks(ert_tile *t, int32_t n_out, ert_blocks_fn *blocks
   for (int32_t j = 0; j < rest; j++) first[j] = bytes[j], second[j] = bytes[ERT_PAIRS_BLOCK + j];
 }
 
-ERT_INLINE ert_tile ert_tile_of(const ert_call *c, const ert_pairs_rescale *r, int32_t n, int8_t *first,
-                                int8_t *second) {
+/* The tile of a layer; that of quads has parameters of the same layout. */
+ERT_INLINE ert_tile ert_tile_of(const ert_call *c, const ert_pairs_rescale *r, int32_t n) {
   const uint32_t *slots = c->scratch;
   return (ert_tile){.slots = slots,
                     .w = ert_blob(c, r->weights),
                     .end = slots + ((n + 3) & ~3),
                     .factors = ert_blob(c, r->factors),
                     .round = (int32_t)(1u + 2u * (uint32_t)r->zero_point),
-                    .first = first,
-                    .second = second,
                     .low = (uint8_t)r->min * 0x01010101u,
                     .high = (uint8_t)r->max * 0x01010101u};
 }
+
+/* Two pixels of n_out channels from two windows that ert_widen_two has widened into the tile's slots. */
+typedef void ert_two_pixels_fn(const ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second);
+ert_two_pixels_fn ert_pairs_two, ert_quads_two;
 
 #if defined(__ARM_FEATURE_DSP)
 

@@ -46,10 +46,6 @@ static inline int ert_pairs_rescale_ok(const ert_step *s, const ert_pairs_rescal
 /* n items of two windows as halves: word by word of one and the other. */
 void ert_widen_two(uint32_t *slots, const int8_t *a, const int8_t *b, int32_t n);
 
-/* Two pixels of n_out channels from two windows of n items that ert_widen_two has widened. */
-void ert_pairs_two(const ert_call *c, const ert_pairs_rescale *r, int32_t n, int32_t n_out, int8_t *first,
-                   int8_t *second);
-
 /* One pixel from a window of n items; bias and shift as above, each in a blob of its own. */
 void ert_pairs_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out);
 

@@ -95,9 +95,9 @@ static void blocks(ert_tile *t) {
 
 #endif
 
-void ert_pairs_two(const ert_call *c, const ert_pairs_rescale *r, int32_t n, int32_t n_out, int8_t *first,
-                   int8_t *second) {
-  ert_tile t = ert_tile_of(c, r, n, first, second);
+void ert_pairs_two(const ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second) {
+  ert_tile t = *layer;
+  t.first = first, t.second = second;
   ert_run_blocks(&t, n_out, blocks);
 }
 

@@ -14,12 +14,7 @@
 
 #include "pairs.h"
 
-typedef struct {
-  int32_t weights; /* blob: int4 quads[blocks][n in fours][2][2][4] */
-  int32_t factors; /* blob: {int8 shift[4]; {int32 bias, multiplier}[4]}[blocks] */
-  int32_t zero_point;
-  int32_t min, max;
-} ert_quads_rescale;
+typedef ert_pairs_rescale ert_quads_rescale; /* weights: int4 quads[blocks][n in fours][2][2][4] */
 
 static inline int ert_quads_rescale_ok(const ert_step *s, const ert_quads_rescale *r, int32_t n, int32_t n_out) {
   const int32_t words = ert_pairs_words(n, n_out);
@@ -27,9 +22,7 @@ static inline int ert_quads_rescale_ok(const ert_step *s, const ert_quads_rescal
          ert_blob_ok(s, r->factors, ert_product(ERT_PAIRS_FACTORS, ert_pairs_blocks(n_out)), 4);
 }
 
-/* As ert_pairs_two and ert_pairs_one. */
-void ert_quads_two(const ert_call *c, const ert_quads_rescale *r, int32_t n, int32_t n_out, int8_t *first,
-                   int8_t *second);
+/* As ert_pairs_one. */
 void ert_quads_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out);
 
 #endif

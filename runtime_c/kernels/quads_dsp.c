@@ -113,19 +113,19 @@ static void sum_words(const uint32_t *x, const uint32_t *end, int32_t *sum) {
   int32_t a = 0, b = 0;
 #if defined(__ARM_FEATURE_DSP)
   uint32_t a0, b0, a1, b1;
-  __asm__ volatile("1:\n\t"
-                   "ldrd %[a0], %[b0], [%[x]], #8\n\t"
-                   "ldrd %[a1], %[b1], [%[x]], #8\n\t"
-                   "smlad %[a], %[a0], %[ones], %[a]\n\t"
-                   "smlad %[b], %[b0], %[ones], %[b]\n\t"
-                   "smlad %[a], %[a1], %[ones], %[a]\n\t"
-                   "smlad %[b], %[b1], %[ones], %[b]\n\t"
-                   "cmp %[x], %[end]\n\t"
-                   "bne 1b"
-                   : [a] "+r"(a), [b] "+r"(b), [x] "+r"(x), [a0] "=&r"(a0), [b0] "=&r"(b0), [a1] "=&r"(a1),
-                     [b1] "=&r"(b1)
-                   : [end] "r"(end), [ones] "r"(ONES)
-                   : "cc", "memory");
+  __asm__ volatile(
+      "1:\n\t"
+      "ldrd %[a0], %[b0], [%[x]], #8\n\t"
+      "ldrd %[a1], %[b1], [%[x]], #8\n\t"
+      "smlad %[a], %[a0], %[ones], %[a]\n\t"
+      "smlad %[b], %[b0], %[ones], %[b]\n\t"
+      "smlad %[a], %[a1], %[ones], %[a]\n\t"
+      "smlad %[b], %[b1], %[ones], %[b]\n\t"
+      "cmp %[x], %[end]\n\t"
+      "bne 1b"
+      : [a] "+r"(a), [b] "+r"(b), [x] "+r"(x), [a0] "=&r"(a0), [b0] "=&r"(b0), [a1] "=&r"(a1), [b1] "=&r"(b1)
+      : [end] "r"(end), [ones] "r"(ONES)
+      : "cc", "memory");
 #else
   for (int32_t k = 0; k < end - x; k += 2) a = ert_dual_mac(x[k], ONES, a);
   for (int32_t k = 1; k < end - x; k += 2) b = ert_dual_mac(x[k], ONES, b);
@@ -138,14 +138,13 @@ static void start_with(int32_t *start, int32_t sum) {
   start[0] = a.whole, start[1] = a.bytes, start[2] = a.even, start[3] = a.lowest;
 }
 
-void ert_quads_two(const ert_call *c, const ert_quads_rescale *r, int32_t n, int32_t n_out, int8_t *first,
-                   int8_t *second) {
-  const ert_pairs_rescale as_pairs = {r->weights, r->factors, r->zero_point, r->min, r->max};
-  started_tile t = {ert_tile_of(c, &as_pairs, n, first, second), {0}};
+void ert_quads_two(const ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second) {
+  started_tile t = {*layer, {0}};
   int32_t sum[2];
-  sum_words(t.tile.slots, t.tile.end, sum);
+  sum_words(layer->slots, layer->end, sum);
   start_with(t.start, sum[0]);
   start_with(t.start + 4, sum[1]);
+  t.tile.first = first, t.tile.second = second;
   ert_run_blocks(&t.tile, n_out, blocks);
 }
 

@@ -38,11 +38,7 @@ typedef struct {
   ert_pairs_rescale rescale;
 } ert_conv2d_s8s8_pairs_params;
 
-typedef struct {
-  ert_conv2d_geometry g;
-  int32_t in_zero_point;
-  ert_quads_rescale rescale;
-} ert_conv2d_s8s4_quads_params;
+typedef ert_conv2d_s8s8_pairs_params ert_conv2d_s8s4_quads_params;
 
 typedef struct {
   ert_conv2d_geometry g;
