@@ -302,7 +302,7 @@ static void push_part(uint32_t offset, const uint8_t *bytes, uint32_t n, uint32_
 static int on_push(const uint8_t *p, int32_t n) {
   ert_tensor t;
   const uint32_t row = get32(p), offset = get32(p + 4), bytes = (uint32_t)n - 12;
-  if (!model.streamed) return ERT_EROWS;
+  if (!STREAMED || !model.streamed) return ERT_EROWS;
   ert_input(&session, 0, &t);
   t.bytes /= (uint32_t)t.dims[1];
   if (row == 0 && offset == 0) begin_pushes((int32_t)get32(p + 8));

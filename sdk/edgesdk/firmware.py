@@ -111,8 +111,11 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
             yield Unit(source, (board.core.optimize, *include), headers)
 
 
-def agent_units(board: Board, arena_bytes: int, steps: int = 1, bound_bytes: int = 1) -> Iterator[Unit]:
-    """The agent's sources, for models of up to `steps` steps that bind an input of up to `bound_bytes`."""
+def agent_units(
+    board: Board, arena_bytes: int, steps: int = 1, bound_bytes: int = 1, streamed: bool = True
+) -> Iterator[Unit]:
+    """The agent's sources, for models of up to `steps` steps that bind an input of up to `bound_bytes`; not
+    `streamed`: without the code that takes an input row by row."""
     assert board.console
     assert board.timer
     root = agent_folder()
@@ -125,7 +128,7 @@ def agent_units(board: Board, arena_bytes: int, steps: int = 1, bound_bytes: int
         f"-DTIMER_HZ={board.timer.hz}u",
     )
     sizes = (f"-DARENA_BYTES={arena_bytes}", f"-DMODEL_STEPS={steps}", f"-DBOUND_BYTES={bound_bytes}")
-    yield Unit(root / "agent.c", (*CORE_FLAGS, *flags, *sizes), headers)
+    yield Unit(root / "agent.c", (*CORE_FLAGS, *flags, *sizes, f"-DSTREAMED={int(streamed)}"), headers)
     for name in ("startup.c", "link.c", f"uart_{board.console.kind}.c", f"timer_{board.timer.kind}.c"):
         yield Unit(root / name, (*CORE_FLAGS, *flags), headers)
     yield Unit(root / "memory.c", MEMORY_FLAGS, headers)
@@ -243,7 +246,8 @@ def build(
     tools = toolchain.find(board.core, toolchain_name)
     arena_bytes = max(model.arena_bytes if model else 0, NO_MODEL_ARENA) + spare_bytes
     sizes = (len(model.steps), program.bound_bytes(model) or 1) if model else (1, 1)
-    units = [*runtime_units(board, model), *agent_units(board, arena_bytes, *sizes)]
+    streamed = model is None or any(t.streamed for t in model.inputs)
+    units = [*runtime_units(board, model), *agent_units(board, arena_bytes, *sizes, streamed)]
     objects = [*toolchain.compile_units(tools, units), model_object(tools, data or b"", folder)]
     chosen = model.metadata.get("arena_memory") if model else None
     images = (link(tools, objects, board, at, stack_bytes, folder) for at in placements(board, chosen))
