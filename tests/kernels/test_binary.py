@@ -160,3 +160,15 @@ def test_bytes_of_tflite_micro(op: str, dtype: str, data) -> None:
     model = tm.build(tensors, [tm.Op(op.upper(), names, ["y"], options)], inputs=given_names)
     given_arrays = [a for v, a in zip(node.inputs, arrays, strict=True) if v.data is None]
     assert np.array_equal(tm.run_micro(model, given_arrays)[0], ops.module(op).reference(node, arrays)[0])
+
+
+@given(seeds, st.floats(-12, 12), st.floats(-2, 8), st.booleans())
+def test_every_pair_of_bytes_is_added_as_in_the_reference(seed: int, ratio: float, gain: float, equal: bool) -> None:
+    """Kernels with constants of their own fold two roundings into one addition: all 65536 pairs."""
+    rng = np.random.default_rng(seed)
+    scale = float(10.0 ** rng.uniform(-4, 1))
+    scales = [scale, scale if equal else scale * 2.0**ratio]
+    grids = [Quant.per_tensor(s, int(rng.integers(-128, 128))) for s in (*scales, max(scales) * 2.0**gain)]
+    arrays = [a.astype(np.int8)[None] for a in np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))]
+    inputs = [value(name, a.shape, "int8", q) for name, a, q in zip("ab", arrays, grids, strict=False)]
+    harness.check(inferred("add", inputs, grids[2], activation="none"), arrays)

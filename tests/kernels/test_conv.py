@@ -10,7 +10,7 @@ from nodes import activations, inferred, quant, random_array, scales, seeds, val
 
 from edgesdk import ops
 from edgesdk.ir import Node, Quant, Value
-from edgesdk.ops import rescale
+from edgesdk.ops import fixedpoint, rescale
 
 
 def weights_quant(draw, channels: int, axis: int) -> Quant:
@@ -301,3 +301,19 @@ def test_int16_convolution_equals_tflite_micro(kind: str, data) -> None:
 def has_oracle(node: Node) -> bool:
     """TFLite Micro reads every bias of a depthwise convolution as int64."""
     return node.op == "conv2d" or node.optional(2) is None or node.input(2).dtype == "int64"
+
+
+@given(seeds, st.integers(1, 22), zero_points, st.integers(2**30, 2**31 - 1))
+def test_one_addition_of_an_offset_is_the_rescale(seed: int, shift: int, zero_point: int, multiplier: int) -> None:
+    """The formula of depthwise_conv2d.h's fours, around every tie and at the ends of what sums may be."""
+    rng = np.random.default_rng(seed)
+    ties = ((np.arange(-300, 300) * 2 + 1) << (shift - 1)) * 2**31 // multiplier
+    near = (ties[:, None] + np.arange(-2, 3)).ravel()
+    ends = np.array([-(2**30) + 1, -1, 0, 1, 2**30 - 1])
+    acc = np.concatenate([near, ends, rng.integers(-(2**30) + 1, 2**30, 200)])
+    acc = acc[np.abs(acc) < 2**30]
+    high = ((2 * acc * multiplier + 2**31) >> 32) + ((2 * zero_point + 1) << (shift - 1))
+    expected = np.clip(fixedpoint.requantize(acc, multiplier, -shift) + zero_point, -128, 127)
+    assert np.array_equal(np.clip((high - (acc < 0)) >> shift, -128, 127), expected)
+    relu = np.clip(high >> shift, -128, 127)
+    assert np.array_equal(np.maximum(relu, zero_point), np.maximum(expected, zero_point))

@@ -162,11 +162,13 @@ static void fours_any(const int32_t *taps, const uint8_t *x, const uint32_t *w, 
 /* The taps of the window at row iy0 and column ix0, and one that counts where they are even in number. */
 ERT_APART void list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t iy0, int32_t ix0, int32_t pad,
                          int32_t *taps) {
+  const int32_t kernel_w = g->kernel_w, apart = g->dilation_w, in_c = g->in_c;
   for (int32_t ky = 0; ky < g->kernel_h; ky++, iy0 += g->dilation_h) {
     const int in_rows = iy0 >= 0 && iy0 < g->in_h;
+    const uint32_t in_w = in_rows ? (uint32_t)g->in_w : 0;
     const int32_t row = in_rows ? (int32_t)((const uint8_t *)ert_row(&c->in[0], iy0) - c->in[0].base) : 0;
-    for (int32_t kx = 0, ix = ix0; kx < g->kernel_w; kx++, ix += g->dilation_w)
-      *taps++ = in_rows && ix >= 0 && ix < g->in_w ? row + ix * g->in_c : pad;
+    for (int32_t kx = 0, ix = ix0; kx < kernel_w; kx++, ix += apart)
+      *taps++ = (uint32_t)ix < in_w ? row + ix * in_c : pad;
   }
   *taps = pad;
 }
