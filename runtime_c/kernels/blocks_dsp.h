@@ -35,14 +35,16 @@ typedef struct {
   int8_t *first, *second;
   int32_t count;
   uint32_t low, high; /* four times the least and the greatest byte */
+  const uint32_t *all_w, *all_factors;
 } ert_tile;
 
 typedef void ert_blocks_fn(ert_tile *t);
 
 /* All channels of two pixels; the last of them by way of a buffer where they are no whole block. */
-ERT_INLINE void ert_run_blocks(ert_tile *t, int32_t n_out, ert_blocks_fn *blocks) {
+ERT_INLINE void ert_run_blocks(ert_tile *t, int32_t n_out, int8_t *to_first, int8_t *to_second, ert_blocks_fn *blocks) {
   const int32_t rest = n_out % ERT_PAIRS_BLOCK;
-  t->count = n_out / ERT_PAIRS_BLOCK;
+  t->w = t->all_w, t->factors = t->all_factors;
+  t->first = to_first, t->second = to_second, t->count = n_out / ERT_PAIRS_BLOCK;
   if (t->count) blocks(t);
   if (rest == 0) return;
   int8_t bytes[2 * ERT_PAIRS_BLOCK], *const first = t->first, *const second = t->second;
@@ -55,16 +57,16 @@ ERT_INLINE void ert_run_blocks(ert_tile *t, int32_t n_out, ert_blocks_fn *blocks
 ERT_INLINE ert_tile ert_tile_of(const ert_call *c, const ert_pairs_rescale *r, int32_t n) {
   const uint32_t *slots = c->scratch;
   return (ert_tile){.slots = slots,
-                    .w = ert_blob(c, r->weights),
                     .end = slots + ((n + 3) & ~3),
-                    .factors = ert_blob(c, r->factors),
                     .round = (int32_t)(1u + 2u * (uint32_t)r->zero_point),
                     .low = (uint8_t)r->min * 0x01010101u,
-                    .high = (uint8_t)r->max * 0x01010101u};
+                    .high = (uint8_t)r->max * 0x01010101u,
+                    .all_w = ert_blob(c, r->weights),
+                    .all_factors = ert_blob(c, r->factors)};
 }
 
 /* Two pixels of n_out channels from two windows that ert_widen_two has widened into the tile's slots. */
-typedef void ert_two_pixels_fn(const ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second);
+typedef void ert_two_pixels_fn(ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second);
 ert_two_pixels_fn ert_pairs_two, ert_quads_two;
 
 #if defined(__ARM_FEATURE_DSP)

@@ -95,10 +95,8 @@ static void blocks(ert_tile *t) {
 
 #endif
 
-void ert_pairs_two(const ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second) {
-  ert_tile t = *layer;
-  t.first = first, t.second = second;
-  ert_run_blocks(&t, n_out, blocks);
+void ert_pairs_two(ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second) {
+  ert_run_blocks(layer, n_out, first, second, blocks);
 }
 
 /* Sums of a block for one pixel: of each pair the words as they are, and their low bytes. */

@@ -36,7 +36,7 @@ typedef struct {
 __attribute__((naked)) static void blocks(__attribute__((unused)) ert_tile *t) {
   __asm__ volatile(
       BLOCK_BEGIN
-      "add r12, r12, #40\n\t"
+      "add r12, r12, #48\n\t"
       "ldm r12, {r4-r11}\n\t"
       BLOCK_LOOP(STEP STEP, "ldr r12, [sp]\n\tldr r12, [r12, #8]\n\t", "r12")
       "sub r4, r4, r5\n\tsub r8, r8, r9\n\tsub r5, r5, r7\n\tsub r9, r9, r11\n\t"
@@ -138,20 +138,23 @@ static void start_with(int32_t *start, int32_t sum) {
   start[0] = a.whole, start[1] = a.bytes, start[2] = a.even, start[3] = a.lowest;
 }
 
-void ert_quads_two(const ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second) {
+void ert_quads_two(ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second) {
   started_tile t = {*layer, {0}};
   int32_t sum[2];
   sum_words(layer->slots, layer->end, sum);
   start_with(t.start, sum[0]);
   start_with(t.start + 4, sum[1]);
-  t.tile.first = first, t.tile.second = second;
-  ert_run_blocks(&t.tile, n_out, blocks);
+  ert_run_blocks(&t.tile, n_out, first, second, blocks);
 }
 
-/* Sum of n items. */
-static int32_t sum_of(const int8_t *x, int32_t n) {
-  int32_t sum = 0;
-  for (int32_t k = 0; k < n; k++) sum += x[k];
+ERT_INLINE int32_t sum_of_four(uint32_t four, int32_t sum) {
+  return ert_dual_mac(ert_odd_bytes(four), ONES, ert_dual_mac(ert_even_bytes(four), ONES, sum));
+}
+
+/* Sum of n items, the last of them in `rest`. */
+static int32_t sum_of(const int8_t *x, int32_t n, uint32_t rest) {
+  int32_t sum = sum_of_four(rest, 0);
+  for (; n >= 4; n -= 4, x += 4) sum = sum_of_four(ert_load_word(x), sum);
   return sum;
 }
 
@@ -160,12 +163,50 @@ ERT_INLINE void add_four(sums *a, uint32_t four, const uint32_t *w) {
   add_word(a, ert_odd_bytes(four), w[1]);
 }
 
+/* Whole words of one pixel; returns the weights that follow. */
+static const uint32_t *add_fours(sums *a, const int8_t *x, const int8_t *end, const uint32_t *w) {
+#if defined(__ARM_FEATURE_DSP)
+  int32_t a0 = a->whole, a1 = a->bytes, a2 = a->even, a3 = a->lowest;
+  uint32_t even, odd, v0, v1, t;
+/* clang-format off */
+#define WORD(x, v)                              \
+  "smlad %[a0], " x ", " v ", %[a0]\n\t"        \
+  "uxtb16 %[t], " v "\n\t"                      \
+  "and " v ", " v ", #0x0f0f0f0f\n\t"           \
+  "smlad %[a1], " x ", %[t], %[a1]\n\t"         \
+  "uxtb16 %[t], " v "\n\t"                      \
+  "smlad %[a2], " x ", " v ", %[a2]\n\t"        \
+  "smlad %[a3], " x ", %[t], %[a3]\n\t"
+  if (x != end)
+    __asm__ volatile(
+        "1:\n\t"
+        "ldr %[odd], [%[x]], #4\n\t"
+        "ldrd %[v0], %[v1], [%[w]], #8\n\t"
+        "sxtb16 %[even], %[odd]\n\t"
+        "sxtb16 %[odd], %[odd], ror #8\n\t"
+        WORD("%[even]", "%[v0]") WORD("%[odd]", "%[v1]")
+        "cmp %[x], %[end]\n\t"
+        "bne 1b"
+        : [a0] "+r"(a0), [a1] "+r"(a1), [a2] "+r"(a2), [a3] "+r"(a3), [x] "+r"(x), [w] "+r"(w), [even] "=&r"(even),
+          [odd] "=&r"(odd), [v0] "=&r"(v0), [v1] "=&r"(v1), [t] "=&r"(t)
+        : [end] "r"(end)
+        : "cc", "memory");
+#undef WORD
+  /* clang-format on */
+  *a = (sums){a0, a1, a2, a3};
+#else
+  for (; x != end; x += 4, w += 2) add_four(a, ert_load_word(x), w);
+#endif
+  return w;
+}
+
 void ert_quads_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out) {
-  const sums start = started(sum_of(x, n));
-  const uint32_t rest = ert_last_word(x + (n & ~3), n & 3);
+  const int8_t *const end = x + (n & ~3);
+  const uint32_t rest = ert_last_word(end, n & 3);
+  const sums start = started(sum_of(x, n, rest));
   for (int32_t o = 0; o < n_out; o += ERT_PAIRS_BLOCK) {
     sums a = start;
-    for (int32_t k = 0; k + 4 <= n; k += 4, w += 2) add_four(&a, ert_load_word(x + k), w);
+    w = add_fours(&a, x, end, w);
     if (n & 3) add_four(&a, rest, w), w += 2;
     const int32_t some = n_out - o < ERT_PAIRS_BLOCK ? n_out - o : ERT_PAIRS_BLOCK;
     for (int32_t j = 0; j < some; j++) out[o + j] = ert_finish_doubled(s, o + j, twice(&a, j));

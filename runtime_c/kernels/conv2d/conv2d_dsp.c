@@ -72,7 +72,7 @@ static void widen(const ert_call *c, const ert_conv2d_s8s8_pairs_params *p, cons
 }
 
 /* Windows that lie in their rows. */
-static void in_place(const ert_call *c, const ert_tile *layer, int32_t y0, int32_t y1, ert_two_pixels_fn *two_pixels) {
+static void in_place(const ert_call *c, ert_tile *layer, int32_t y0, int32_t y1, ert_two_pixels_fn *two_pixels) {
   const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   const int32_t n = ert_conv2d_window(g);
@@ -101,7 +101,7 @@ static const int8_t *window_row(const ert_call *c, const ert_conv2d_geometry *g,
   return whole && iy >= 0 && last < g->in_h ? (const int8_t *)v->base + iy * v->row_bytes : NULL;
 }
 
-static void gathered(const ert_call *c, const ert_tile *layer, int32_t y0, int32_t y1, ert_two_pixels_fn *two_pixels) {
+static void gathered(const ert_call *c, ert_tile *layer, int32_t y0, int32_t y1, ert_two_pixels_fn *two_pixels) {
   const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   pixel first = {0};
@@ -122,7 +122,7 @@ static void gathered(const ert_call *c, const ert_tile *layer, int32_t y0, int32
 
 static void convolve(const ert_call *c, int32_t y0, int32_t y1, ert_two_pixels_fn *two_pixels) {
   const ert_conv2d_s8s8_pairs_params *p = (const void *)c->params;
-  const ert_tile layer = ert_tile_of(c, &p->rescale, ert_conv2d_window(&p->g));
+  ert_tile layer = ert_tile_of(c, &p->rescale, ert_conv2d_window(&p->g));
   if (ert_conv2d_in_place(&p->g)) in_place(c, &layer, y0, y1, two_pixels);
   else gathered(c, &layer, y0, y1, two_pixels);
 }
