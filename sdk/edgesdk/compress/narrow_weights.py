@@ -18,7 +18,7 @@ from edgesdk.compress import rounding
 from edgesdk.compress.gptq import gptq
 from edgesdk.compress.layerwise import Layer, from_rows, layers
 from edgesdk.compress.learn_rounding import learn_rounding
-from edgesdk.compress.quantize import INT8, LEAST_SCALE, WEIGHTED
+from edgesdk.compress.quantize import INT8, INT16X8, LEAST_SCALE, WEIGHTED, Scheme
 from edgesdk.compress.rounding import Problem
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Quant, Value
@@ -87,9 +87,15 @@ def least_scale(layer: Layer) -> np.ndarray:
     x, y = layer.node.input(0), layer.node.output
     if x.quant is None:
         return np.full(layer.weights.shape[:2], LEAST_SCALE)
-    bias = np.abs(float_bias(layer)) / (INT8.largest_bias * x.scale)
-    least = np.maximum(INT8.least_multiplier * y.scale / x.scale, bias)
+    scheme = scheme_of(x)
+    bias = np.abs(float_bias(layer)) / (scheme.largest_bias * x.scale)
+    least = np.maximum(scheme.least_multiplier * y.scale / x.scale, bias)
     return least.reshape(layer.weights.shape[:2])
+
+
+def scheme_of(x: Value) -> Scheme:
+    """That of the integers which a layer reads."""
+    return INT16X8 if x.dtype == "int16" else INT8
 
 
 def float_bias(layer: Layer) -> np.ndarray:
@@ -118,8 +124,8 @@ def bias_value(layer: Layer, p: Problem, q: np.ndarray) -> Value:
     x = layer.node.input(0)
     if x.quant is None:
         return Value(name, real.shape, "float32", None, real.astype(np.float32))
-    scale = x.scale * p.scale.ravel()
-    limit = 2 * INT8.largest_bias - 1
-    steps = np.clip(np.rint(real / scale), -limit, limit).astype(np.int32)
+    scale, scheme = x.scale * p.scale.ravel(), scheme_of(x)
+    limit = 2 * scheme.largest_bias - 1
+    steps = np.clip(np.rint(real / scale), -limit, limit).astype(scheme.bias)
     zeros = np.zeros(scale.size, np.int32)
-    return Value(name, steps.shape, "int32", Quant(scale.astype(np.float32), zeros, 0), steps)
+    return Value(name, steps.shape, scheme.bias, Quant(scale.astype(np.float32), zeros, 0), steps)
