@@ -50,9 +50,8 @@ def largest(found: Sequence[Layer], noises: Sequence[float]) -> list[Layer]:
 
 def along(scale: np.ndarray, node: Node) -> np.ndarray:
     """A number per output channel, beside the weights."""
-    return scale.astype(np.float64).reshape(
-        [-1 if i == WEIGHTED[node.op] else 1 for i in range(node.input(1).data.ndim)]
-    )
+    rank, axis = len(node.input(1).shape), WEIGHTED[node.op]
+    return scale.astype(np.float64).reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
 def loss(node: Node, floats: Node) -> np.ndarray:
