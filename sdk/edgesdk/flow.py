@@ -284,7 +284,7 @@ def compress(
     if recipe == "none":
         return None
     scheme = recipes.recipe(recipe).scheme
-    if not any(v.dtype == "float32" for v in graph.inputs):
+    if not any(v.dtype == "float32" for n in graph.nodes for v in n.outputs):
         raise UsageError(f"--quantize {recipe}: the model is quantised already; leave the option out")
     if calibration is None and scheme not in recipes.WEIGHTS_ONLY:
         raise UsageError(
@@ -334,18 +334,17 @@ def check_fit(arena: int, file: int, board: Board, ram: int | None, flash: int |
 
 def float_layers(graph: Graph, quantised: ptq.Quantised | None) -> list[dict[str, str]]:
     """What computes in float, and why."""
-    why = "it is float in the source model, which was not quantised"
-    if quantised is not None:
-        why = f"it has no {quantised.recipe.split('+')[0]} form"
+    left = {} if quantised is None else quantised.left
+    usual = "it is float in the source model" if quantised is None else "it belongs to an operation in float"
     found = [n for n in graph.nodes if n.output.dtype == "float32" and n.op not in ("dequantize", *schedule.VIEW_OPS)]
-    return [{"op": n.op, "source": n.source, "reason": why} for n in found]
+    return [{"op": n.op, "source": n.source, "reason": left.get(n.source, usual)} for n in found]
 
 
 def _left_in_float(q: ptq.Quantised | None, graph: Graph) -> list[str]:
     left = [] if q is None else float_layers(graph, q)
-    named = ", ".join(f"{r['op']} ({r['source'].split(';')[0]})" for r in left[:5])
-    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-    return [f"{len(left)} operations stay in float, without an integer form: {named}{more}"] if left else []
+    named = "; ".join(f"{r['op']} ({r['source'].split(';')[0]}): {r['reason']}" for r in left[:3])
+    more = f"; and {len(left) - 3} more" if len(left) > 3 else ""
+    return [f"{len(left)} operations stay in float: {named}{more}"] if left else []
 
 
 def _warnings(graph: Graph) -> list[str]:

@@ -14,8 +14,8 @@ import numpy as np
 from edgesdk import accuracy, compress, probe, samples
 from edgesdk.compress import data_checks
 from edgesdk.compress.calibrate import sample_arrays
-from edgesdk.compress.quantize import WEIGHTED
 from edgesdk.compress.range_methods import SEARCHING, method
+from edgesdk.compress.schemes import SCHEMES, WEIGHTED, left_in_float
 from edgesdk.compress.work import Work
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph
@@ -30,13 +30,15 @@ Calibration = str | Path | Mapping[str, Any] | Iterable[Any]
 
 @dataclass(eq=False)
 class Quantised:
-    """`graph` is the quantised network, `work` what led to it, `layers` the differences from float."""
+    """`graph` is the quantised network, `work` what led to it, `layers` the differences from float, `left` why the
+    sources of some nodes compute in float."""
 
     graph: Graph
     recipe: str
     work: Work
     layers: list[dict[str, Any]]
     warnings: list[str]
+    left: dict[str, str]
 
 
 def quantise(
@@ -61,7 +63,16 @@ def quantise(
     warnings = data_checks.data_warnings(graph, columns) if columns else []
     warnings += data_checks.dead_channel_warnings(work.floats, work.observed)
     progress("compare")
-    return Quantised(work.result, chosen.name, work, compared(work) if columns else [], warnings)
+    layers = compared(work) if columns else []
+    return Quantised(work.result, chosen.name, work, layers, warnings, reasons(work, chosen))
+
+
+def reasons(work: Work, recipe: compress.Recipe) -> dict[str, str]:
+    """Source of a node -> why it stays in float."""
+    if recipe.scheme in compress.WEIGHTS_ONLY:
+        return {n.source: f"{recipe.scheme} changes weights only" for n in work.floats.nodes}
+    scheme = SCHEMES["int16x8" if recipe.scheme == "int16x8" else "int8"]
+    return {n.source: why for n, why in left_in_float(work.floats, scheme).items()}
 
 
 def checked_method(how: str | None, recipe: compress.Recipe) -> str:

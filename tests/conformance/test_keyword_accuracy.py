@@ -13,7 +13,8 @@ from shared import DATA, MODELS, needs_shared
 from edgesdk import accuracy, compress, converters, memory, passes, probe, program, ptq, runtime, schedule
 from edgesdk.compress import layerwise
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import SCHEMES, quantized
+from edgesdk.compress.quantize import quantized
+from edgesdk.compress.schemes import SCHEMES
 from edgesdk.compress.stored_weights import expand_weights
 from edgesdk.compress.work import Work
 from edgesdk.ir import Graph, Node, Value

@@ -117,7 +117,8 @@ def apply(chosen: Recipe, work: Work) -> Work:
 def rounded(chosen: Recipe, work: Work) -> Graph:
     """The network with integers by the recipe's scheme and rounding."""
     from edgesdk.compress.narrow_weights import Widths, narrow_weights
-    from edgesdk.compress.quantize import INT8, INT16X8, quantized
+    from edgesdk.compress.quantize import quantized
+    from edgesdk.compress.schemes import INT8, INT16X8
 
     if chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()

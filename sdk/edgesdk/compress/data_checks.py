@@ -40,7 +40,7 @@ def data_warnings(graph: Graph, columns: Sequence[np.ndarray]) -> list[str]:
         )
     for value, column in zip(graph.inputs, columns, strict=True):
         found += range_warning(value, column)
-    return found
+    return found + index_warnings(graph, columns)
 
 
 def range_warning(value: Value, column: np.ndarray) -> list[str]:
@@ -48,6 +48,8 @@ def range_warning(value: Value, column: np.ndarray) -> list[str]:
     where = f"calibration data of input {value.name!r}"
     if low == high:
         return [f"{where} is {low:g} everywhere; expected samples like those on the device"]
+    if value.dtype != "float32" and value.quant is None:
+        return []  # indices
     expected = value_range(value)
     if expected is not None and (low < expected[0] - margin(expected) or high > expected[1] + margin(expected)):
         return [
@@ -59,6 +61,22 @@ def range_warning(value: Value, column: np.ndarray) -> list[str]:
             f"0 to 1 or -1 to 1, scale the data as in training"
         ]
     return []
+
+
+def index_warnings(graph: Graph, columns: Sequence[np.ndarray]) -> list[str]:
+    """Indices beyond the table that they point into: the device takes the last row for them."""
+    found = []
+    for value, column in zip(graph.inputs, columns, strict=True):
+        for node in graph.nodes:
+            if node.op != "gather" or node.input(1) is not value:
+                continue
+            rows = node.input(0).shape[node.attrs["axis"]]
+            if int(column.max()) >= rows or int(column.min()) < -rows:
+                found.append(
+                    f"calibration data of input {value.name!r} goes from {int(column.min())} to {int(column.max())}, "
+                    f"{node.source} has {rows} rows; give indices from 0 to {rows - 1}"
+                )
+    return found
 
 
 def value_range(value: Value) -> tuple[float, float] | None:

@@ -18,8 +18,8 @@ from edgesdk.compress import rounding
 from edgesdk.compress.gptq import gptq
 from edgesdk.compress.layerwise import Layer, from_rows, layers
 from edgesdk.compress.learn_rounding import learn_rounding
-from edgesdk.compress.quantize import INT8, INT16X8, LEAST_SCALE, WEIGHTED, Scheme
 from edgesdk.compress.rounding import Problem
+from edgesdk.compress.schemes import INT8, INT16X8, LEAST_SCALE, WEIGHTED, Scheme
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Quant, Value
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgesdk.compress import rounding
 from edgesdk.compress.layerwise import Layer, as_rows, layers
-from edgesdk.compress.quantize import INT16X8, WEIGHTED, round_away
+from edgesdk.compress.schemes import INT16X8, WEIGHTED, round_away
 from edgesdk.compress.work import Work
 from edgesdk.ir import Node, Quant, Value
 
