@@ -92,8 +92,8 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress),
-    `group` how many int4 weights share a factor;
+    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress; "auto"
+    spends `flash_bytes` and `latency_us`), `group` how many int4 weights share a factor;
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
     ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
     makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
@@ -104,9 +104,9 @@ def convert(
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
-        calibrate=calibrate, group=group, flash_bytes=flash_bytes, pixels=pixels, stream=stream,
-        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
-        progress=progress,
+        calibrate=calibrate, group=group, flash_bytes=flash_bytes, latency_us=latency_us, pixels=pixels,
+        stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes,
+        states=states, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -133,6 +133,7 @@ def base_schedule(
     calibrate: str | None = None,
     group: int = 0,
     flash_bytes: int | None = None,
+    latency_us: float | None = None,
     pixels: str | None = None,
     stream: bool = False,
     bind_input: bool = False,
@@ -147,6 +148,8 @@ def base_schedule(
     if bind_input and stream:
         raise UsageError("--bind-input and --stream exclude each other; give one of them")
     target = board if isinstance(board, Board) else boards.load(board)
+    if latency_us is not None and cost.cycle_model(target) is None:
+        raise Unsupported(_no_latency(target))
     progress("import")
     source = converters.load(model, input_shapes, example_inputs)
     for given, left in (states or {}).items():
@@ -161,6 +164,7 @@ def base_schedule(
     quantised = compress(
         graph, quantize, calibration, calibrate, progress,
         group=group, flash=flash_bytes, file_bytes=partial(file_bytes, isa),
+        latency_us=latency_us, estimate=partial(latency, target, isa),
     )  # fmt: skip
     graph = graph if quantised is None else quantised.graph.copy()
     if hybrid:
@@ -260,12 +264,16 @@ def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:
     """Layer by layer is the fastest point there is."""
     estimate = cost.program_cost(fastest.schedule, board.core.name, board.clock_hz)
     if estimate.latency_us is None:
-        raise Unsupported(f"--latency: no cycle model for {board.core.name} on {board.id}; leave it out and profile")
+        raise Unsupported(_no_latency(board))
     if estimate.latency_us > latency_us:
         raise DoesNotFit(
             f"the fastest schedule takes {estimate.latency_us:.0f} us on {board.id}, --latency is {latency_us:g}: "
             f"{estimate.latency_us - latency_us:.0f} us too many; use a smaller model or a faster board"
         )
+
+
+def _no_latency(board: Board) -> str:
+    return f"--latency: no cycle model for {board.core.name} on {board.id}; leave it out and profile"
 
 
 def compress(
@@ -298,6 +306,12 @@ def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
     """What the file of a network takes, its schedule aside."""
     plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
     return len(program.write(program.assemble(plain, memory.plan(plain))))
+
+
+def latency(board: Board, isa: tuple[str, ...], graph: Graph) -> float | None:
+    """The estimate of a network, layer by layer, in microseconds; None where the board has none."""
+    plain = schedule.schedule(passes.lower(graph.copy()), isa)
+    return cost.program_cost(plain, board.core.name, board.clock_hz).latency_us
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:

@@ -17,11 +17,12 @@ from edgesdk.compress.calibrate import sample_arrays
 from edgesdk.compress.range_methods import SEARCHING, method
 from edgesdk.compress.schemes import SCHEMES, WEIGHTED, left_in_float
 from edgesdk.compress.work import Work
+from edgesdk.compress.write_integers import TOO_NOISY
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph
+from edgesdk.ir import Graph, Value
 from edgesdk.samples import InputSpec
 
-BITS = {"int4": 4, "int8": 8, "float16": 16, "float32": 32}
+BITS = {"int4": 4, "int8": 8, "int16": 16, "float16": 16, "float32": 32}
 BYTE_SCHEMES = ("int8", "int4", "auto")  # of int8 activations
 # By benchmarks/accuracy.py; of 16 bits none is needed to make the steps finer.
 DEFAULT_METHODS = {**dict.fromkeys(BYTE_SCHEMES, "mse"), "int16x8": "headroom"}
@@ -72,7 +73,8 @@ def reasons(work: Work, recipe: compress.Recipe) -> dict[str, str]:
     if recipe.scheme in compress.WEIGHTS_ONLY:
         return {n.source: f"{recipe.scheme} changes weights only" for n in work.floats.nodes}
     scheme = SCHEMES["int16x8" if recipe.scheme == "int16x8" else "int8"]
-    return {n.source: why for n, why in left_in_float(work.floats, scheme).items()}
+    raised = {n.source: TOO_NOISY for n in work.floats.nodes if work.raised.get(n.output) == "float32"}
+    return raised | {n.source: why for n, why in left_in_float(work.floats, scheme).items()}
 
 
 def checked_method(how: str | None, recipe: compress.Recipe) -> str:
@@ -130,10 +132,20 @@ def report(q: Quantised, outputs: Sequence[str]) -> dict[str, Any]:
         "layers": q.layers,
         "worst_layer": accuracy.worst(q.layers),
         "weight_bits": weight_bits(q.graph),
+        "activation_bits": activation_bits(q.graph),
     }
+
+
+def activation_bits(graph: Graph) -> dict[str, int]:
+    """How many layers with weights read activations of so many bits."""
+    return counted([n.input(0) for n in graph.nodes if n.op in WEIGHTED])
+
+
+def counted(values: Sequence[Value]) -> dict[str, int]:
+    found = [BITS[v.dtype] for v in values if v.dtype in BITS]
+    return {str(bits): found.count(bits) for bits in sorted(set(found))}
 
 
 def weight_bits(graph: Graph) -> dict[str, int]:
     """How many layers have weights of so many bits."""
-    found = [BITS[n.input(1).dtype] for n in graph.nodes if n.op in WEIGHTED and n.input(1).dtype in BITS]
-    return {str(bits): found.count(bits) for bits in sorted(set(found))}
+    return counted([n.input(1) for n in graph.nodes if n.op in WEIGHTED])

@@ -37,7 +37,6 @@ ROUNDINGS = ("gptq", "learn_rounding", "round_nearest")
 CALIBRATE, QUANTIZE = (i for i, step in enumerate(STEPS) if step is None)
 SCHEMES = ("int8", "int16x8", "int4", "auto", "w8", "w4")
 ENOUGH = 32  # samples that the rounding of 8 bits looks at where the recipe names none
-ALIGN = 16  # bytes: of each blob in the file
 WEIGHTS_ONLY = {"w8": 8, "w4": 4}
 NARROW = ("int4", "auto", *WEIGHTS_ONLY)
 INSTEAD = ("correct_bias", "refine_weights")  # make up for weights that went to their nearest integers
@@ -116,12 +115,16 @@ def apply(chosen: Recipe, work: Work) -> Work:
 
 def rounded(chosen: Recipe, work: Work) -> Graph:
     """The network with integers by the recipe's scheme and rounding."""
+    from edgesdk.compress import precision
     from edgesdk.compress.narrow_weights import Widths, narrow_weights
     from edgesdk.compress.quantize import quantized
     from edgesdk.compress.schemes import INT8, INT16X8
 
     if chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()
+    elif chosen.scheme == "auto":
+        work.raised = precision.raised(work)
+        result = precision.with_raised(work, work.raised)
     else:
         result = quantized(work.floats, work.ranges, INT16X8 if chosen.scheme == "int16x8" else INT8, leave_float=True)
     if chosen.rounding is None:
@@ -152,15 +155,7 @@ def chosen_widths(
     found = sensitivity.costs(work.floats, result, samples, widths)
     if chosen.scheme == "int4":
         return sensitivity.narrow_but_edges(found)
-    return sensitivity.within(found, weight_budget(work, result, sensitivity.wide_bytes(found)))
-
-
-def weight_budget(work: Work, result: Graph, wide_bytes: int) -> int | None:
-    """What the file leaves for weights: all that it has beside them at 8 bits stays, some of it moved for alignment."""
-    if work.flash is None or work.file_bytes is None:
-        return None
-    blobs = sum(len(n.inputs) for n in result.nodes)
-    return work.flash - (work.file_bytes(result) - wide_bytes) - ALIGN * blobs
+    return sensitivity.affordable(found, work, result)
 
 
 def prepared(graph: Graph, chosen: Recipe) -> Graph:

@@ -36,8 +36,8 @@ INTEGERS = {4: "int4", 8: "int8"}
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits per weight, by the number of the weighted layer where they are not the usual ones; `group` int4 weights
-    share a factor, 0 for one scale per channel."""
+    """Bits per weight, by the number of the weighted layer where they are not the usual ones (32: left as they are);
+    `group` int4 weights share a factor, 0 for one scale per channel."""
 
     usual: int = 4
     own: dict[int, int] = field(default_factory=dict)
@@ -55,6 +55,8 @@ def narrow_weights(floats: Graph, result: Graph, samples: Sequence[Sequence[np.n
         )
     for i, layer in enumerate(layers(floats, result, samples)):
         bits = widths.own.get(i, widths.usual)
+        if bits not in INTEGERS:
+            continue
         p, q = solved(layer, bits, widths)
         layer.node.inputs[1:3] = [weights_value(layer, p, q, bits), bias_value(layer, p, q)]
     return result
