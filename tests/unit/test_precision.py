@@ -20,7 +20,7 @@ from edgesdk.compress.observe import Observed
 from edgesdk.compress.quantize import quantized
 from edgesdk.compress.schemes import INT8, asymmetric
 from edgesdk.compress.work import Work
-from edgesdk.errors import DoesNotFit, Unsupported
+from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.verify import verify
 
@@ -226,3 +226,54 @@ def test_convert_spends_a_latency(timed: str) -> None:
     assert raised == sorted(raised) and raised[-1] > 0
     with pytest.raises(DoesNotFit, match="the fastest schedule takes"):
         flow.convert(DIGITS, timed, quantize="auto", calibration=samples, latency_us=cheapest / 10)
+
+
+def transformer(s: Sketch, after: bool) -> Graph:
+    """Two blocks of a layer with a residual sum, whose norm comes last or first; places make one channel of the sums
+    far larger than the others, which the norms undo."""
+    places, weigh = s.constant(1, 6, 12), s.constant(12, scale=0.1)
+    assert places.data is not None and weigh.data is not None
+    places.data[..., 0] += 30
+    weigh.data[1:] += 8
+    x = s.op("add", s.inputs[0], places)
+    for _ in range(2):
+        read = x if after else s.op("layer_norm", x, weigh, s.constant(12), axis=2, epsilon=1e-5)
+        x = s.op("add", x, s.op("fully_connected", read, s.constant(12, 12, scale=0.1), s.constant(12)))
+        x = s.op("layer_norm", x, weigh, None, axis=2, epsilon=1e-5) if after else x
+    norm = s.op("layer_norm", x, weigh, None, axis=2, epsilon=1e-5)
+    return s.graph(s.op("fully_connected", norm, s.constant(4, 12), None))
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_fine_sums_are_nearer_to_float(after: bool) -> None:
+    s = Sketch((1, 6, 12))
+    graph = transformer(s, after)
+    columns, compared = s.samples(16)[0], s.samples(8)[0]
+    usual, fine = (applied(graph, columns, recipe) for recipe in ("int8", "int8+fine_sums"))
+    assert usual.result is not None and fine.result is not None
+    sums = [n for n in fine.result.nodes if n.op == "add"]
+    assert len(sums) == 3 and {n.output.dtype for n in sums} == {"int16"}
+    assert {n.output.dtype for n in fine.result.nodes if n.op == "fully_connected"} == {"int8"}
+    # The norm behind another norm reads no sum.
+    assert [n.output.dtype for n in fine.result.nodes if n.op == "layer_norm"][-1] == ("int8" if after else "float32")
+    assert error(graph, fine.result, compared, exact=False) < 0.8 * error(graph, usual.result, compared)
+
+
+def test_fine_sums_need_norms_and_8_bit_activations() -> None:
+    s, graph = network()
+    assert applied(graph, s.samples(8)[0], "int8+fine_sums").raised == {}
+    for recipe in ("int16x8+fine_sums", "w8+fine_sums"):
+        with pytest.raises(UsageError, match="fine_sums is for 8-bit activations"):
+            compress.recipe(recipe)
+
+
+def test_what_float_computes_is_rounded_once() -> None:
+    """A sum in 16 bits that reads a norm in float takes it from there, not from the 8 bits for others."""
+    s = Sketch((1, 6, 12))
+    graph = transformer(s, after=True)
+    work = applied(graph, s.samples(8)[0], "int8+fine_sums")
+    assert work.result is not None
+    producers = work.result.producers()
+    before = [producers[v] for n in work.result.nodes if n.op == "add" for v in n.inputs if v in producers]
+    sources = {n.input(0).dtype for n in before if n.op == "quantize"}
+    assert "float32" in sources

@@ -29,6 +29,7 @@ STEPS = (
     "equalize",  # before ranges are taken: it changes them
     "smooth",  # the same; looks at samples of what equalize left
     None,  # calibrate
+    "fine_sums",  # says what quantize does
     None,  # quantize
     "correct_bias",  # needs the rounded weights
     "refine_weights",  # the same
@@ -86,6 +87,8 @@ def check_rounding(text: str, chosen: Recipe) -> None:
         raise UsageError(f"--quantize {text}: expected one of {', '.join(ROUNDINGS)}, leave the others out")
     if "refine_weights" in chosen.methods and chosen.scheme != "int16x8":
         raise UsageError(f"--quantize {text}: refine_weights needs 16-bit activations; expected int16x8+refine_weights")
+    if "fine_sums" in chosen.methods and chosen.scheme not in ("int8", "int4", "auto"):
+        raise UsageError(f"--quantize {text}: fine_sums is for 8-bit activations; leave it out of {chosen.scheme}")
     several = [m for m in (chosen.rounding, *INSTEAD) if m and m in (chosen.rounding, *chosen.methods)]
     if len(several) > 1:
         raise UsageError(
@@ -118,15 +121,17 @@ def rounded(chosen: Recipe, work: Work) -> Graph:
     from edgesdk.compress import precision
     from edgesdk.compress.narrow_weights import Widths, narrow_weights
     from edgesdk.compress.quantize import quantized
-    from edgesdk.compress.schemes import INT8, INT16X8
+    from edgesdk.compress.schemes import INT16X8
 
     if chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()
     elif chosen.scheme == "auto":
-        work.raised = precision.raised(work)
+        work.raised = precision.raised(work, work.raised)
         result = precision.with_raised(work, work.raised)
+    elif chosen.scheme == "int16x8":
+        result = quantized(work.floats, work.ranges, INT16X8, leave_float=True)
     else:
-        result = quantized(work.floats, work.ranges, INT16X8 if chosen.scheme == "int16x8" else INT8, leave_float=True)
+        result = precision.with_raised(work, work.raised)
     if chosen.rounding is None:
         return result
     usual = 4 if chosen.scheme in ("int4", "w4") else 8

@@ -38,23 +38,22 @@ class Unit:
     nodes: list[Node]
 
 
-def raised(work: Work) -> Kinds:
-    """Outputs of nodes -> "int16" or "float32"."""
+def raised(work: Work, asked: Kinds) -> Kinds:
+    """Outputs of nodes -> "int16" or "float32"; what the recipe's methods ask for in any case."""
     spends = work.latency_us is not None
     found = [u for u in units(work) if u.noise > (LEAST_NOISE if spends else sensitivity.MOST_NOISE)]
-    most = max((affordable(work, found, floats) for floats in (False, True)), key=len) if found else {}
-    return most
+    return max((affordable(work, found, floats, asked) for floats in (False, True)), key=len)
 
 
-def affordable(work: Work, found: Sequence[Unit], floats: bool) -> Kinds:
+def affordable(work: Work, found: Sequence[Unit], floats: bool, asked: Kinds) -> Kinds:
     """The noisiest units that fit what there is to spend; cost grows with their number. `floats`: none in 16 bits,
     whose kernels may have no prices on the board."""
     few, many = 0, len(found)
     while few < many:
         middle = (few + many + 1) // 2
-        fits = affords(work, kinds_of(found[:middle], floats))
+        fits = affords(work, asked | kinds_of(found[:middle], floats))
         few, many = (middle, many) if fits else (few, middle - 1)
-    return kinds_of(found[:few], floats)
+    return asked | kinds_of(found[:few], floats)
 
 
 def kinds_of(found: Sequence[Unit], floats: bool) -> Kinds:

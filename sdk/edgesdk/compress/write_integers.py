@@ -95,6 +95,7 @@ class Written:
     nodes: list[Node] = field(default_factory=list)
     wide: dict[Value, Quant] = field(default_factory=dict)  # states that are int16
     floats: dict[Value, Value] = field(default_factory=dict)  # values in float, for ops that stay so
+    computed: set[Value] = field(default_factory=set)  # those that an op in float computes
 
     @property
     def forms(self) -> list[Form]:
@@ -187,12 +188,12 @@ def integer_result(out: Written, form: Form, value: Value) -> Value:
 def integer(out: Written, form: Form, value: Value) -> Value:
     """The value in a form, converted from what it was computed in."""
     if value not in form.stored:
-        given = next((f.stored[value] for f in out.forms if value in f.stored), None)
-        if given is None:
-            given = out.floats[value]
-            result = integer_result(out, form, value)
-        else:
+        known = [f.stored[value] for f in out.forms if value in f.stored]
+        given = out.floats[value] if value in out.computed else known[0]
+        if known:
             result = new_integer(out, form, value, f"{value.name}/as_{form.scheme.dtype}")
+        else:
+            result = integer_result(out, form, value)
         out.nodes.append(Node("quantize", [given], [result], source=value.name))
     return form.stored[value]
 
@@ -270,6 +271,7 @@ def write_float(out: Written, node: Node) -> None:
 def float_result(out: Written, value: Value) -> Value:
     if not is_real(value):
         return value
+    out.computed.add(value)
     alone = value in out.ends or value not in out.needed
     out.floats[value] = Value(value.name if alone else f"{value.name}/float32", value.shape, "float32")
     return out.floats[value]
