@@ -11,6 +11,7 @@ from typing import Any
 from edgesdk import boards, converters, cost, firmware, images, memory, ops, pareto, passes, program, ptq, schedule
 from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
+from edgesdk.compress import data_checks
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -159,6 +160,7 @@ def base_schedule(
         source.metadata["pixels"] = pixels
     progress("simplify")
     graph = passes.simplify(source.copy())
+    data_checks.check_weights(graph)
     progress("quantize")
     isa = ("c",) if portable else target.core.isa
     quantised = compress(
