@@ -312,7 +312,7 @@ def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
 
 def latency(board: Board, isa: tuple[str, ...], graph: Graph) -> float | None:
     """The estimate of a network, layer by layer, in microseconds; None where the board has none."""
-    plain = schedule.schedule(passes.lower(graph.copy()), isa)
+    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
     return cost.program_cost(plain, board.core.name, board.clock_hz).latency_us
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,17 +216,16 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_convert_spends_a_latency(timed: str) -> None:
     pytest.importorskip("onnx")
-    samples = digits()
-    cheapest = flow.report(flow.convert(DIGITS, timed, quantize="int8", calibration=samples))["estimate"]["latency_us"]
+    convert = partial(flow.convert, DIGITS, timed, calibration=digits(), portable=True)
+    cheapest = flow.report(convert(quantize="int8"))["estimate"]["latency_us"]
     raised = []
     for times in (1.2, 3.0, 50.0):
-        c = flow.convert(DIGITS, timed, quantize="auto", calibration=samples, latency_us=times * cheapest)
-        report = flow.report(c)
+        report = flow.report(convert(quantize="auto", latency_us=times * cheapest))
         assert report["estimate"]["latency_us"] <= times * cheapest
         raised.append(sum(n for bits, n in report["accuracy"]["activation_bits"].items() if bits != "8"))
     assert raised == sorted(raised) and raised[-1] > 0
     with pytest.raises(DoesNotFit, match="the fastest schedule takes"):
-        flow.convert(DIGITS, timed, quantize="auto", calibration=samples, latency_us=cheapest / 10)
+        convert(quantize="auto", latency_us=cheapest / 10)
 
 
 def transformer(s: Sketch, after: bool) -> Graph:
