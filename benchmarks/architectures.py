@@ -5,8 +5,7 @@
 
 `transposes` counts those that are left and move items; `error` is the relative L2 distance of the float
 program's outputs to PyTorch's; `int8` tells whether the quantised program and the numpy reference agree
-in every byte of every output; networks over indices have no int8 form, they show "-". ONNX
-files are written by torch.onnx's TorchScript exporter.
+in every byte of every output. ONNX files are written by torch.onnx's TorchScript exporter.
 """
 
 from __future__ import annotations
@@ -99,7 +98,8 @@ def int8_agrees(net: zoo.Network, model: Any) -> bool:
         path.write_bytes(samples.pack({f"{i}": np.stack([t.numpy() for t in c]) for i, c in enumerate(columns)}))
         converted = flow.convert(model, quantize="int8", calibration=path, io="int8")
     rng = np.random.default_rng(5)
-    inputs = [rng.integers(-128, 128, v.shape).astype(np.int8) for v in converted.graph.inputs]
+    ends = (0, net.words) if net.words else (-128, 128)
+    inputs = [rng.integers(*ends, v.shape).astype(v.dtype) for v in converted.graph.inputs]
     expected = ops.evaluate(converted.graph, inputs)
     got = runtime.run(runtime.open_session(converted.data), inputs)
     return all(np.array_equal(g, expected[v]) for g, v in zip(got, converted.graph.outputs, strict=True))
@@ -112,7 +112,7 @@ def measure(net: zoo.Network, importer: str, int8: bool = True) -> Result:
             simple = passes.simplify(converters.load(model))
             transposes = sum(n.op == "transpose" for n in simple.nodes)
             error = float_error(net, module, flow.convert(model))
-            agrees = int8_agrees(net, model) if int8 and not net.words else None
+            agrees = int8_agrees(net, model) if int8 else None
     except EdgeError as refusal:
         return Result(net.name, importer, refused=str(refusal))
     return Result(net.name, importer, len(simple.nodes), transposes, error, agrees)

@@ -305,7 +305,7 @@ def import_node(op: Op, env: Env, b: Builder) -> None:
         )
         results = onnx_data.folded(RULES[op.kind], op, operands) if known else RULES[op.kind](b, op, operands)
     else:
-        raise Unsupported("only its constant form is known")
+        raise Unsupported("its shape depends on data; only its constant form is known")
     env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
 
 

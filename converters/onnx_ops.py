@@ -174,7 +174,7 @@ def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
     gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if op.attrs.get("training_mode", 0):
-        raise Unsupported("training_mode")
+        raise Unsupported("training_mode; export the model in eval mode")
     if len(value.shape) < 2 or any(p.shape != (value.shape[1],) for p in (gamma, beta, mean, variance)):
         raise ValueError(f"statistics do not match the channels of {list(value.shape)}")
     scale = gamma / np.sqrt(variance + op.attrs.get("epsilon", 1e-5))

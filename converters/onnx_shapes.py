@@ -28,7 +28,7 @@ def same(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 def dropout(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     training = operand(x, 2)
     if training is not None and constant(training, "training_mode").any():
-        raise Unsupported("training_mode")
+        raise Unsupported("training_mode; export the model in eval mode")
     return [x[0]]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk import probe
+from edgesdk.compress import masks
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Node, Value
 
@@ -95,7 +96,7 @@ def layers(
 ) -> list[dict[str, Any]]:
     """The measures of each value that both have, in the order of computation. `samples` are the float network's
     inputs, `inputs` the same for the quantised one."""
-    by_name = {v.name: (v, n) for n in floats.nodes for v in n.outputs}
+    by_name, scores = {v.name: (v, n) for n in floats.nodes for v in n.outputs}, masks.scores(floats)
     nodes = [n for n in quantised.nodes if n.op != "dequantize"]
     pairs = [(v, *by_name[plain_name(v.name)]) for n in nodes for v in n.outputs if known(v, by_name)]
     found = {v: Difference() for v, _, _ in pairs}
@@ -103,8 +104,13 @@ def layers(
     for got, expected in runs:
         for v, e, _ in pairs:
             if got[v].size == expected[e].size:
-                found[v].add(real(v, got[v]), expected[e], limits(v))
+                found[v].add(real(v, got[v]), counted(expected[e], limits(v), e in scores), limits(v))
     return [described(e, n, v, found[v]) for v, e, n in pairs if found[v].count]
+
+
+def counted(expected: np.ndarray, ends: tuple[float, float] | None, score: bool) -> np.ndarray:
+    """Scores that a mask takes out count as nothing wherever they lie below what is stored."""
+    return np.maximum(expected, ends[0]) if score and ends is not None else expected
 
 
 def known(value: Value, by_name: dict[str, tuple[Value, Node]]) -> bool:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 STAGES = ("source", "graph", "schedule", "memory", "program")  # those of dump.py, whose import is slow
 QUANTIZE_HELP = "none, int8, int16x8, int4, auto, w8, w4; or with methods: int8+equalize+correct_bias, int4+gptq."
 GROUP_HELP = "int4 weights that share a factor beside the channel's scale; 0: none do."
-CALIBRATE_HELP = "How ranges are chosen: minmax, moving-average, percentile, mse (for int8 if not given) or entropy."
+CALIBRATE_HELP = (
+    "How ranges are chosen: minmax, headroom, moving-average, percentile, mse (the default of int8) or entropy."
+)
 UNITS = {"": 1, "b": 1, "kb": 10**3, "k": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
 
 

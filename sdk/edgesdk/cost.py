@@ -74,6 +74,14 @@ def prices() -> dict[str, CorePrices]:
     }
 
 
+def cycle_model(board: boards.Board) -> float | None:
+    """Microseconds per instruction; None for a board whose clock or core's cycles are not known."""
+    known = prices().get(board.core.name)
+    if known is None or known.cycles_per_instruction is None or board.clock_hz is None:
+        return None
+    return known.cycles_per_instruction / board.clock_hz * 1e6
+
+
 def program_cost(schedule: Schedule, core: str, clock_hz: int | None = None) -> Estimate:
     """The estimate of one run of a schedule, of a sliding window that of a new output.
 

@@ -11,6 +11,7 @@ from typing import Any
 from edgesdk import boards, converters, cost, firmware, images, memory, ops, pareto, passes, program, ptq, schedule
 from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
+from edgesdk.compress import data_checks
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
@@ -92,8 +93,8 @@ def convert(
     in eval mode with `example_inputs`: a tuple of tensors that its forward takes (or a dict of keywords).
     The schedule is the fastest whose arena fits `ram_bytes` or a memory of the board; `stream` takes the input row
     by row and then, without a budget, the smallest; `bind_input` reads it where the app has it (a frame buffer,
-    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress),
-    `group` how many int4 weights share a factor;
+    flash), outside the arena. `quantize` is a recipe: a scheme with methods ("int8+equalize", see compress; "auto"
+    spends `flash_bytes` and `latency_us`), `group` how many int4 weights share a factor;
     `calibration` a file, a folder of images, a dict of arrays, or anything that yields samples, and `calibrate` how
     ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
     makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
@@ -104,9 +105,9 @@ def convert(
     """
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
-        calibrate=calibrate, group=group, flash_bytes=flash_bytes, pixels=pixels, stream=stream,
-        bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes, states=states,
-        progress=progress,
+        calibrate=calibrate, group=group, flash_bytes=flash_bytes, latency_us=latency_us, pixels=pixels,
+        stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes,
+        states=states, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -133,6 +134,7 @@ def base_schedule(
     calibrate: str | None = None,
     group: int = 0,
     flash_bytes: int | None = None,
+    latency_us: float | None = None,
     pixels: str | None = None,
     stream: bool = False,
     bind_input: bool = False,
@@ -147,6 +149,8 @@ def base_schedule(
     if bind_input and stream:
         raise UsageError("--bind-input and --stream exclude each other; give one of them")
     target = board if isinstance(board, Board) else boards.load(board)
+    if latency_us is not None and cost.cycle_model(target) is None:
+        raise Unsupported(_no_latency(target))
     progress("import")
     source = converters.load(model, input_shapes, example_inputs)
     for given, left in (states or {}).items():
@@ -156,11 +160,13 @@ def base_schedule(
         source.metadata["pixels"] = pixels
     progress("simplify")
     graph = passes.simplify(source.copy())
+    data_checks.check_weights(graph)
     progress("quantize")
     isa = ("c",) if portable else target.core.isa
     quantised = compress(
         graph, quantize, calibration, calibrate, progress,
         group=group, flash=flash_bytes, file_bytes=partial(file_bytes, isa),
+        latency_us=latency_us, estimate=partial(latency, target, isa),
     )  # fmt: skip
     graph = graph if quantised is None else quantised.graph.copy()
     if hybrid:
@@ -260,12 +266,16 @@ def _check_latency(fastest: Point, board: Board, latency_us: float) -> None:
     """Layer by layer is the fastest point there is."""
     estimate = cost.program_cost(fastest.schedule, board.core.name, board.clock_hz)
     if estimate.latency_us is None:
-        raise Unsupported(f"--latency: no cycle model for {board.core.name} on {board.id}; leave it out and profile")
+        raise Unsupported(_no_latency(board))
     if estimate.latency_us > latency_us:
         raise DoesNotFit(
             f"the fastest schedule takes {estimate.latency_us:.0f} us on {board.id}, --latency is {latency_us:g}: "
             f"{estimate.latency_us - latency_us:.0f} us too many; use a smaller model or a faster board"
         )
+
+
+def _no_latency(board: Board) -> str:
+    return f"--latency: no cycle model for {board.core.name} on {board.id}; leave it out and profile"
 
 
 def compress(
@@ -284,7 +294,7 @@ def compress(
     if recipe == "none":
         return None
     scheme = recipes.recipe(recipe).scheme
-    if not any(v.dtype == "float32" for v in graph.inputs):
+    if not any(v.dtype == "float32" for n in graph.nodes for v in n.outputs):
         raise UsageError(f"--quantize {recipe}: the model is quantised already; leave the option out")
     if calibration is None and scheme not in recipes.WEIGHTS_ONLY:
         raise UsageError(
@@ -298,6 +308,12 @@ def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
     """What the file of a network takes, its schedule aside."""
     plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
     return len(program.write(program.assemble(plain, memory.plan(plain))))
+
+
+def latency(board: Board, isa: tuple[str, ...], graph: Graph) -> float | None:
+    """The estimate of a network, layer by layer, in microseconds; None where the board has none."""
+    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
+    return cost.program_cost(plain, board.core.name, board.clock_hz).latency_us
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:
@@ -334,18 +350,17 @@ def check_fit(arena: int, file: int, board: Board, ram: int | None, flash: int |
 
 def float_layers(graph: Graph, quantised: ptq.Quantised | None) -> list[dict[str, str]]:
     """What computes in float, and why."""
-    why = "it is float in the source model, which was not quantised"
-    if quantised is not None:
-        why = f"it has no {quantised.recipe.split('+')[0]} form"
+    left = {} if quantised is None else quantised.left
+    usual = "it is float in the source model" if quantised is None else "it belongs to an operation in float"
     found = [n for n in graph.nodes if n.output.dtype == "float32" and n.op not in ("dequantize", *schedule.VIEW_OPS)]
-    return [{"op": n.op, "source": n.source, "reason": why} for n in found]
+    return [{"op": n.op, "source": n.source, "reason": left.get(n.source, usual)} for n in found]
 
 
 def _left_in_float(q: ptq.Quantised | None, graph: Graph) -> list[str]:
     left = [] if q is None else float_layers(graph, q)
-    named = ", ".join(f"{r['op']} ({r['source'].split(';')[0]})" for r in left[:5])
-    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-    return [f"{len(left)} operations stay in float, without an integer form: {named}{more}"] if left else []
+    named = "; ".join(f"{r['op']} ({r['source'].split(';')[0]}): {r['reason']}" for r in left[:3])
+    more = f"; and {len(left) - 3} more" if len(left) > 3 else ""
+    return [f"{len(left)} operations stay in float: {named}{more}"] if left else []
 
 
 def _warnings(graph: Graph) -> list[str]:

@@ -14,28 +14,32 @@ import numpy as np
 from edgesdk import accuracy, compress, probe, samples
 from edgesdk.compress import data_checks
 from edgesdk.compress.calibrate import sample_arrays
-from edgesdk.compress.quantize import WEIGHTED
 from edgesdk.compress.range_methods import SEARCHING, method
+from edgesdk.compress.schemes import SCHEMES, WEIGHTED, left_in_float
 from edgesdk.compress.work import Work
+from edgesdk.compress.write_integers import TOO_NOISY
 from edgesdk.errors import UsageError
-from edgesdk.ir import Graph
+from edgesdk.ir import Graph, Value
 from edgesdk.samples import InputSpec
 
-BITS = {"int4": 4, "int8": 8, "float16": 16, "float32": 32}
+BITS = {"int4": 4, "int8": 8, "int16": 16, "float16": 16, "float32": 32}
 BYTE_SCHEMES = ("int8", "int4", "auto")  # of int8 activations
-DEFAULT_METHODS = dict.fromkeys(BYTE_SCHEMES, "mse")  # by benchmarks/accuracy.py; 16 bits need no clipping
+# By benchmarks/accuracy.py; of 16 bits none is needed to make the steps finer.
+DEFAULT_METHODS = {**dict.fromkeys(BYTE_SCHEMES, "mse"), "int16x8": "headroom"}
 Calibration = str | Path | Mapping[str, Any] | Iterable[Any]
 
 
 @dataclass(eq=False)
 class Quantised:
-    """`graph` is the quantised network, `work` what led to it, `layers` the differences from float."""
+    """`graph` is the quantised network, `work` what led to it, `layers` the differences from float, `left` why the
+    sources of some nodes compute in float."""
 
     graph: Graph
     recipe: str
     work: Work
     layers: list[dict[str, Any]]
     warnings: list[str]
+    left: dict[str, str]
 
 
 def quantise(
@@ -60,7 +64,17 @@ def quantise(
     warnings = data_checks.data_warnings(graph, columns) if columns else []
     warnings += data_checks.dead_channel_warnings(work.floats, work.observed)
     progress("compare")
-    return Quantised(work.result, chosen.name, work, compared(work) if columns else [], warnings)
+    layers = compared(work) if columns else []
+    return Quantised(work.result, chosen.name, work, layers, warnings, reasons(work, chosen))
+
+
+def reasons(work: Work, recipe: compress.Recipe) -> dict[str, str]:
+    """Source of a node -> why it stays in float."""
+    if recipe.scheme in compress.WEIGHTS_ONLY:
+        return {n.source: f"{recipe.scheme} changes weights only" for n in work.floats.nodes}
+    scheme = SCHEMES["int16x8" if recipe.scheme == "int16x8" else "int8"]
+    raised = {n.source: TOO_NOISY for n in work.floats.nodes if work.raised.get(n.output) == "float32"}
+    return raised | {n.source: why for n, why in left_in_float(work.floats, scheme).items()}
 
 
 def checked_method(how: str | None, recipe: compress.Recipe) -> str:
@@ -118,10 +132,20 @@ def report(q: Quantised, outputs: Sequence[str]) -> dict[str, Any]:
         "layers": q.layers,
         "worst_layer": accuracy.worst(q.layers),
         "weight_bits": weight_bits(q.graph),
+        "activation_bits": activation_bits(q.graph),
     }
+
+
+def activation_bits(graph: Graph) -> dict[str, int]:
+    """How many layers with weights read activations of so many bits."""
+    return counted([n.input(0) for n in graph.nodes if n.op in WEIGHTED])
+
+
+def counted(values: Sequence[Value]) -> dict[str, int]:
+    found = [BITS[v.dtype] for v in values if v.dtype in BITS]
+    return {str(bits): found.count(bits) for bits in sorted(set(found))}
 
 
 def weight_bits(graph: Graph) -> dict[str, int]:
     """How many layers have weights of so many bits."""
-    found = [BITS[n.input(1).dtype] for n in graph.nodes if n.op in WEIGHTED and n.input(1).dtype in BITS]
-    return {str(bits): found.count(bits) for bits in sorted(set(found))}
+    return counted([n.input(1) for n in graph.nodes if n.op in WEIGHTED])

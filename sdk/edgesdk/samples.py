@@ -93,6 +93,8 @@ def _convert(path: Path, a: np.ndarray, spec: InputSpec) -> np.ndarray:
         return a
     if spec.dtype == "float32" and a.dtype.kind in "fiu":
         return a.astype(np.float32)
+    if spec.scale == 0 and a.dtype.kind in "iub" and np.array_equal(a.astype(spec.dtype), a):
+        return a.astype(spec.dtype)  # indices of another width
     if a.dtype.kind == "f" and spec.scale > 0:
         if not np.isfinite(a).all():
             raise UsageError(f"{path}: input {spec.name} holds NaN or infinity; expected finite numbers to quantise")

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgesdk import accuracy as accuracies
 from edgesdk import compress, ops, passes, probe, runtime
+from edgesdk.compress import masks
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.program import Program
@@ -141,12 +142,12 @@ def layer_report(
         (i, info, *by_name[n]) for i, info in enumerate(infos) if (n := accuracies.plain_name(info["value"])) in by_name
     ]
     found = {i: accuracies.Difference() for i, *_ in pairs}
-    session = runtime.open_session(data)
+    session, scores = runtime.open_session(data), masks.scores(reference)
     expected = probe.run_all(reference, [list(graph_samples[i]) for i in at])
     for i, arrays in zip(at, expected, strict=True):
         produced = runtime.step_outputs(session, list(samples[i]))
         for step, info, value, _ in pairs:
-            add_step(found[step], info, produced[step], accuracies.real(value, arrays[value]))
+            add_step(found[step], info, produced[step], accuracies.real(value, arrays[value]), value in scores)
     rows = [layer_row(info, node, found[i]) for i, info, _, node in pairs if found[i].count]
     return {"layers": rows, "worst_layer": accuracies.worst(rows)}
 
@@ -155,18 +156,21 @@ def float_twin(program: Program, graph: Graph) -> Graph:
     """The source as its layers were before they were quantised: the recipe's methods on the float side applied."""
     name = str(program.metadata.get("quantization", ""))
     floats = passes.simplify(graph.copy())
-    if all(v.dtype == "float32" for v in graph.inputs) and name.split("+")[0] in compress.SCHEMES:
+    if all(v.quant is None for v in graph.inputs) and name.split("+")[0] in compress.SCHEMES:
         return compress.prepared(floats, compress.recipe(name))
     return floats
 
 
-def add_step(difference: accuracies.Difference, info: dict[str, Any], raw: bytes, expected: np.ndarray) -> None:
+def add_step(
+    difference: accuracies.Difference, info: dict[str, Any], raw: bytes, expected: np.ndarray, score: bool
+) -> None:
     dtype = np.dtype(info["dtype"])
     if len(raw) != expected.size * dtype.itemsize:
         return
     scale, zero = info.get("quant", (0.0, 0))
     got = real(np.frombuffer(raw, dtype), scale, zero)
-    difference.add(got, expected, accuracies.limits_of(scale, zero, info["dtype"]) if scale else None)
+    ends = accuracies.limits_of(scale, zero, info["dtype"]) if scale else None
+    difference.add(got, accuracies.counted(expected, ends, score), ends)
 
 
 def layer_row(info: dict[str, Any], node: Node, difference: accuracies.Difference) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_validate_compares_with_the_network_that_was_quantised(tmp_path: Path, d
     assert result["worst_layer"] in result["layers"]
 
 
-@pytest.mark.parametrize("method", ["minmax", "moving-average", "percentile", "mse", "entropy"])
+@pytest.mark.parametrize("method", ["minmax", "headroom", "moving-average", "percentile", "mse", "entropy"])
 def test_methods_by_name(tmp_path: Path, data: Path, method: str) -> None:
     assert convert(tmp_path, data, "--calibrate", method)["accuracy"]["calibrate"] == method
 

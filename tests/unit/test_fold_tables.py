@@ -76,12 +76,13 @@ def test_no_byte_changes(graph: Graph) -> None:
 
 ZERO = constant(-20)
 ONE = constant(10, Quant.per_tensor(0.1, 0))
+SCALAR = Value("c", (), "int8", ONE.quant, np.array(10, np.int8))  # as attention's scale comes from PyTorch
 
 
 @pytest.mark.parametrize(
     ("op", "c"),
-    [("add", ZERO), ("sub", ZERO), ("add", constant([-20] * 4)), ("mul", ONE), ("minimum", constant(127)),
-     ("maximum", constant([-128] * 4)), ("quantize", ZERO)],
+    [("mul", SCALAR), ("add", ZERO), ("sub", ZERO), ("add", constant([-20] * 4)), ("mul", ONE),
+     ("minimum", constant(127)), ("maximum", constant([-128] * 4)), ("quantize", ZERO)],
 )  # fmt: skip
 def test_steps_that_change_nothing_are_views(op: str, c: Value) -> None:
     b, x = begin()

@@ -114,7 +114,8 @@ def test_rows_of_large_layers_are_some_of_the_windows(monkeypatch: pytest.Monkey
 
 
 def applied(recipe: str, **more: Any) -> Work:
-    return compress.apply(compress.recipe(recipe), Work(network(), columns(), how="mse", **more))
+    how = "headroom" if recipe.startswith("int16x8") else "mse"
+    return compress.apply(compress.recipe(recipe), Work(network(), columns(), how=how, **more))
 
 
 def session(graph: Graph) -> runtime.Session:
@@ -132,7 +133,7 @@ def error(work: Work) -> float:
         inputs = layerwise.quantised_samples(graph, [[x]])[0]
         arrays = ops.evaluate(graph, inputs)
         got = arrays[graph.outputs[0]]
-        if got.dtype == np.int8:
+        if got.dtype != np.float32:
             assert np.array_equal(runtime.run(opened, inputs)[0], got)
         else:
             np.testing.assert_allclose(runtime.run(opened, inputs)[0], got, rtol=1e-4, atol=1e-6)
@@ -156,6 +157,39 @@ def test_recipes_give_weights_of_their_type(recipe: str, bits: str) -> None:
     found = [n.input(1).dtype for n in work.result.nodes if len(n.inputs) == 3]
     assert set(found[1:-1]) == {bits}
     assert error(work) < (0.02 if bits == "int8" else 0.15)
+
+
+def test_16_bit_activations_show_what_the_weights_lose() -> None:
+    near, usual, refined = (error(applied(f"int16x8{r}")) for r in ("+round_nearest", "", "+refine_weights"))
+    assert usual < 0.8 * near and refined < 0.2 * usual
+
+
+def test_refined_layers_are_sums_of_a_coarse_and_a_fine_one() -> None:
+    work = applied("int16x8+refine_weights")
+    assert work.result is not None
+    sums = [n for n in work.result.nodes if n.op == "add"]
+    before = {n.output.name: n for n in work.floats.nodes}
+    assert sums and all(n.attrs["activation"] == before[n.output.name].attrs["activation"] for n in sums)
+    nodes = {n.output: n for n in work.result.nodes}
+    for total in sums:
+        coarse, fine = (nodes[total.input(i)] for i in (0, 1))
+        real = sum(real_weights(n) for n in (coarse, fine))
+        wanted = before[total.output.name].input(1).data
+        assert coarse.input(2) is not None and fine.optional(2) is None
+        assert np.abs(real - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def real_weights(node: Any) -> np.ndarray:
+    """What a layer's integers stand for."""
+    w = node.input(1)
+    axis = [-1 if i == w.quant.axis else 1 for i in range(w.data.ndim)]
+    return w.data * w.quant.scale.astype(np.float64).reshape(axis)
+
+
+def test_the_default_of_16_bits_looks_at_some_samples() -> None:
+    work = Work(network(), columns(100))
+    for name, count in (("int16x8", 32), ("int16x8+gptq", 100), ("int4", 100)):
+        assert len(compress.rounding_samples(compress.recipe(name), work)) == count
 
 
 @pytest.mark.parametrize("recipe", ["int4", "w4"])
@@ -273,7 +307,10 @@ def test_weights_alone_need_no_samples() -> None:
     ("recipe", "message"),
     [
         ("int4+gptq+learn_rounding", "expected one of"),
-        ("int16x8+gptq", "is for 8 and 4 bits"),
+        ("int16x8+gptq+correct_bias", "leave correct_bias out"),
+        ("int16x8+learn_rounding+refine_weights", "leave refine_weights out"),
+        ("int16x8+correct_bias+refine_weights", "leave refine_weights out"),
+        ("int8+refine_weights", "needs 16-bit activations"),
         ("int4+correct_bias", "leave correct_bias out"),
     ],
 )

@@ -14,7 +14,8 @@ from sketch import Sketch
 from edgesdk import converters, memory, ops, passes, program, runtime, schedule
 from edgesdk.compress import quantize
 from edgesdk.compress.calibrate import calibrate
-from edgesdk.compress.quantize import INT16X8, asymmetric, quantize_int8
+from edgesdk.compress.quantize import quantize_int8
+from edgesdk.compress.schemes import INT16X8, asymmetric
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Quant, Value
 from edgesdk.passes.fold_batch_norm import fold_batch_norm

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-QUICK = ("ds_cnn", "tcn", "gru", "conv_autoencoder_transposed")
+QUICK = ("ds_cnn", "tcn", "gru", "conv_autoencoder_transposed", "bert")
 NEEDED_TRANSPOSES = {
     "espcn": 1, "shufflenet_v2": 16,  # pixel and channel shuffles
     "vit": 12, "bert": 8,  # four of each attention: queries, keys, values and back
@@ -23,7 +23,6 @@ NEEDED_TRANSPOSES = {
     "crnn": 1, "yolo": 1,  # frequencies behind channels; the result's own order
 }  # fmt: skip
 NEEDED_FROM_ONNX = {**NEEDED_TRANSPOSES, "mobilevit_v2": 24}  # its group norm is exported as an instance norm
-FLOAT_ONLY = ("bert",)  # its input are indices
 
 
 def architectures() -> ModuleType:
@@ -42,7 +41,7 @@ NETWORKS = sorted(architectures().zoo.networks()) if LONG else QUICK
 @pytest.mark.parametrize("name", NETWORKS)
 def test_from_torch(name: str) -> None:
     found = architectures().measure(architectures().zoo.networks()[name], "torch")
-    assert found.refused == "" and found.error < 1e-4 and found.int8 is (None if name in FLOAT_ONLY else True)
+    assert found.refused == "" and found.error < 1e-4 and found.int8
     assert found.transposes == NEEDED_TRANSPOSES.get(name, 0)
 
 
@@ -50,5 +49,5 @@ def test_from_torch(name: str) -> None:
 def test_from_onnx(name: str) -> None:
     pytest.importorskip("onnx")
     found = architectures().measure(architectures().zoo.networks()[name], "onnx")
-    assert found.refused == "" and found.error < 1e-4 and found.int8 is (None if name in FLOAT_ONLY else True)
+    assert found.refused == "" and found.error < 1e-4 and found.int8
     assert found.transposes == NEEDED_FROM_ONNX.get(name, 0)

@@ -3,8 +3,9 @@
 
 A recipe is what `--quantize` names: a scheme and methods, "int8" or "int8+equalize+correct_bias". A method is a
 file here with a function of the same name that takes a `Work` and changes it; STEPS says when it runs. ROUNDINGS are
-methods too: how weights become integers, one of them at most. Schemes of fewer bits ("int4", "auto", and "w8" and "w4",
-which change weights only) take the first where none is named.
+methods too: how weights become integers, one of them at most. "int16x8", whose only loss is that of its weights, and
+the schemes of fewer bits ("int4", "auto", and "w8" and "w4", which change weights only) take the first where none is
+named.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ STEPS = (
     "equalize",  # before ranges are taken: it changes them
     "smooth",  # the same; looks at samples of what equalize left
     None,  # calibrate
+    "fine_sums",  # says what quantize does
     None,  # quantize
     "correct_bias",  # needs the rounded weights
+    "refine_weights",  # the same
 )
 ROUNDINGS = ("gptq", "learn_rounding", "round_nearest")
 CALIBRATE, QUANTIZE = (i for i, step in enumerate(STEPS) if step is None)
 SCHEMES = ("int8", "int16x8", "int4", "auto", "w8", "w4")
-ALIGN = 16  # bytes: of each blob in the file
+ENOUGH = 32  # samples that the rounding of 8 bits looks at where the recipe names none
 WEIGHTS_ONLY = {"w8": 8, "w4": 4}
 NARROW = ("int4", "auto", *WEIGHTS_ONLY)
+INSTEAD = ("correct_bias", "refine_weights")  # make up for weights that went to their nearest integers
 METHODS = (*(step for step in STEPS if step is not None), *ROUNDINGS)
 
 
@@ -53,7 +57,8 @@ class Recipe:
     def rounding(self) -> str | None:
         """How weights are rounded again, None where each goes to its nearest integer at once."""
         asked = next((m for m in self.methods if m in ROUNDINGS), None)
-        return asked or (ROUNDINGS[0] if self.scheme in NARROW else None)
+        usual = self.scheme in NARROW or (self.scheme == "int16x8" and not set(self.methods) & set(INSTEAD))
+        return asked or (ROUNDINGS[0] if usual else None)
 
 
 def scheme_of(text: str) -> str:
@@ -80,10 +85,15 @@ def recipe(text: str) -> Recipe:
 def check_rounding(text: str, chosen: Recipe) -> None:
     if len(set(chosen.methods) & set(ROUNDINGS)) > 1:
         raise UsageError(f"--quantize {text}: expected one of {', '.join(ROUNDINGS)}, leave the others out")
-    if chosen.rounding and chosen.scheme == "int16x8":
-        raise UsageError(f"--quantize {text}: {chosen.rounding} is for 8 and 4 bits; leave it out of int16x8")
-    if chosen.rounding and "correct_bias" in chosen.methods:
-        raise UsageError(f"--quantize {text}: {chosen.rounding} sets the biases; leave correct_bias out")
+    if "refine_weights" in chosen.methods and chosen.scheme != "int16x8":
+        raise UsageError(f"--quantize {text}: refine_weights needs 16-bit activations; expected int16x8+refine_weights")
+    if "fine_sums" in chosen.methods and chosen.scheme not in ("int8", "int4", "auto"):
+        raise UsageError(f"--quantize {text}: fine_sums is for 8-bit activations; leave it out of {chosen.scheme}")
+    several = [m for m in (chosen.rounding, *INSTEAD) if m and m in (chosen.rounding, *chosen.methods)]
+    if len(several) > 1:
+        raise UsageError(
+            f"--quantize {text}: {several[0]} makes up for what rounding loses, biases too; leave {several[-1]} out"
+        )
 
 
 def apply(chosen: Recipe, work: Work) -> Work:
@@ -108,22 +118,38 @@ def apply(chosen: Recipe, work: Work) -> Work:
 
 def rounded(chosen: Recipe, work: Work) -> Graph:
     """The network with integers by the recipe's scheme and rounding."""
+    from edgesdk.compress import precision
     from edgesdk.compress.narrow_weights import Widths, narrow_weights
-    from edgesdk.compress.quantize import INT8, INT16X8, quantized
+    from edgesdk.compress.quantize import quantized
+    from edgesdk.compress.schemes import INT16X8
 
     if chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()
+    elif chosen.scheme == "auto":
+        work.raised = precision.raised(work, work.raised)
+        result = precision.with_raised(work, work.raised)
+    elif chosen.scheme == "int16x8":
+        result = quantized(work.floats, work.ranges, INT16X8, leave_float=True)
     else:
-        result = quantized(work.floats, work.ranges, INT16X8 if chosen.scheme == "int16x8" else INT8, leave_float=True)
+        result = precision.with_raised(work, work.raised)
     if chosen.rounding is None:
         return result
     usual = 4 if chosen.scheme in ("int4", "w4") else 8
     widths = Widths(usual, {}, work.group, chosen.rounding)
-    samples = list(work.samples())
+    samples = rounding_samples(chosen, work)
     if chosen.scheme in ("int4", "auto"):
         widths = Widths(usual, chosen_widths(chosen, work, result, samples, widths), work.group, chosen.rounding)
     work.widths = widths.own
     return narrow_weights(work.floats, result, samples, widths)
+
+
+def rounding_samples(chosen: Recipe, work: Work) -> list[list[np.ndarray]]:
+    """All of them where the recipe asks for a rounding or weights are of 4 bits; else some, which 8 bits need no more
+    than and which keep the time of the default short."""
+    samples = list(work.samples())
+    if chosen.scheme in NARROW or chosen.methods or len(samples) <= ENOUGH:
+        return samples
+    return [samples[i * len(samples) // ENOUGH] for i in range(ENOUGH)]
 
 
 def chosen_widths(
@@ -134,15 +160,7 @@ def chosen_widths(
     found = sensitivity.costs(work.floats, result, samples, widths)
     if chosen.scheme == "int4":
         return sensitivity.narrow_but_edges(found)
-    return sensitivity.within(found, weight_budget(work, result, sensitivity.wide_bytes(found)))
-
-
-def weight_budget(work: Work, result: Graph, wide_bytes: int) -> int | None:
-    """What the file leaves for weights: all that it has beside them at 8 bits stays, some of it moved for alignment."""
-    if work.flash is None or work.file_bytes is None:
-        return None
-    blobs = sum(len(n.inputs) for n in result.nodes)
-    return work.flash - (work.file_bytes(result) - wide_bytes) - ALIGN * blobs
+    return sensitivity.affordable(found, work, result)
 
 
 def prepared(graph: Graph, chosen: Recipe) -> Graph:

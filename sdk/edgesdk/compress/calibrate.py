@@ -39,7 +39,7 @@ def sample_lists(graph: Graph, samples: Samples) -> Iterator[list[np.ndarray]]:
 
 
 def sample_arrays(graph: Graph, samples: Samples) -> list[np.ndarray]:
-    """One array [samples, *input shape] of float32 per graph input."""
+    """One array [samples, *input shape] per graph input, in its dtype."""
     if not graph.inputs:
         raise UsageError(f"graph {graph.name!r} has no inputs to calibrate; expected at least one")
     columns = [sample_array(v, given) for v, given in zip(graph.inputs, in_order(graph, samples), strict=True)]
@@ -66,17 +66,32 @@ def sample_array(value: Value, given: Any) -> np.ndarray:
         array = np.asarray(given)
     except ValueError as error:
         raise UsageError(f"{where} has samples of different shapes; expected {value.shape} for each") from error
-    if value.dtype != "float32":
+    if value.quant is not None:
         raise UsageError(f"input {value.name!r} is {value.dtype}; expected a float32 graph, it is quantised already")
-    if array.dtype.kind not in "fiu":
-        raise UsageError(f"{where} is {array.dtype}; expected float32")
+    if array.dtype.kind not in "fiub":
+        raise UsageError(f"{where} is {array.dtype}; expected {value.dtype}")
     if array.ndim == 0 or len(array) == 0:
         raise UsageError(f"{where} is empty; expected samples along its first axis")
     shapes = [value.shape, value.shape[1:]] if value.shape[:1] == (1,) else [value.shape]
     if array.shape[1:] not in shapes:
         wanted = " or ".join(str(["samples", *s]) for s in reversed(shapes))
         raise UsageError(f"{where} has shape {list(array.shape)}; expected {wanted}")
-    array = array.astype(np.float32).reshape(-1, *value.shape)
+    array = array.reshape(-1, *value.shape)
+    return whole_numbers(where, array, value.dtype) if value.dtype != "float32" else finite_numbers(where, value, array)
+
+
+def whole_numbers(where: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    """Indices or truth values, which floats may hold as well."""
+    with np.errstate(invalid="ignore"):
+        found = array.astype(dtype)
+    wrong = found != array
+    if wrong.any():
+        raise UsageError(f"{where} holds {array[wrong][0]}; expected numbers of type {dtype}")
+    return found
+
+
+def finite_numbers(where: str, value: Value, array: np.ndarray) -> np.ndarray:
+    array = array.astype(np.float32)
     finite = np.isfinite(array).reshape(len(array), -1).all(1)
     if not finite.all():
         raise UsageError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesdk.compress.quantize import WEIGHTED
+from edgesdk.compress.schemes import WEIGHTED
 from edgesdk.compress.work import Work
 from edgesdk.ir import Node, Quant, Value
 

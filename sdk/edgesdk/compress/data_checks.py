@@ -12,6 +12,11 @@ from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Value
 
 FEW_SAMPLES = 32
+# Their constants multiply: masks and limits may be infinite.
+FACTORS = (
+    "conv2d transpose_conv2d depthwise_conv2d fully_connected batch_matmul mul div batch_norm layer_norm rms_norm "
+    "group_norm instance_norm gather rnn lstm svdf"
+).split()
 LAYERS = ("conv2d", "transpose_conv2d", "depthwise_conv2d", "fully_connected")
 NAMED = 3  # of the layers with dead channels
 
@@ -21,7 +26,7 @@ def check_weights(graph: Graph) -> None:
     for node in graph.nodes:
         for value in node.inputs:
             data = None if value is None else value.data
-            if node.op in LAYERS and data is not None and data.dtype.kind == "f" and not np.isfinite(data).all():
+            if node.op in FACTORS and data is not None and data.dtype.kind == "f" and not np.isfinite(data).all():
                 bad = int((~np.isfinite(data)).sum())
                 name = value.name if value is not None else ""
                 raise UsageError(
@@ -40,7 +45,7 @@ def data_warnings(graph: Graph, columns: Sequence[np.ndarray]) -> list[str]:
         )
     for value, column in zip(graph.inputs, columns, strict=True):
         found += range_warning(value, column)
-    return found
+    return found + index_warnings(graph, columns)
 
 
 def range_warning(value: Value, column: np.ndarray) -> list[str]:
@@ -48,17 +53,39 @@ def range_warning(value: Value, column: np.ndarray) -> list[str]:
     where = f"calibration data of input {value.name!r}"
     if low == high:
         return [f"{where} is {low:g} everywhere; expected samples like those on the device"]
+    if value.dtype != "float32" and value.quant is None:
+        return []  # indices
     expected = value_range(value)
     if expected is not None and (low < expected[0] - margin(expected) or high > expected[1] + margin(expected)):
         return [
             f"{where} goes from {low:g} to {high:g}, the model takes {expected[0]:g} to {expected[1]:g}; scale the data"
         ]
-    if low >= 0 and 128 <= high <= 255 and bool((column == np.rint(column)).all()):
-        return [
-            f"{where} goes from {low:g} to {high:g} in whole numbers, like unscaled pixels; where the model takes "
-            f"0 to 1 or -1 to 1, scale the data as in training"
-        ]
+    whole = bool((column == np.rint(column)).all())
+    if low >= 0 and 128 <= high <= 255 and (whole or is_image(value)):
+        how = f"from {low:g} to {high:g}{' in whole numbers' if whole else ''}, like unscaled pixels"
+        return [f"{where} goes {how}; where the model takes 0 to 1 or -1 to 1, scale the data as in training"]
     return []
+
+
+def is_image(value: Value) -> bool:
+    """Pixels of one, three or four channels."""
+    return len(value.shape) == 4 and value.shape[-1] in (1, 3, 4) and min(value.shape[1:3]) > 1
+
+
+def index_warnings(graph: Graph, columns: Sequence[np.ndarray]) -> list[str]:
+    """Indices beyond the table that they point into: the device takes the last row for them."""
+    found = []
+    for value, column in zip(graph.inputs, columns, strict=True):
+        for node in graph.nodes:
+            if node.op != "gather" or node.input(1) is not value:
+                continue
+            rows = node.input(0).shape[node.attrs["axis"]]
+            if int(column.max()) >= rows or int(column.min()) < -rows:
+                found.append(
+                    f"calibration data of input {value.name!r} goes from {int(column.min())} to {int(column.max())}, "
+                    f"{node.source} has {rows} rows; give indices from 0 to {rows - 1}"
+                )
+    return found
 
 
 def value_range(value: Value) -> tuple[float, float] | None:

@@ -18,8 +18,8 @@ from edgesdk.compress import rounding
 from edgesdk.compress.gptq import gptq
 from edgesdk.compress.layerwise import Layer, from_rows, layers
 from edgesdk.compress.learn_rounding import learn_rounding
-from edgesdk.compress.quantize import INT8, LEAST_SCALE, WEIGHTED
 from edgesdk.compress.rounding import Problem
+from edgesdk.compress.schemes import INT8, INT16X8, LEAST_SCALE, WEIGHTED, Scheme
 from edgesdk.errors import UsageError
 from edgesdk.ir import Graph, Quant, Value
 
@@ -36,8 +36,8 @@ INTEGERS = {4: "int4", 8: "int8"}
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits per weight, by the number of the weighted layer where they are not the usual ones; `group` int4 weights
-    share a factor, 0 for one scale per channel."""
+    """Bits per weight, by the number of the weighted layer where they are not the usual ones (32: left as they are);
+    `group` int4 weights share a factor, 0 for one scale per channel."""
 
     usual: int = 4
     own: dict[int, int] = field(default_factory=dict)
@@ -55,6 +55,8 @@ def narrow_weights(floats: Graph, result: Graph, samples: Sequence[Sequence[np.n
         )
     for i, layer in enumerate(layers(floats, result, samples)):
         bits = widths.own.get(i, widths.usual)
+        if bits not in INTEGERS:
+            continue
         p, q = solved(layer, bits, widths)
         layer.node.inputs[1:3] = [weights_value(layer, p, q, bits), bias_value(layer, p, q)]
     return result
@@ -87,9 +89,15 @@ def least_scale(layer: Layer) -> np.ndarray:
     x, y = layer.node.input(0), layer.node.output
     if x.quant is None:
         return np.full(layer.weights.shape[:2], LEAST_SCALE)
-    bias = np.abs(float_bias(layer)) / (INT8.largest_bias * x.scale)
-    least = np.maximum(INT8.least_multiplier * y.scale / x.scale, bias)
+    scheme = scheme_of(x)
+    bias = np.abs(float_bias(layer)) / (scheme.largest_bias * x.scale)
+    least = np.maximum(scheme.least_multiplier * y.scale / x.scale, bias)
     return least.reshape(layer.weights.shape[:2])
+
+
+def scheme_of(x: Value) -> Scheme:
+    """That of the integers which a layer reads."""
+    return INT16X8 if x.dtype == "int16" else INT8
 
 
 def float_bias(layer: Layer) -> np.ndarray:
@@ -118,8 +126,8 @@ def bias_value(layer: Layer, p: Problem, q: np.ndarray) -> Value:
     x = layer.node.input(0)
     if x.quant is None:
         return Value(name, real.shape, "float32", None, real.astype(np.float32))
-    scale = x.scale * p.scale.ravel()
-    limit = 2 * INT8.largest_bias - 1
-    steps = np.clip(np.rint(real / scale), -limit, limit).astype(np.int32)
+    scale, scheme = x.scale * p.scale.ravel(), scheme_of(x)
+    limit = 2 * scheme.largest_bias - 1
+    steps = np.clip(np.rint(real / scale), -limit, limit).astype(scheme.bias)
     zeros = np.zeros(scale.size, np.int32)
-    return Value(name, steps.shape, "int32", Quant(scale.astype(np.float32), zeros, 0), steps)
+    return Value(name, steps.shape, scheme.bias, Quant(scale.astype(np.float32), zeros, 0), steps)

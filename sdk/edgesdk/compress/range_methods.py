@@ -18,6 +18,7 @@ Cost = Callable[[np.ndarray, np.ndarray, float, float], float]  # centres, count
 
 LEVELS = 256  # of int8, which the searching methods assume
 KEPT_SHARE = 0.9999  # of the values inside the range of "percentile", at each end
+HEADROOM = 1.5
 FRACTIONS = tuple(float(f) for f in np.linspace(1.0, 0.2, 33))
 ROUNDS = 2
 
@@ -25,6 +26,11 @@ ROUNDS = 2
 def minmax(o: Observed) -> Range:
     """All that was seen."""
     return o.low, o.high
+
+
+def headroom(o: Observed) -> Range:
+    """Half as much again: half a bit of 16 against clipping what the samples did not show."""
+    return HEADROOM * o.low, HEADROOM * o.high
 
 
 def moving_average(o: Observed) -> Range:
@@ -53,6 +59,7 @@ def entropy(o: Observed) -> Range:
 
 METHODS: dict[str, Callable[[Observed], Range]] = {
     "minmax": minmax,
+    "headroom": headroom,
     "moving-average": moving_average,
     "percentile": percentile,
     "mse": mse,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgesdk import ops
+from edgesdk.compress.schemes import Scheme, is_real, why_float
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node, Quant, Value
 from edgesdk.ops.rnn import OUT_SCALE
@@ -21,8 +22,9 @@ LARGEST_BIAS = 2.0**30  # leaves half of int32 to the sum
 Ranges = Mapping[Value, tuple[float, float]]
 
 
-def layers(graph: Graph) -> list[Node]:
-    return [n for n in graph.nodes if n.op == "rnn"]
+def layers(graph: Graph, scheme: Scheme) -> list[Node]:
+    """Those with a form in the scheme."""
+    return [n for n in graph.nodes if n.op == "rnn" and not why_float(n, scheme)]
 
 
 def is_lstm(node: Node) -> bool:
@@ -34,24 +36,24 @@ def state_pairs(node: Node) -> list[tuple[Value, Value]]:
     return [(node.input(i), node.outputs[o]) for o, i in ops.states(node).items()]
 
 
-def fixed_quants(graph: Graph) -> dict[Value, Quant]:
+def fixed_quants(graph: Graph, scheme: Scheme) -> dict[Value, Quant]:
     """Outputs of layers whose state lies between -1 and 1."""
-    return {n.output: Quant.per_tensor(OUT_SCALE, 0) for n in layers(graph) if not is_lstm(n)}
+    return {n.output: Quant.per_tensor(OUT_SCALE, 0) for n in layers(graph, scheme) if not is_lstm(n)}
 
 
-def joined(graph: Graph) -> list[tuple[Value, Value]]:
+def joined(graph: Graph, scheme: Scheme) -> list[tuple[Value, Value]]:
     """Values that must share a quantisation: both contents of a variable, output and state of an LSTM."""
-    pairs = [(v.value, v.next) for v in graph.variables if v.next.data is None]
-    for node in filter(is_lstm, layers(graph)):
+    pairs = [(v.value, v.next) for v in graph.variables if v.next.data is None and is_real(v.value)]
+    for node in filter(is_lstm, layers(graph, scheme)):
         state, following = state_pairs(node)[0]
         pairs += [(node.output, v) for v in (state, following) if v.data is None]
     return pairs
 
 
-def wide_states(graph: Graph) -> dict[Value, Quant]:
+def wide_states(graph: Graph, scheme: Scheme) -> dict[Value, Quant]:
     """States that are int16: cells of LSTMs, states of the others, with their views and variables."""
     wide: dict[Value, Quant] = {}
-    for node in layers(graph):
+    for node in layers(graph, scheme):
         quant = Quant.per_tensor(CELL_SCALE if is_lstm(node) else STATE_SCALE, 0)
         for pair in state_pairs(node)[1 if is_lstm(node) else 0 :]:
             wide |= dict.fromkeys([v for v in pair if v.data is None], quant)
@@ -62,7 +64,8 @@ def wide_states(graph: Graph) -> dict[Value, Quant]:
         if not more:
             break
         wide |= more
-    _check_wide(graph, wide)
+    if wide:
+        _check_wide(graph, wide)
     return wide
 
 
@@ -81,12 +84,12 @@ def _check_wide(graph: Graph, wide: dict[Value, Quant]) -> None:
         )
 
 
-def with_last_steps(graph: Graph, ranges: Ranges) -> tuple[Graph, dict[Value, tuple[float, float]]]:
+def with_last_steps(graph: Graph, ranges: Ranges, scheme: Scheme) -> tuple[Graph, dict[Value, tuple[float, float]]]:
     """Who reads the last state of a GRU or plain layer reads the last step of its output, which is the same."""
     known = dict(ranges)
     copied = [Node(n.op, list(n.inputs), n.outputs, n.attrs, n.source) for n in graph.nodes]
     found = Graph(graph.name, graph.inputs, list(graph.outputs), copied, graph.metadata, graph.variables)
-    for node in [n for n in layers(found) if not is_lstm(n)]:
+    for node in [n for n in layers(found, scheme) if not is_lstm(n)]:
         state = node.outputs[1]
         if not _is_state_only(found, state) and node.output in known:
             last = _last_step(found, node, known)
@@ -137,8 +140,6 @@ def constant_state(state: Value, following: Value) -> Value:
 
 def integer_node(node: Node, x: Value, held: list[Value], results: list[Value]) -> Node:
     """The layer on int8 x with these states and outputs."""
-    if node.attrs["kind"] == "rnn_relu":
-        raise Unsupported(f"{node.source}: a recurrent layer with relu has no int8 form; expected tanh, or float")
     w, r = _weights(node.input(1)), _weights(node.input(2))
     b = node.input(3)
     assert b.data is not None and w.quant is not None and r.quant is not None

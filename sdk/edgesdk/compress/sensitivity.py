@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesdk.compress.layerwise import Layer, layers
+from edgesdk.compress.layerwise import Layer, layers, reads_narrow
 from edgesdk.compress.narrow_weights import DEFAULT_ROUNDING, Widths, solved
-from edgesdk.ir import Graph
+from edgesdk.compress.work import Work
+from edgesdk.ir import Graph, Node
 
 MOST_NOISE = 0.02  # of a layer's output that 4 bits may add where no budget asks for them
+FIXED = {"int16": 8, "float32": 32}  # bits of weights by activations, where "auto" has no choice
+ALIGN = 16  # bytes: of each blob in the file
 EDGE_RATIO = 2.0  # the first or last layer keeps 8 bits where it would be noisier than so many usual layers
 
 
@@ -46,6 +49,38 @@ def cost(layer: Layer, widths: Widths) -> Cost:
 
 def wide_bytes(found: Sequence[Cost]) -> int:
     return sum(c.n_bytes[8] for c in found)
+
+
+def affordable(found: Sequence[Cost], work: Work, result: Graph) -> dict[int, int]:
+    """Bits by what there is to spend, the weights of layers of other activations apart."""
+    fixed = {i: FIXED[n.input(0).dtype] for i, n in enumerate(narrow(result)) if n.input(0).dtype in FIXED}
+    if work.flash is None and work.latency_us is not None:
+        return {**dict.fromkeys(range(len(found)), 8), **fixed}  # flash is free
+    sizes = [n.input(1).n_bytes for n in narrow(result)]
+    found = [
+        replace(c, n_bytes={4: n, 8: n}) if i in fixed else c for i, (c, n) in enumerate(zip(found, sizes, strict=True))
+    ]
+    return {**within(found, weight_budget(work, result)), **fixed}
+
+
+def narrow(graph: Graph) -> list[Node]:
+    return [n for n in graph.nodes if reads_narrow(n)]
+
+
+def weight_budget(work: Work, result: Graph) -> int | None:
+    """What the file leaves for weights: all that it has beside them stays, some of it moved for alignment."""
+    if work.flash is None or work.file_bytes is None:
+        return None
+    stored = sum(n.input(1).n_bytes for n in narrow(result))
+    blobs = sum(len(n.inputs) for n in result.nodes)
+    return work.flash - (work.file_bytes(result) - stored) - ALIGN * blobs
+
+
+def least_bytes(result: Graph) -> int:
+    """Of weights that have 4 bits wherever they may."""
+    return sum(
+        n.input(1).n_bytes if n.input(0).dtype in FIXED else (n.input(1).n_bytes + 1) // 2 for n in narrow(result)
+    )
 
 
 def narrow_but_edges(found: Sequence[Cost]) -> dict[int, int]:

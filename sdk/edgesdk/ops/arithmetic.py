@@ -59,9 +59,14 @@ def _int8_range(node: Node) -> tuple[int, int]:
     return fixedpoint.activation_range(integers.activation(node), y.scale, y.zero_point)
 
 
+def on_reals(op: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The op on numbers of float64."""
+    return _FLOAT[op](a, b)
+
+
 def _float_reference(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
-        y = _FLOAT[node.op](a.astype(np.float64), b.astype(np.float64))
+        y = on_reals(node.op, a.astype(np.float64), b.astype(np.float64))
         return np.clip(y, *fixedpoint.float_range(integers.activation(node))).astype(np.float32)
 
 

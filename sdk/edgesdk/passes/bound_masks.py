@@ -7,12 +7,13 @@ LEAST = -1e9  # e^LEAST is 0 beside any score
 
 
 def bound_masks(graph: Graph) -> Graph:
-    """Constant masks that add -infinity add a large negative number instead, which calibration can take.
+    """Constant masks that add -infinity, or select it in place of scores, have a large negative number instead, which
+    calibration can take.
 
     A row that is masked as a whole then has equal shares where it had none (NaN).
     """
     for node in graph.nodes:
-        if node.op == "add":
+        if node.op in ("add", "select"):
             node.inputs = [_bounded(v) if v is not None and v.data is not None else v for v in node.inputs]
     return graph
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgesdk.compress.quantize import LEAST_SCALE, asymmetric
+from edgesdk.compress.schemes import LEAST_SCALE, asymmetric
 from edgesdk.compress.torch.integers import round_away, scaled_gradient, straight_through
 from edgesdk.compress.torch.modules import classes
 from edgesdk.errors import UsageError

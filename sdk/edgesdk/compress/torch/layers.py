@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgesdk.compress.quantize import INT8
+from edgesdk.compress.schemes import INT8
 from edgesdk.compress.torch import grids
 from edgesdk.compress.torch.integers import (
     EXACT_IN_FLOAT32,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgesdk import ops
-from edgesdk.compress.quantize import INT8
+from edgesdk.compress.schemes import INT8
 from edgesdk.compress.torch import grids
 from edgesdk.compress.torch.integers import requantize, rounded_mean, straight_through
 from edgesdk.compress.torch.modules import classes

@@ -8,7 +8,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgesdk.compress.quantize import INT8
+from edgesdk.compress.schemes import INT8
 from edgesdk.compress.torch import grids, layers, steps
 from edgesdk.compress.torch.modules import classes
 from edgesdk.compress.torch.recognise import FUSED_ACTIVATIONS, SCALE_KEEPING, Call, Op, classify, name_of
