@@ -24,6 +24,7 @@ from edgesdk.converters import (
     onnx_recurrent,
     onnx_resize,
     onnx_shapes,
+    onnx_windows,
 )
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
@@ -40,6 +41,7 @@ RULES = {
     **onnx_data.RULES,
     **onnx_recurrent.RULES,
     **onnx_quantized.RULES,
+    **onnx_windows.RULES,
     "Upsample": onnx_resize.resize,
 }
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")

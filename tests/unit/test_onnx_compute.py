@@ -142,8 +142,8 @@ def test_products_with_vectors(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     net = Net()
-    y = net.op("ConvTranspose", net.input("x", [1, 2, 5, 5, 5]), net.weights(2, 3, 3, 3, 3))
-    with pytest.raises(Unsupported, match="3-D transposed"):
+    y = net.op("ConvTranspose", net.input("x", [1, 2, 3, 3, 3, 3]), net.weights(2, 3, 3, 3, 3, 3))
+    with pytest.raises(Unsupported, match="4-D convolution"):
         converters.load(net.save(tmp_path / "m.onnx", y))
     net = Net()
     y = net.op("ConvTranspose", net.input("x", [1, 2, 5]), net.weights(3, 3, 3))
