@@ -157,17 +157,20 @@ def source_positions(op: Op, before: int, after: int, scale: float, region: tupl
     if mode == "half_pixel_symmetric":
         return before / 2 * (1 - after / (scale * before)) + (at + 0.5) / scale - 0.5
     if mode == CROP:
-        return cropped_positions(before, after, region)
+        return cropped_positions(before, at, region)
     raise Unsupported(f"coordinate_transformation_mode {mode!r}")
 
 
-def cropped_positions(before: int, after: int, region: tuple[float, float]) -> np.ndarray:
-    start, end = region
+def cropped_positions(before: int, at: np.ndarray, region: tuple[float, float]) -> np.ndarray:
+    """In the type of the output indices `at`."""
     if not np.isfinite(region).all():
         raise ValueError(f"a region {region}")
-    if after == 1:
-        return np.array([0.5 * (start + end) * (before - 1)])
-    return start * (before - 1) + np.arange(after) * (end - start) * (before - 1) / (after - 1)
+    start, end = (at.dtype.type(v) for v in region)
+    last = at.dtype.type(before - 1)
+    if at.size == 1:
+        return np.array([at.dtype.type(0.5) * (start + end) * last])
+    found: np.ndarray = start * last + at * (end - start) * last / at.dtype.type(at.size - 1)
+    return found
 
 
 ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

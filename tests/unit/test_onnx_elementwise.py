@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("onnx")
 from test_onnx_import import Net, check, i64, image_net  # noqa: E402
 
-from edgesdk import converters, passes  # noqa: E402
+from edgesdk import passes  # noqa: E402
 
 
 def positive(n: Net, x: str, low: float = 0.05) -> str:
