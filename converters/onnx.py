@@ -137,7 +137,7 @@ def to_array(onnx: Any, path: Path, tensor: Any) -> np.ndarray:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
     array: np.ndarray = onnx.numpy_helper.to_array(tensor)
-    return array
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def opset_of(path: Path, model: Any) -> int:

@@ -12,7 +12,6 @@ from edgesdk.converters.build import Builder
 from edgesdk.converters.einsum import einsum
 from edgesdk.converters.layers import axis_of
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
-from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 
@@ -87,9 +86,13 @@ def gelu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def swish(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    if float(op.attrs.get("alpha", 1.0)) != 1.0:
-        raise Unsupported(f"alpha {op.attrs['alpha']}; expected 1")
-    return smooth("silu")(b, op, x)
+    """x * logistic(alpha * x)"""
+    alpha = float(op.attrs.get("alpha", 1.0))
+    if alpha == 1.0:
+        return smooth("silu")(b, op, x)
+    value = activation(x[0])
+    share = b.emit("logistic", [layers.scaled(b, value, alpha)])
+    return [layers.binary(b, "mul", value, share, op.outputs[0])]
 
 
 RULES: dict[str, Rule] = {

@@ -17,7 +17,6 @@ from edgesdk.converters import layers
 from edgesdk.converters.build import Builder
 from edgesdk.converters.layers import axis_of, limited, over_axis, scaled
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
-from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 
@@ -51,13 +50,44 @@ def is_row(x: np.ndarray, columns: int) -> bool:
 
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
-    gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if op.attrs.get("training_mode", 0):
-        raise Unsupported("training_mode")
+        return training_norm(b, op, value, x)
+    gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if len(value.shape) < 2 or any(p.shape != (value.shape[1],) for p in (gamma, beta, mean, variance)):
         raise ValueError(f"statistics do not match the channels of {list(value.shape)}")
     scale = gamma / np.sqrt(variance + op.attrs.get("epsilon", 1e-5))
     return [layers.norm(b, value, scale, beta - mean * scale, op.outputs[0])]
+
+
+def training_norm(b: Builder, op: Op, x: Value, given: list[Operand]) -> list[Operand]:
+    """By the statistics of the batch itself; also what training keeps: those given and those of the batch, mixed."""
+    if len(x.shape) < 2 or any(o is None or o.shape != (x.shape[1],) for o in given[1:5]):
+        raise ValueError(f"scale, shift and statistics do not match the channels of {list(x.shape)}")
+    gamma, beta, mean, variance = (per_channel(b, o, len(x.shape)) for o in given[1:5])
+    axes = tuple(a for a in range(len(x.shape)) if a != 1)
+    own_mean = b.emit("mean", [x], axes=axes, keep_dims=True)
+    centred = binary(b, "sub", x, own_mean)
+    own_variance = b.emit("mean", [b.emit("square", [centred])], axes=axes, keep_dims=True)
+    below = b.emit("sqrt", [binary(b, "add", own_variance, np.array(op.attrs.get("epsilon", 1e-5), np.float32))])
+    scaled_up = binary(b, "mul", binary(b, "div", centred, below), gamma)
+    momentum = float(op.attrs.get("momentum", 0.9))
+    kept = [mixed(b, old, new, momentum) for old, new in ((mean, own_mean), (variance, own_variance))]
+    named = zip(kept, (*op.outputs[1:], "", ""), strict=False)
+    y = binary(b, "add", scaled_up, beta, op.outputs[0])
+    return [y, *(b.reshape(v, (x.shape[1],), name) for v, name in named)]
+
+
+def per_channel(b: Builder, x: Operand, rank: int) -> Value | np.ndarray:
+    """[C] as [1, C, 1, ...]"""
+    if x is None:
+        raise ValueError("an input is missing")
+    shape = (1, *x.shape, *(1,) * (rank - 2))
+    return b.reshape(x, shape) if isinstance(x, Value) else x.reshape(shape).astype(np.float32)
+
+
+def mixed(b: Builder, old: Value | np.ndarray, new: Value, momentum: float) -> Value:
+    before = scaled(b, old, momentum) if isinstance(old, Value) else (old * np.float32(momentum))
+    return binary(b, "add", scaled(b, new, 1 - momentum), before)
 
 
 def binary(b: Builder, kind: str, x: Operand, y: Operand, name: str = "") -> Value:
@@ -119,9 +149,13 @@ def reduction(kind: str) -> Rule:
         axes = tuple(reduced_axes(op, operand(x, 1), len(value.shape)))
         if not axes:
             return [value]
-        return [b.emit(kind, [value], op.outputs[0], axes=axes, keep_dims=bool(op.attrs.get("keepdims", 1)))]
+        found = OF_BOOLS.get(kind, kind) if value.dtype == "bool" else kind
+        return [b.emit(found, [value], op.outputs[0], axes=axes, keep_dims=bool(op.attrs.get("keepdims", 1)))]
 
     return rule
+
+
+OF_BOOLS = {"reduce_max": "reduce_any", "reduce_min": "reduce_all"}
 
 
 def reduced_axes(op: Op, x: Operand, rank: int) -> list[int]:

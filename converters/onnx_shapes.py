@@ -26,10 +26,14 @@ def same(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def dropout(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    training = operand(x, 2)
+    """The identity, which keeps every item: what its mask tells."""
+    training, ratio = operand(x, 2), operand(x, 1)
     if training is not None and constant(training, "training_mode").any():
-        raise Unsupported("training_mode")
-    return [x[0]]
+        if ratio is None or constant(ratio, "its ratio").any():
+            raise Unsupported("training_mode with a ratio above 0, which is random; expected a model for inference")
+    if not any(op.outputs[1:]) or x[0] is None:
+        return [x[0]]
+    return [x[0], np.ones(x[0].shape, bool if op.opset >= 10 else np.float32)]
 
 
 def new_shape(op: Op, before: tuple[int, ...], wanted: list[int]) -> tuple[int, ...]:
