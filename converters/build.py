@@ -53,6 +53,7 @@ class Builder:
     expanded: dict[Value, Value] = field(default_factory=dict)  # written-out broadcast -> what it was made of
     twins: dict[Value, Value] = field(default_factory=dict)  # uint8 value -> the same as int8
     plain: set[Value] = field(default_factory=set)  # int8 inputs whose grid no node has told yet
+    masks: dict[Value, np.ndarray] = field(default_factory=dict)  # bounded mask -> what it was, with -infinity
     # id of an array of floats on a grid -> (the array, its scales)
     grids: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters import (
+    layers,
     onnx_compute,
     onnx_data,
     onnx_elementwise,
@@ -82,6 +83,7 @@ def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]
     import_nodes(path, read_nodes(onnx, path, model, opset), env, b)
     graph = declare_images(b, inputs, graph_outputs(path, model, env, b, inputs))
     graph.name, graph.nodes = model.graph.name or path.stem, live_nodes(graph.nodes, graph.outputs)
+    layers.restore_masks(b, graph)
     graph.metadata["source_format"] = "onnx"
     return graph
 
@@ -127,6 +129,7 @@ def inlined(onnx: Any, model: Any) -> Any:
         return model
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred.graph.value_info.add().name = ""  # the inliner asks for the type of an absent input too
         result = onnx.inliner.inline_selected_functions(inferred, wanted, inline_schema_functions=True)
         return model if [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node] else result
     except Exception:  # a malformed model: what cannot be expanded is listed by name

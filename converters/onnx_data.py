@@ -90,13 +90,15 @@ REAL = {"float16": "float32", "float64": "float32"}
 
 
 def cast_like(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value, like = value_of(b, x[0]), operand(x, 1)
-    if like is None:
-        raise ValueError("the tensor whose type it takes is missing")
+    like = operand(x, 1)
+    if x[0] is None or like is None:
+        raise ValueError("an input is missing")
     to = like.dtype if isinstance(like, Value) else REAL.get(like.dtype.name, like.dtype.name)
     if to not in DTYPES.values():
         raise Unsupported(f"a cast to {to}")
-    return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]
+    if isinstance(x[0], np.ndarray):
+        return [x[0].astype(to)]
+    return [x[0] if x[0].dtype == to else b.emit("cast", [x[0]], op.outputs[0], to=to)]
 
 
 def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
