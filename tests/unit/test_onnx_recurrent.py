@@ -35,6 +35,10 @@ def layer(net: Net, kind: str, x: str, shape: tuple[int, int, int, int], directi
             inputs.append(net.constant(net.random.normal(size=order)))
         elif states == "input":
             inputs.append(net.input(f"state{k}", list(order)))
+        else:
+            inputs.append("")
+    if options.pop("peepholes", False):
+        inputs.append(net.weights(n, 3 * units))
     outputs = 3 if kind == "LSTM" else 2
     return list(net.op(kind, *inputs, n=outputs, direction=direction, hidden_size=units, **options))
 
@@ -124,7 +128,6 @@ def test_states_of_the_model_become_states_of_the_session(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"lengths": [2, 3]}, "different lengths"),
         ({"activations": ["Tanh", "Tanh"]}, "activations Tanh, Tanh"),
         ({"clip": 2.0}, "attribute clip"),
     ],
@@ -133,6 +136,49 @@ def test_what_no_kernel_computes_is_refused(tmp_path: Path, options: dict[str, A
     net = Net()
     y, _ = layer(net, "GRU", net.input("x", [3, 2, 4]), (3, 2, 4, 5), "forward", **options)
     with pytest.raises(Unsupported, match=reason):
+        converters.load(net.save(tmp_path / "m.onnx", y), {})
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(sorted(GATES)),
+    st.tuples(*[st.integers(1, 4)] * 4),
+    st.sampled_from(["forward", "reverse", "bidirectional"]),
+    st.sampled_from(["none", "constant", "input"]),
+    st.booleans(),
+    st.data(),
+)
+def test_sequences_of_different_lengths(
+    tmp_path_factory: Any, kind: str, shape: Any, direction: str, states: str, seen: bool, data: Any
+) -> None:
+    """Also of an LSTM whose gates see its cell."""
+    net, (steps, batch, _, _) = Net(), shape
+    lengths = data.draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch))
+    options = {"peepholes": True} if kind == "LSTM" and seen else {}
+    outputs = layer(
+        net, kind, net.input("x", list(shape[:3])), shape, direction, states=states, lengths=lengths, **options
+    )
+    compare(net.save(tmp_path_factory.mktemp("onnx") / "m.onnx", *outputs))
+
+
+def test_a_sequence_of_no_steps_keeps_its_state(tmp_path: Path) -> None:
+    net = Net()
+    outputs = layer(net, "GRU", net.input("x", [3, 2, 4]), (3, 2, 4, 5), "forward", lengths=[0, 2], states="input")
+    path = net.save(tmp_path / "m.onnx", *outputs)
+    rng = np.random.default_rng(0)
+    x, h = (rng.standard_normal(s).astype(np.float32) for s in ((3, 2, 4), (1, 2, 5)))
+    y, last = runtime.run(session_of(path), [x, h])
+    assert not y[:, :, 0].any() and not y[2].any() and y[:2, :, 1].any()
+    assert np.array_equal(last[0, 0], h[0, 0]) and np.array_equal(last[0, 1], y[1, 0, 1])
+
+
+def test_computed_lengths_are_refused_by_name(tmp_path: Path) -> None:
+    net = Net()
+    net.inputs.append(onnx.helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, [2]))
+    y = net.op(
+        "GRU", net.input("x", [3, 2, 4]), net.weights(1, 15, 4), net.weights(1, 15, 5), "", "lengths", hidden_size=5
+    )
+    with pytest.raises(Unsupported, match="sequence_lens must be a constant"):
         converters.load(net.save(tmp_path / "m.onnx", y), {})
 
 

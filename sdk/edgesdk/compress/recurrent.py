@@ -139,6 +139,8 @@ def integer_node(node: Node, x: Value, held: list[Value], results: list[Value]) 
     """The layer on int8 x with these states and outputs."""
     if node.attrs["kind"] == "rnn_relu":
         raise Unsupported(f"{node.source}: a recurrent layer with relu has no int8 form; expected tanh, or float")
+    if node.optional(6) is not None:
+        raise Unsupported(f"{node.source}: an LSTM with peepholes has no int8 form; expected none, or float")
     w, r = _weights(node.input(1)), _weights(node.input(2))
     b = node.input(3)
     assert b.data is not None and w.quant is not None and r.quant is not None
