@@ -190,7 +190,7 @@ def imported(model: Any, arrays: dict[str, np.ndarray]) -> tuple[Graph, list[str
                 refusals.append(error)
                 if "unsupported ops:" in str(error):
                     break
-    telling = [e for e in refusals if "a constant" not in str(e)]
+    telling = [e for e in refusals if not re.search("a constant|its constant form", str(e))]
     raise next(iter(telling or refusals), Unsupported("a model without inputs"))
 
 

@@ -128,12 +128,27 @@ def inlined(onnx: Any, model: Any) -> Any:
     if not wanted:
         return model
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(with_defaults(onnx, model, set(wanted)), data_prop=True)
         inferred.graph.value_info.add().name = ""  # the inliner asks for the type of an absent input too
         result = onnx.inliner.inline_selected_functions(inferred, wanted, inline_schema_functions=True)
         return model if [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node] else result
     except Exception:  # a malformed model: what cannot be expanded is listed by name
         return model
+
+
+def with_defaults(onnx: Any, model: Any, kinds: set[tuple[str, str]]) -> Any:
+    """The model whose nodes of these kinds state the attributes that they leave to their operator's definition: the
+    inliner hands on only what is stated."""
+    stated = onnx.ModelProto()
+    stated.CopyFrom(model)
+    versions = {i.domain: i.version for i in model.opset_import}
+    for node in stated.graph.node:
+        if (node.domain, node.op_type) in kinds and onnx.defs.has(node.op_type, node.domain):
+            schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+            given = {a.name for a in node.attribute}
+            defaults = ((name, a.default_value) for name, a in schema.attributes.items())
+            node.attribute.extend(value for name, value in defaults if name not in given and value.type)
+    return stated
 
 
 def to_array(onnx: Any, path: Path, tensor: Any) -> np.ndarray:
