@@ -154,6 +154,7 @@ class _Metadata(msgspec.Struct):
     output_layouts: dict[str, str] = {}
     pixels: str = ""
     quantization: str = ""
+    states: dict[str, str] = {}  # inputs of the source that the session keeps, and the outputs that renew them
 
 
 class _Weights:
