@@ -8,6 +8,7 @@ outputs that are NCHW in the source, for whoever feeds arrays in the source's la
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ RULES = {
     **onnx_windows.RULES,
     "Upsample": onnx_resize.resize,
 }
-CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+CONTROL_FLOW = ("Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 6
 MAX_NESTING = 4  # of functions that are defined by functions
 
@@ -80,7 +81,7 @@ def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]
         env[tensor.name] = guarded(path, f"constant {tensor.name!r}", partial(to_array, onnx, path, tensor))
     b = Builder()
     inputs = graph_inputs(path, model, env, b, input_shapes)
-    import_nodes(path, read_nodes(onnx, path, model, opset), env, b)
+    import_nodes(path, read_nodes(onnx, path, model.graph, opset), env, b)
     graph = declare_images(b, inputs, graph_outputs(path, model, env, b, inputs))
     graph.name, graph.nodes = model.graph.name or path.stem, live_nodes(graph.nodes, graph.outputs)
     layers.restore_masks(b, graph)
@@ -182,7 +183,6 @@ REWRITES = {
     "RandomNormalLike": "an input of the model",
     "RandomUniformLike": "an input of the model",
     "Bernoulli": "a constant mask",
-    "control flow If": "the one branch that is taken",
     "control flow Loop": "a fixed number of repetitions, unrolled by the exporter",
     "control flow Scan": "a fixed number of repetitions, unrolled by the exporter",
 }
@@ -194,7 +194,7 @@ def refuse_unknown(path: Path, model: Any) -> None:
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx"):
             kind = f"{node.domain}.{node.op_type}"
-        elif node.op_type in RULES or node.op_type in FOLDS:
+        elif node.op_type in RULES or node.op_type in FOLDS or node.op_type == "If":
             continue
         else:
             kind = f"control flow {node.op_type}" if node.op_type in CONTROL_FLOW else node.op_type
@@ -205,20 +205,26 @@ def refuse_unknown(path: Path, model: Any) -> None:
         raise Unsupported(f"{path}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md")
 
 
-def read_nodes(onnx: Any, path: Path, model: Any, opset: int) -> list[Op]:
+def read_nodes(onnx: Any, path: Path, graph: Any, opset: int) -> list[Op]:
     """The nodes with their attributes as Python objects."""
 
     def attribute(a: Any) -> Any:
         value = onnx.helper.get_attribute_value(a)
         if isinstance(value, onnx.TensorProto):
             return to_array(onnx, path, value)
+        if isinstance(value, onnx.GraphProto):
+            return Branch(
+                {t.name: to_array(onnx, path, t) for t in value.initializer},
+                read_nodes(onnx, path, value, opset),
+                [o.name for o in value.output],
+            )
         return value.decode() if isinstance(value, bytes) else value
 
     def attributes(node: Any) -> dict[str, Any]:
         return {a.name: attribute(a) for a in node.attribute}
 
     ops = []
-    for i, n in enumerate(model.graph.node):
+    for i, n in enumerate(graph.node):
         name = n.name or "".join(n.output[:1]) or f"#{i}"
         attrs = guarded(path, f"node {name!r}", partial(attributes, n))
         ops.append(Op(n.op_type, name, tuple(n.input), tuple(n.output), attrs, opset))
@@ -268,6 +274,26 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
     return shape
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A graph that is an attribute of a node; it sees the names around it."""
+
+    constants: dict[str, np.ndarray]
+    nodes: list[Op]
+    outputs: list[str]
+
+
+def taken(path: Path, op: Op, env: Env, b: Builder) -> None:
+    """An If whose condition is known is the nodes of the branch that it takes."""
+    condition = env[op.inputs[0]]
+    if not isinstance(condition, np.ndarray) or condition.size != 1:
+        raise Unsupported("its condition must be a constant; expected the one branch that is taken")
+    branch = op.attrs["then_branch" if condition.any() else "else_branch"]
+    inner: Env = {**env, **branch.constants}
+    import_nodes(path, branch.nodes, inner, b)
+    env.update({name: inner[result] for name, result in zip(op.outputs, branch.outputs, strict=True) if name})
+
+
 def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
     """Runs the rules in file order. Refusals are collected, so that one report lists all."""
     refused: list[str] = []
@@ -283,7 +309,8 @@ def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
                 f"expected nodes in execution order without cycles, export it again"
             )
         try:
-            guarded(path, f"node {op.name!r} ({op.kind})", partial(import_quantized, op, env, b))
+            step = partial(taken, path, op, env, b) if op.kind == "If" else partial(import_quantized, op, env, b)
+            guarded(path, f"node {op.name!r} ({op.kind})", step)
         except Unsupported as error:
             refused.append(f"{op.kind} {op.name!r} ({error})")
             lost.update(op.outputs)
@@ -325,7 +352,7 @@ def import_node(op: Op, env: Env, b: Builder) -> None:
         )
         results = onnx_data.folded(RULES[op.kind], op, operands) if known else RULES[op.kind](b, op, operands)
     else:
-        raise Unsupported("only its constant form is known")
+        raise Unsupported("only its constant form is known" if op.kind in FOLDS else "an operator without a rule")
     env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
 
 
