@@ -73,7 +73,7 @@ def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
 
 def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
     model = guarded(path, "the file", lambda: parse(onnx, path))
-    opset = opset_of(path, model)
+    opset = opset_of(onnx, path, model)
     model = expanded(onnx, model)
     refuse_unknown(path, model)
     env: Env = {}
@@ -159,11 +159,26 @@ def to_array(onnx: Any, path: Path, tensor: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def opset_of(path: Path, model: Any) -> int:
+def opset_of(onnx: Any, path: Path, model: Any) -> int:
+    """Operators of older opsets are taken where they still mean the same."""
     version = max((int(i.version) for i in model.opset_import if i.domain in ("", "ai.onnx")), default=1)
-    if version < OLDEST_OPSET:
-        raise Unsupported(f"{path}: opset {version}; expected {OLDEST_OPSET} or later, export the model again")
+    nodes = {n.op_type for n in model.graph.node if n.domain in ("", "ai.onnx")}
+    changed = sorted(kind for kind in nodes if version < OLDEST_OPSET and meant_otherwise(onnx, kind, version))
+    if changed:
+        raise Unsupported(
+            f"{path}: {', '.join(changed)} of opset {version}; expected {OLDEST_OPSET} or later, export the model again"
+        )
     return version
+
+
+def meant_otherwise(onnx: Any, kind: str, version: int) -> bool:
+    if not onnx.defs.has(kind):
+        return False  # listed as unknown
+    try:
+        then = onnx.defs.get_schema(kind, version, "").since_version
+        return bool(then != onnx.defs.get_schema(kind, OLDEST_OPSET, "").since_version)
+    except onnx.defs.SchemaError:
+        return True
 
 
 # What to write instead, where something close is supported.

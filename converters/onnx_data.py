@@ -64,7 +64,25 @@ def bit_shift(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     kind = {"LEFT": "shift_left", "RIGHT": "shift_right"}.get(op.attrs.get("direction", ""))
     if kind is None:
         raise ValueError(f"direction {op.attrs.get('direction')!r}")
-    return [combined(b, kind, x, op.outputs[0])]
+    if any(o is not None and str(o.dtype) == "int8" for o in x):
+        raise Unsupported("shifts of int8 numbers; expected uint8, int32 or int64, cast them before")
+    width = 8 * np.dtype(value_of(b, x[0]).dtype).itemsize
+    amounts = operand(x, 1)
+    if isinstance(amounts, np.ndarray) and ((amounts >= 0) & (amounts < width)).all():
+        return [combined(b, kind, x, op.outputs[0])]
+    return [far_shifted(b, kind, value_of(b, x[0]), value_of(b, amounts), width, op.outputs[0])]
+
+
+def far_shifted(b: Builder, kind: str, x: Value, amounts: Value, width: int, name: str) -> Value:
+    """Amounts out of range shift everything out: zeros come from the right, copies of the sign from the left."""
+    most = np.array(width - 1, amounts.dtype)
+    far = combined(b, "greater", [amounts, most])
+    if amounts.dtype != "uint8":
+        far = combined(b, "bitwise_or", [far, combined(b, "less", [amounts, np.zeros((), amounts.dtype)])])
+    shifted = combined(b, kind, [x, combined(b, "select", [far, most, amounts])])
+    if kind == "shift_right" and x.dtype != "uint8":
+        return shifted
+    return combined(b, "select", [far, np.zeros((), x.dtype), shifted], name)
 
 
 def is_nan(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
