@@ -95,6 +95,8 @@ def guarded(path: Path, what: str, step: Callable[[], Any]) -> Any:
     try:
         with np.errstate(all="ignore"):
             return step()
+    except UsageError as error:
+        raise (error if str(error).startswith(str(path)) else UsageError(f"{path}: {what}: {error}")) from error
     except EdgeError:
         raise
     except Exception as error:

@@ -106,6 +106,8 @@ def cut(b: Builder, x: Value, begin: list[int], end: list[int], stride: list[int
     size = tuple(len(range(s, e, k)) for s, e, k in zip(begin, end, stride, strict=True))
     if size == x.shape and min(stride, default=1) > 0:
         return x
+    if 0 in size:
+        raise Unsupported(f"an empty slice of {list(x.shape)}; expected at least one item")
     return b.emit("slice", [x], name, begin=tuple(begin), size=size, stride=tuple(stride))
 
 

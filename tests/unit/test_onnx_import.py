@@ -400,7 +400,7 @@ def test_input_shapes(tmp_path: Path) -> None:
         converters.load(path, {"x": (1, 4, 7, 9)})
     with pytest.raises(UsageError, match="no input is named 'y'"):
         converters.load(path, {"y": (1, 3, 7, 9)})
-    with pytest.raises(UsageError, match="out of range"):
+    with pytest.raises(UsageError, match="input 'x': a tensor of shape .* at most 6 axes and 2"):
         converters.load(path, {"x": (1, 3, 2**20, 2**20)})
 
 
