@@ -36,10 +36,14 @@ CONSTANT_DTYPES = ("float32", "int32", "int64", "bool", "uint8", "int16")
 
 
 def check_shape(shape: Sequence[int]) -> Shape:
-    """The shape as ints; ValueError where a value cannot have it."""
+    """The shape as ints; ValueError where nothing can have it, UsageError where a value of the graph cannot."""
     dims = tuple(int(d) for d in shape)
-    if len(dims) > MAX_RANK or any(d < 1 for d in dims) or math.prod(dims) > MAX_ELEMENTS:
-        raise ValueError(f"shape {list(dims)} is out of range (up to {MAX_RANK} axes, no zeros, below 2^31 elements)")
+    if any(d < 0 for d in dims):
+        raise ValueError(f"shape {list(dims)}")
+    if len(dims) > MAX_RANK or math.prod(dims) > MAX_ELEMENTS:
+        raise UsageError(f"a tensor of shape {list(dims)}; expected at most {MAX_RANK} axes and 2^31 - 1 items")
+    if 0 in dims:
+        raise UsageError(f"a tensor of shape {list(dims)}, which has no items; expected at least one")
     return dims
 
 
@@ -53,6 +57,7 @@ class Builder:
     expanded: dict[Value, Value] = field(default_factory=dict)  # written-out broadcast -> what it was made of
     twins: dict[Value, Value] = field(default_factory=dict)  # uint8 value -> the same as int8
     plain: set[Value] = field(default_factory=set)  # int8 inputs whose grid no node has told yet
+    masks: dict[Value, np.ndarray] = field(default_factory=dict)  # bounded mask -> what it was, with -infinity
     # id of an array of floats on a grid -> (the array, its scales)
     grids: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 

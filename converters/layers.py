@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from edgesdk.converters.build import NCHW, NHWC, Builder, Shape
 from edgesdk.errors import Unsupported
-from edgesdk.ir import Value
+from edgesdk.ir import Graph, Value
+from edgesdk.ops import masks
 
 Operand = Value | np.ndarray | float
 ACTIVATED = ("add", "sub", "mul")  # binary ops with a fused activation
-LEAST = -1e9  # what masks add in place of -infinity: beside any score, softmax gives it nothing
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -40,14 +40,25 @@ def operands(b: Builder, given: Sequence[Operand], name: str) -> list[Value]:
 
 
 def binary(b: Builder, op: str, x: Operand, y: Operand, name: str = "") -> Value:
-    x, y = (finite_mask(v) if op == "add" else v for v in (x, y))
-    values = operands(b, unexpanded(b, x, y), name or op)
+    given = unexpanded(b, x, y)
+    values = operands(b, [masks.bounded(v) if op == "add" and is_mask(v) else v for v in given], name or op)
+    b.masks.update({v: o for v, o in zip(values, given, strict=True) if op == "add" and is_mask(o)})
     attrs = {"activation": "none"} if op in ACTIVATED else {}
     return b.emit(op, values, name, **attrs)
 
 
-def finite_mask(x: Operand) -> Operand:
-    return np.maximum(x, LEAST) if isinstance(x, np.ndarray) and np.isneginf(x).any() else x
+def is_mask(x: Operand) -> TypeGuard[np.ndarray]:
+    return masks.is_mask(x)
+
+
+def restore_masks(b: Builder, graph: Graph) -> None:
+    """Sums whose infinities something but softmax sees have them."""
+    consumers = graph.consumers()
+    for node in graph.nodes:
+        if b.masks.keys() & node.inputs and not masks.meets_only_softmax(node.output, consumers, graph.results):
+            for i, v in enumerate(node.inputs):
+                if v in b.masks:
+                    node.inputs[i] = b.constant(b.masks[v], f"{v.name}/mask", finite=False)
 
 
 def unexpanded(b: Builder, x: Operand, y: Operand) -> list[Operand]:

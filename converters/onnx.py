@@ -8,6 +8,7 @@ outputs that are NCHW in the source, for whoever feeds arrays in the source's la
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters import (
+    layers,
     onnx_compute,
     onnx_data,
     onnx_elementwise,
@@ -24,6 +26,7 @@ from edgesdk.converters import (
     onnx_recurrent,
     onnx_resize,
     onnx_shapes,
+    onnx_windows,
 )
 from edgesdk.converters.build import Builder, check_shape, declare_images, live_nodes
 from edgesdk.converters.onnx_constants import FOLDS, sliced_shape
@@ -40,9 +43,10 @@ RULES = {
     **onnx_data.RULES,
     **onnx_recurrent.RULES,
     **onnx_quantized.RULES,
+    **onnx_windows.RULES,
     "Upsample": onnx_resize.resize,
 }
-CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+CONTROL_FLOW = ("Loop", "Scan", "SequenceMap")
 OLDEST_OPSET = 6
 MAX_NESTING = 4  # of functions that are defined by functions
 
@@ -69,7 +73,7 @@ def load(path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
 
 def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]) -> Graph:
     model = guarded(path, "the file", lambda: parse(onnx, path))
-    opset = opset_of(path, model)
+    opset = opset_of(onnx, path, model)
     model = expanded(onnx, model)
     refuse_unknown(path, model)
     env: Env = {}
@@ -77,9 +81,10 @@ def import_model(onnx: Any, path: Path, input_shapes: dict[str, tuple[int, ...]]
         env[tensor.name] = guarded(path, f"constant {tensor.name!r}", partial(to_array, onnx, path, tensor))
     b = Builder()
     inputs = graph_inputs(path, model, env, b, input_shapes)
-    import_nodes(path, read_nodes(onnx, path, model, opset), env, b)
+    import_nodes(path, read_nodes(onnx, path, model.graph, opset), env, b)
     graph = declare_images(b, inputs, graph_outputs(path, model, env, b, inputs))
     graph.name, graph.nodes = model.graph.name or path.stem, live_nodes(graph.nodes, graph.outputs)
+    layers.restore_masks(b, graph)
     graph.metadata["source_format"] = "onnx"
     return graph
 
@@ -90,6 +95,8 @@ def guarded(path: Path, what: str, step: Callable[[], Any]) -> Any:
     try:
         with np.errstate(all="ignore"):
             return step()
+    except UsageError as error:
+        raise (error if str(error).startswith(str(path)) else UsageError(f"{path}: {what}: {error}")) from error
     except EdgeError:
         raise
     except Exception as error:
@@ -124,25 +131,56 @@ def inlined(onnx: Any, model: Any) -> Any:
     if not wanted:
         return model
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(with_defaults(onnx, model, set(wanted)), data_prop=True)
+        inferred.graph.value_info.add().name = ""  # the inliner asks for the type of an absent input too
         result = onnx.inliner.inline_selected_functions(inferred, wanted, inline_schema_functions=True)
         return model if [n.op_type for n in result.graph.node] == [n.op_type for n in model.graph.node] else result
     except Exception:  # a malformed model: what cannot be expanded is listed by name
         return model
 
 
+def with_defaults(onnx: Any, model: Any, kinds: set[tuple[str, str]]) -> Any:
+    """The model whose nodes of these kinds state the attributes that they leave to their operator's definition: the
+    inliner hands on only what is stated."""
+    stated = onnx.ModelProto()
+    stated.CopyFrom(model)
+    versions = {i.domain: i.version for i in model.opset_import}
+    for node in stated.graph.node:
+        if (node.domain, node.op_type) in kinds and onnx.defs.has(node.op_type, node.domain):
+            schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+            given = {a.name for a in node.attribute}
+            defaults = ((name, a.default_value) for name, a in schema.attributes.items())
+            node.attribute.extend(value for name, value in defaults if name not in given and value.type)
+    return stated
+
+
 def to_array(onnx: Any, path: Path, tensor: Any) -> np.ndarray:
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
     array: np.ndarray = onnx.numpy_helper.to_array(tensor)
-    return array
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def opset_of(path: Path, model: Any) -> int:
+def opset_of(onnx: Any, path: Path, model: Any) -> int:
+    """Operators of older opsets are taken where they still mean the same."""
     version = max((int(i.version) for i in model.opset_import if i.domain in ("", "ai.onnx")), default=1)
-    if version < OLDEST_OPSET:
-        raise Unsupported(f"{path}: opset {version}; expected {OLDEST_OPSET} or later, export the model again")
+    nodes = {n.op_type for n in model.graph.node if n.domain in ("", "ai.onnx")}
+    changed = sorted(kind for kind in nodes if version < OLDEST_OPSET and meant_otherwise(onnx, kind, version))
+    if changed:
+        raise Unsupported(
+            f"{path}: {', '.join(changed)} of opset {version}; expected {OLDEST_OPSET} or later, export the model again"
+        )
     return version
+
+
+def meant_otherwise(onnx: Any, kind: str, version: int) -> bool:
+    if not onnx.defs.has(kind):
+        return False  # listed as unknown
+    try:
+        then = onnx.defs.get_schema(kind, version, "").since_version
+        return bool(then != onnx.defs.get_schema(kind, OLDEST_OPSET, "").since_version)
+    except onnx.defs.SchemaError:
+        return True
 
 
 # What to write instead, where something close is supported.
@@ -162,7 +200,6 @@ REWRITES = {
     "RandomNormalLike": "an input of the model",
     "RandomUniformLike": "an input of the model",
     "Bernoulli": "a constant mask",
-    "control flow If": "the one branch that is taken",
     "control flow Loop": "a fixed number of repetitions, unrolled by the exporter",
     "control flow Scan": "a fixed number of repetitions, unrolled by the exporter",
 }
@@ -174,7 +211,7 @@ def refuse_unknown(path: Path, model: Any) -> None:
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx"):
             kind = f"{node.domain}.{node.op_type}"
-        elif node.op_type in RULES or node.op_type in FOLDS:
+        elif node.op_type in RULES or node.op_type in FOLDS or node.op_type == "If":
             continue
         else:
             kind = f"control flow {node.op_type}" if node.op_type in CONTROL_FLOW else node.op_type
@@ -185,20 +222,26 @@ def refuse_unknown(path: Path, model: Any) -> None:
         raise Unsupported(f"{path}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md")
 
 
-def read_nodes(onnx: Any, path: Path, model: Any, opset: int) -> list[Op]:
+def read_nodes(onnx: Any, path: Path, graph: Any, opset: int) -> list[Op]:
     """The nodes with their attributes as Python objects."""
 
     def attribute(a: Any) -> Any:
         value = onnx.helper.get_attribute_value(a)
         if isinstance(value, onnx.TensorProto):
             return to_array(onnx, path, value)
+        if isinstance(value, onnx.GraphProto):
+            return Branch(
+                {t.name: to_array(onnx, path, t) for t in value.initializer},
+                read_nodes(onnx, path, value, opset),
+                [o.name for o in value.output],
+            )
         return value.decode() if isinstance(value, bytes) else value
 
     def attributes(node: Any) -> dict[str, Any]:
         return {a.name: attribute(a) for a in node.attribute}
 
     ops = []
-    for i, n in enumerate(model.graph.node):
+    for i, n in enumerate(graph.node):
         name = n.name or "".join(n.output[:1]) or f"#{i}"
         attrs = guarded(path, f"node {name!r}", partial(attributes, n))
         ops.append(Op(n.op_type, name, tuple(n.input), tuple(n.output), attrs, opset))
@@ -248,6 +291,26 @@ def input_shape(path: Path, info: Any, wanted: tuple[int, ...] | None) -> tuple[
     return shape
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A graph that is an attribute of a node; it sees the names around it."""
+
+    constants: dict[str, np.ndarray]
+    nodes: list[Op]
+    outputs: list[str]
+
+
+def taken(path: Path, op: Op, env: Env, b: Builder) -> None:
+    """An If whose condition is known is the nodes of the branch that it takes."""
+    condition = env[op.inputs[0]]
+    if not isinstance(condition, np.ndarray) or condition.size != 1:
+        raise Unsupported("its condition must be a constant; expected the one branch that is taken")
+    branch = op.attrs["then_branch" if condition.any() else "else_branch"]
+    inner: Env = {**env, **branch.constants}
+    import_nodes(path, branch.nodes, inner, b)
+    env.update({name: inner[result] for name, result in zip(op.outputs, branch.outputs, strict=True) if name})
+
+
 def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
     """Runs the rules in file order. Refusals are collected, so that one report lists all."""
     refused: list[str] = []
@@ -263,7 +326,8 @@ def import_nodes(path: Path, ops: list[Op], env: Env, b: Builder) -> None:
                 f"expected nodes in execution order without cycles, export it again"
             )
         try:
-            guarded(path, f"node {op.name!r} ({op.kind})", partial(import_quantized, op, env, b))
+            step = partial(taken, path, op, env, b) if op.kind == "If" else partial(import_quantized, op, env, b)
+            guarded(path, f"node {op.name!r} ({op.kind})", step)
         except Unsupported as error:
             refused.append(f"{op.kind} {op.name!r} ({error})")
             lost.update(op.outputs)
@@ -305,7 +369,11 @@ def import_node(op: Op, env: Env, b: Builder) -> None:
         )
         results = onnx_data.folded(RULES[op.kind], op, operands) if known else RULES[op.kind](b, op, operands)
     else:
-        raise Unsupported("its shape depends on data; only its constant form is known")
+        raise Unsupported(
+            "its shape depends on data; only its constant form is known"
+            if op.kind in FOLDS
+            else "an operator without a rule"
+        )
     env.update({name: result for name, result in zip(op.outputs, results, strict=False) if name})
 
 

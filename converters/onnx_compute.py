@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ONNX's products of matrices, transposed convolutions, norms and smooth activations become. RULES: op -> rule."""
+"""What ONNX's products of matrices, norms and smooth activations become. RULES: op -> rule."""
 
 from __future__ import annotations
 
@@ -8,61 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgesdk.converters import layers
-from edgesdk.converters.build import Builder, Shape
+from edgesdk.converters.build import Builder
 from edgesdk.converters.einsum import einsum
-from edgesdk.converters.layers import axis_of, restored
+from edgesdk.converters.layers import axis_of
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
-from edgesdk.converters.onnx_ops import Pair, bias_of, channels_first, pair
-from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-
-
-def conv_transpose(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value, weights = activation(x[0]), constant(operand(x, 1), "its weights")
-    spatial, group = weights.ndim - 2, int(op.attrs.get("group", 1))
-    if spatial not in (1, 2):
-        raise Unsupported(f"{spatial}-D transposed convolution")
-    if len(value.shape) != weights.ndim or weights.shape[0] != value.shape[1] or group < 1 or value.shape[1] % group:
-        raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
-    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
-    kernel, image = (weights.shape[2], weights.shape[3]), layers.image(b, value, spatial)
-    if pair(op, "kernel_shape", spatial, kernel) != kernel:
-        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
-    stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
-    padding, extra = transposed_padding(op, image.shape[1:3], spatial, kernel, stride, dilation)
-    attrs = {"stride": stride, "dilation": dilation, "padding": padding, "output_padding": extra, "activation": "none"}
-    bias = bias_of(operand(x, 2), weights.shape[1] * group)
-    y = layers.transposed(b, image, weights, bias, group, op.outputs[0], attrs)
-    return [restored(b, y, channels_first(y, spatial))]
-
-
-def transposed_padding(
-    op: Op, size: Shape, spatial: int, kernel: Pair, stride: Pair, dilation: Pair
-) -> tuple[Shape, Pair]:
-    """(top, left, bottom, right) and output_padding, with auto_pad and output_shape resolved."""
-    extra = (0, 0, *(int(v) for v in op.attrs.get("output_padding", (0, 0))))[-2:]
-    mode, wanted = op.attrs.get("auto_pad", "NOTSET"), [int(d) for d in op.attrs.get("output_shape", ())]
-    if not wanted and mode in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = [d * s for d, s in zip(size, stride, strict=True)][-spatial:]
-    if not wanted:
-        return explicit_padding(op, spatial), (extra[0], extra[1])
-    if len(wanted) not in (spatial, spatial + 2) or min(wanted) < 1:
-        raise ValueError(f"output_shape {wanted}, expected {spatial} integers from 1 on")
-    wanted = [1] * (2 - spatial) + wanted[-spatial:]
-    full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
-    total = [f + e - w for f, e, w in zip(full, extra, wanted, strict=True)]
-    cut = [max(t, 0) for t in total]
-    first = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in cut]
-    longer = (extra[0] + max(-total[0], 0), extra[1] + max(-total[1], 0))
-    return (*first, *(t - f for t, f in zip(cut, first, strict=True))), longer
-
-
-def explicit_padding(op: Op, spatial: int) -> Shape:
-    pads = [int(p) for p in op.attrs.get("pads", ())] if op.attrs.get("auto_pad", "NOTSET") == "NOTSET" else []
-    pads = pads or [0] * (2 * spatial)
-    if len(pads) != 2 * spatial or min(pads) < 0:
-        raise ValueError(f"pads {pads}, expected {2 * spatial} integers from 0 on")
-    return tuple(pads) if spatial == 2 else (0, pads[0], 0, pads[1])
 
 
 def matmul(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -136,13 +86,16 @@ def gelu(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def swish(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    if float(op.attrs.get("alpha", 1.0)) != 1.0:
-        raise Unsupported(f"alpha {op.attrs['alpha']}; expected 1")
-    return smooth("silu")(b, op, x)
+    """x * logistic(alpha * x)"""
+    alpha = float(op.attrs.get("alpha", 1.0))
+    if alpha == 1.0:
+        return smooth("silu")(b, op, x)
+    value = activation(x[0])
+    share = b.emit("logistic", [layers.scaled(b, value, alpha)])
+    return [layers.binary(b, "mul", value, share, op.outputs[0])]
 
 
 RULES: dict[str, Rule] = {
-    "ConvTranspose": conv_transpose,
     "MatMul": matmul,
     "Einsum": equation,
     "LayerNormalization": layer_norm,

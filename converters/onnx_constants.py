@@ -28,6 +28,7 @@ CAST = {
     9: "bool",
     10: "float16",
     11: "float64",
+    16: "float32",
 }
 
 

@@ -64,7 +64,25 @@ def bit_shift(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     kind = {"LEFT": "shift_left", "RIGHT": "shift_right"}.get(op.attrs.get("direction", ""))
     if kind is None:
         raise ValueError(f"direction {op.attrs.get('direction')!r}")
-    return [combined(b, kind, x, op.outputs[0])]
+    if any(o is not None and str(o.dtype) == "int8" for o in x):
+        raise Unsupported("shifts of int8 numbers; expected uint8, int32 or int64, cast them before")
+    width = 8 * np.dtype(value_of(b, x[0]).dtype).itemsize
+    amounts = operand(x, 1)
+    if isinstance(amounts, np.ndarray) and ((amounts >= 0) & (amounts < width)).all():
+        return [combined(b, kind, x, op.outputs[0])]
+    return [far_shifted(b, kind, value_of(b, x[0]), value_of(b, amounts), width, op.outputs[0])]
+
+
+def far_shifted(b: Builder, kind: str, x: Value, amounts: Value, width: int, name: str) -> Value:
+    """Amounts out of range shift everything out: zeros come from the right, copies of the sign from the left."""
+    most = np.array(width - 1, amounts.dtype)
+    far = combined(b, "greater", [amounts, most])
+    if amounts.dtype != "uint8":
+        far = combined(b, "bitwise_or", [far, combined(b, "less", [amounts, np.zeros((), amounts.dtype)])])
+    shifted = combined(b, kind, [x, combined(b, "select", [far, most, amounts])])
+    if kind == "shift_right" and x.dtype != "uint8":
+        return shifted
+    return combined(b, "select", [far, np.zeros((), x.dtype), shifted], name)
 
 
 def is_nan(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
@@ -90,13 +108,15 @@ REAL = {"float16": "float32", "float64": "float32"}
 
 
 def cast_like(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value, like = value_of(b, x[0]), operand(x, 1)
-    if like is None:
-        raise ValueError("the tensor whose type it takes is missing")
+    like = operand(x, 1)
+    if x[0] is None or like is None:
+        raise ValueError("an input is missing")
     to = like.dtype if isinstance(like, Value) else REAL.get(like.dtype.name, like.dtype.name)
     if to not in DTYPES.values():
         raise Unsupported(f"a cast to {to}")
-    return [value if value.dtype == to else b.emit("cast", [value], op.outputs[0], to=to)]
+    if isinstance(x[0], np.ndarray):
+        return [x[0].astype(to)]
+    return [x[0] if x[0].dtype == to else b.emit("cast", [x[0]], op.outputs[0], to=to)]
 
 
 def clip(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:

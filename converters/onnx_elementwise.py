@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.converters import layers
 from edgesdk.converters.build import Builder
-from edgesdk.converters.layers import axis_of, binary, over_axis, restored
+from edgesdk.converters.layers import axis_of, binary, over_axis
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, operand
-from edgesdk.converters.onnx_ops import channels_first, pair, spatial_axes, unary, window_padding
-from edgesdk.errors import Unsupported
+from edgesdk.converters.onnx_ops import unary
 from edgesdk.ir import Value
 
 LEAST_NORM = 1e-30  # a row of zeros stays zero
@@ -127,44 +125,6 @@ def lrn(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     return [over_axis(b, activation(x[0]), 1, "lrn", op.outputs[0], **attrs)]
 
 
-def to_power(b: Builder, value: Value, p: float) -> Value:
-    """|x|^p"""
-    if p == 2:
-        return b.emit("square", [value])
-    magnitude = b.emit("abs", [value])
-    return magnitude if p == 1 else b.emit("power", [magnitude], exponent=p)
-
-
-def root_of_sum(b: Builder, op: Op, mean: Value, count: int, p: float) -> Value:
-    """The p-th root of a mean times its count."""
-    total = binary(b, "mul", mean, float(count), "" if p != 1 else op.outputs[0])
-    if p == 1:
-        return total
-    return b.emit("sqrt", [total], op.outputs[0]) if p == 2 else b.emit("power", [total], op.outputs[0], exponent=1 / p)
-
-
-def lp_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    """Zeros of the padding add nothing: the mean over the whole window times its size is the sum."""
-    spatial, p = spatial_axes(activation(x[0])), float(op.attrs.get("p", 2))
-    value = layers.image(b, activation(x[0]), spatial)
-    kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
-    if pair(op, "dilations", spatial) != (1, 1):
-        raise Unsupported("dilated Lp pooling")
-    padding = window_padding(op, value, spatial, kernel, stride)
-    attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
-    attrs["count_padding"] = True
-    mean = b.emit("avg_pool2d", [to_power(b, value, p)], **attrs)
-    y = root_of_sum(b, op, mean, kernel[0] * kernel[1], p)
-    return [restored(b, y, channels_first(y, spatial))]
-
-
-def global_lp_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value, p = activation(x[0]), float(op.attrs.get("p", 2))
-    axes = tuple(range(2, 2 + spatial_axes(value)))
-    mean = b.emit("mean", [to_power(b, value, p)], axes=axes, keep_dims=True)
-    return [root_of_sum(b, op, mean, math.prod(value.shape[2:]), p)]
-
-
 # Those of one input whose name is the graph's in lower case.
 SAME_NAME = (
     "Abs Neg Exp Log Sqrt Reciprocal Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Floor Ceil Round Sign "
@@ -175,12 +135,10 @@ RULES: dict[str, Rule] = {
     **{name: unary(name.lower()) for name in SAME_NAME},
     "Celu": celu,
     "Div": div,
-    "GlobalLpPool": global_lp_pool,
     "Hardmax": axis_rule("hardmax"),
     "LRN": lrn,
     "LogSoftmax": axis_rule("log_softmax"),
     "LpNormalization": lp_normalization,
-    "LpPool": lp_pool,
     "MeanVarianceNormalization": mean_variance_normalization,
     "Mod": mod,
     "PRelu": pairwise("prelu"),

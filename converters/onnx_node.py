@@ -13,9 +13,9 @@ from edgesdk.converters.build import Builder
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
-MAX_CONSTANT = 2**26  # elements of a constant that the importer itself makes
-# Element types of onnx.TensorProto that a graph holds; half and double precision become float32.
-DTYPES = {1: "float32", 10: "float32", 11: "float32", 2: "uint8", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}
+MAX_CONSTANT = 2**27  # elements of a constant that the importer itself makes
+# Element types of onnx.TensorProto that a graph holds; half and double precision and bfloat16 become float32.
+DTYPES = {**dict.fromkeys((1, 10, 11, 16), "float32"), 2: "uint8", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}
 
 Operand = Value | np.ndarray | None
 

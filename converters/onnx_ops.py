@@ -10,136 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from edgesdk.converters import layers
-from edgesdk.converters.build import Builder, Shape
-from edgesdk.converters.layers import axis_of, limited, over_axis, restored, scaled
+from edgesdk.converters.build import Builder
+from edgesdk.converters.layers import axis_of, limited, over_axis, scaled
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
-from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
-
-Pair = tuple[int, int]
-
-
-def spatial_axes(x: Value) -> int:
-    """2 for an image, 1 for a signal."""
-    if len(x.shape) not in (3, 4):
-        raise Unsupported(f"a tensor with {len(x.shape)} axes where only images (4) and signals (3) are supported")
-    return len(x.shape) - 2
-
-
-def pair(op: Op, name: str, spatial: int, default: Sequence[int] = (1, 1), least: int = 1) -> Pair:
-    """(height, width) of an attribute; a signal has height 1."""
-    values = tuple(int(v) for v in op.attrs.get(name, default[-spatial:]))
-    if len(values) != spatial or min(values) < least:
-        raise ValueError(f"{name} {list(values)}, expected {spatial} integers from {least} on")
-    return (values[0], values[1]) if spatial == 2 else (1, values[0])
-
-
-def window_padding(op: Op, x: Value, spatial: int, kernel: Shape, stride: Shape, dilation: Shape = (1, 1)) -> Shape:
-    """(top, left, bottom, right) on an image [N,H,W,C], with auto_pad and ceil_mode resolved."""
-    span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-    mode, size = op.attrs.get("auto_pad", "NOTSET"), x.shape[1:3]
-    if mode in ("SAME_UPPER", "SAME_LOWER"):
-        total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n, s, k in zip(size, stride, span, strict=True)]
-        first = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in total]
-        return (*first, *(t - f for t, f in zip(total, first, strict=True)))
-    if mode not in ("NOTSET", "VALID"):
-        raise ValueError(f"auto_pad {mode!r}")
-    pads = [int(p) for p in op.attrs.get("pads", ())] if mode == "NOTSET" else []
-    pads = pads or [0] * (2 * spatial)
-    if len(pads) != 2 * spatial or min(pads) < 0:
-        raise ValueError(f"pads {pads}, expected {2 * spatial} integers from 0 on")
-    pads = pads if spatial == 2 else [0, pads[0], 0, pads[1]]
-    if op.attrs.get("ceil_mode", 0):
-        for i in range(2 - spatial, 2):
-            pads[2 + i] += ceil_padding(size[i], span[i], stride[i], pads[i], pads[2 + i])
-    return tuple(pads)
-
-
-def ceil_padding(size: int, kernel: int, stride: int, before: int, after: int) -> int:
-    """What ceil_mode adds behind the data; a window that would start behind it is dropped."""
-    count = -(-(size + before + after - kernel) // stride) + 1
-    if (count - 1) * stride >= size + before:
-        count -= 1
-    return max((count - 1) * stride + kernel - (size + before + after), 0)
-
-
-def conv(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value, weights = activation(x[0]), constant(operand(x, 1), "its weights")
-    spatial, group = weights.ndim - 2, int(op.attrs.get("group", 1))
-    if spatial not in (1, 2):
-        raise Unsupported(f"{spatial}-D convolution")
-    if len(value.shape) != weights.ndim or weights.shape[1] * group != value.shape[1] or weights.shape[0] % group:
-        raise ValueError(f"weights {list(weights.shape)} in {group} groups do not match the input {list(value.shape)}")
-    weights = weights.reshape(*weights.shape[:2], *(1,) * (2 - spatial), *weights.shape[2:])
-    kernel, image = weights.shape[2:], layers.image(b, value, spatial)
-    if pair(op, "kernel_shape", spatial, kernel) != kernel:
-        raise ValueError(f"weights {list(weights.shape)} do not match kernel_shape")
-    stride, dilation = pair(op, "strides", spatial), pair(op, "dilations", spatial)
-    padding = window_padding(op, image, spatial, kernel, stride, dilation)
-    attrs = {"stride": stride, "dilation": dilation, "padding": padding, "activation": "none"}
-    y = layers.grouped(b, image, weights, bias_of(operand(x, 2), weights.shape[0]), group, op.outputs[0], attrs)
-    return [restored(b, y, channels_first(y, spatial))]
-
-
-def channels_first(y: Value, spatial: int) -> Shape:
-    """The source's shape of an image [N,H,W,C]."""
-    n, h, w, c = y.shape
-    return (n, c, h, w) if spatial == 2 else (n, c, w)
-
-
-def bias_of(x: Operand, channels: int) -> np.ndarray | None:
-    if x is None:
-        return None
-    bias = constant(x, "its bias")
-    if bias.shape != (channels,):
-        raise ValueError(f"bias {list(bias.shape)}, expected [{channels}]")
-    return bias
-
-
-def pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    spatial = spatial_axes(activation(x[0]))
-    value = layers.image(b, activation(x[0]), spatial)
-    if "kernel_shape" not in op.attrs:
-        raise ValueError("kernel_shape is missing")
-    kernel, stride = pair(op, "kernel_shape", spatial), pair(op, "strides", spatial)
-    dilation = pair(op, "dilations", spatial)
-    padding = window_padding(op, value, spatial, kernel, stride, dilation)
-    if any(p >= (k - 1) * d + 1 for p, k, d in zip(padding, kernel * 2, dilation * 2, strict=True)):
-        raise ValueError(f"padding {list(padding)} as large as the kernel {list(kernel)}")
-    attrs: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": "none"}
-    if dilation != (1, 1):
-        if op.kind != "MaxPool":
-            raise Unsupported("dilated average pooling")
-        attrs["dilation"] = dilation
-    if op.kind == "AveragePool":
-        attrs["count_padding"] = bool(op.attrs.get("count_include_pad", 0)) and any(padding)
-        if attrs["count_padding"] and op.attrs.get("ceil_mode", 0):
-            value, attrs = written_padding(b, op, value, spatial, attrs)
-    y = b.emit("max_pool2d" if op.kind == "MaxPool" else "avg_pool2d", [value], op.outputs[0], **attrs)
-    return [restored(b, y, channels_first(y, spatial))]
-
-
-def written_padding(
-    b: Builder, op: Op, value: Value, spatial: int, attrs: dict[str, Any]
-) -> tuple[Value, dict[str, Any]]:
-    """Padding that a mean counts as zeros of the image; what ceil_mode adds behind it is not counted."""
-    stated = replace(op, attrs={**op.attrs, "ceil_mode": 0})
-    top, left, bottom, right = window_padding(stated, value, spatial, attrs["kernel"], attrs["stride"])
-    rest = (0, 0, attrs["padding"][2] - bottom, attrs["padding"][3] - right)
-    value = b.emit("pad", [value], pads=((0, 0), (top, bottom), (left, right), (0, 0)), value=0.0)
-    return value, {**attrs, "padding": rest, "count_padding": False}
-
-
-def global_pool(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    value = activation(x[0])
-    kind = "mean" if op.kind == "GlobalAveragePool" else "reduce_max"
-    axes = tuple(range(2, 2 + spatial_axes(value)))
-    return [b.emit(kind, [value], op.outputs[0], axes=axes, keep_dims=True)]
 
 
 def dense(b: Builder, op: Op, x: Value, weights: np.ndarray, bias: np.ndarray | None, name: str = "") -> Value:
@@ -172,13 +50,44 @@ def is_row(x: np.ndarray, columns: int) -> bool:
 
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
-    gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if op.attrs.get("training_mode", 0):
-        raise Unsupported("training_mode; export the model in eval mode")
+        return training_norm(b, op, value, x)
+    gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if len(value.shape) < 2 or any(p.shape != (value.shape[1],) for p in (gamma, beta, mean, variance)):
         raise ValueError(f"statistics do not match the channels of {list(value.shape)}")
     scale = gamma / np.sqrt(variance + op.attrs.get("epsilon", 1e-5))
     return [layers.norm(b, value, scale, beta - mean * scale, op.outputs[0])]
+
+
+def training_norm(b: Builder, op: Op, x: Value, given: list[Operand]) -> list[Operand]:
+    """By the statistics of the batch itself; also what training keeps: those given and those of the batch, mixed."""
+    if len(x.shape) < 2 or any(o is None or o.shape != (x.shape[1],) for o in given[1:5]):
+        raise ValueError(f"scale, shift and statistics do not match the channels of {list(x.shape)}")
+    gamma, beta, mean, variance = (per_channel(b, o, len(x.shape)) for o in given[1:5])
+    axes = tuple(a for a in range(len(x.shape)) if a != 1)
+    own_mean = b.emit("mean", [x], axes=axes, keep_dims=True)
+    centred = binary(b, "sub", x, own_mean)
+    own_variance = b.emit("mean", [b.emit("square", [centred])], axes=axes, keep_dims=True)
+    below = b.emit("sqrt", [binary(b, "add", own_variance, np.array(op.attrs.get("epsilon", 1e-5), np.float32))])
+    scaled_up = binary(b, "mul", binary(b, "div", centred, below), gamma)
+    momentum = float(op.attrs.get("momentum", 0.9))
+    kept = [mixed(b, old, new, momentum) for old, new in ((mean, own_mean), (variance, own_variance))]
+    named = zip(kept, (*op.outputs[1:], "", ""), strict=False)
+    y = binary(b, "add", scaled_up, beta, op.outputs[0])
+    return [y, *(b.reshape(v, (x.shape[1],), name) for v, name in named)]
+
+
+def per_channel(b: Builder, x: Operand, rank: int) -> Value | np.ndarray:
+    """[C] as [1, C, 1, ...]"""
+    if x is None:
+        raise ValueError("an input is missing")
+    shape = (1, *x.shape, *(1,) * (rank - 2))
+    return b.reshape(x, shape) if isinstance(x, Value) else x.reshape(shape).astype(np.float32)
+
+
+def mixed(b: Builder, old: Value | np.ndarray, new: Value, momentum: float) -> Value:
+    before = scaled(b, old, momentum) if isinstance(old, Value) else (old * np.float32(momentum))
+    return binary(b, "add", scaled(b, new, 1 - momentum), before)
 
 
 def binary(b: Builder, kind: str, x: Operand, y: Operand, name: str = "") -> Value:
@@ -240,9 +149,13 @@ def reduction(kind: str) -> Rule:
         axes = tuple(reduced_axes(op, operand(x, 1), len(value.shape)))
         if not axes:
             return [value]
-        return [b.emit(kind, [value], op.outputs[0], axes=axes, keep_dims=bool(op.attrs.get("keepdims", 1)))]
+        found = OF_BOOLS.get(kind, kind) if value.dtype == "bool" else kind
+        return [b.emit(found, [value], op.outputs[0], axes=axes, keep_dims=bool(op.attrs.get("keepdims", 1)))]
 
     return rule
+
+
+OF_BOOLS = {"reduce_max": "reduce_any", "reduce_min": "reduce_all"}
 
 
 def reduced_axes(op: Op, x: Operand, rank: int) -> list[int]:
@@ -253,12 +166,7 @@ def reduced_axes(op: Op, x: Operand, rank: int) -> list[int]:
 
 
 RULES: dict[str, Rule] = {
-    "Conv": conv,
     "Gemm": gemm,
-    "MaxPool": pool,
-    "AveragePool": pool,
-    "GlobalAveragePool": global_pool,
-    "GlobalMaxPool": global_pool,
     "BatchNormalization": batch_normalization,
     "Relu": unary("relu"),
     "HardSwish": unary("hard_swish"),

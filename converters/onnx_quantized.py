@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgesdk.converters import onnx_compute, onnx_ops
+from edgesdk.converters import onnx_compute, onnx_windows
 from edgesdk.converters.build import Builder
 from edgesdk.converters.layers import axis_of, binary
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand, value_of
@@ -165,7 +165,9 @@ def layer(rule: Rule, x_at: int, w_at: int, y_at: int, bias_at: int | None) -> R
     scale and its zero point."""
 
     def compute(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        inner = replace(op, attrs={**op.attrs, "axis": 0 if w_at == 3 and rule is onnx_ops.conv else -1}, outputs=("",))
+        inner = replace(
+            op, attrs={**op.attrs, "axis": 0 if w_at == 3 and rule is onnx_windows.conv else -1}, outputs=("",)
+        )
         (left,) = dequantize_linear(b, inner, x[x_at : x_at + 3])
         (right,) = dequantize_linear(b, inner, x[w_at : w_at + 3])
         operands = [left, right]
@@ -199,7 +201,7 @@ def integer_product(rule: Rule) -> Rule:
     """ConvInteger and MatMulInteger: integers less their zero points, in float: exact while sums stay below 2^24."""
 
     def compute(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-        kernel = len(x[1].shape) if rule is onnx_ops.conv and x[1] is not None else 0
+        kernel = len(x[1].shape) if rule is onnx_windows.conv and x[1] is not None else 0
         left, right = (less_zero(b, x[i], operand(x, i + 2), i, kernel) for i in (0, 1))
         (y,) = rule(b, replace(op, outputs=("",)), [left, right])
         return [b.emit("cast", [activation(y)], op.outputs[0], to="int32")]
@@ -223,10 +225,10 @@ def less_zero(b: Builder, x: Operand, zero: Operand, side: int, kernel: int) -> 
 
 
 RULES: dict[str, Rule] = {
-    "ConvInteger": integer_product(onnx_ops.conv),
+    "ConvInteger": integer_product(onnx_windows.conv),
     "DequantizeLinear": dequantize_linear,
     "MatMulInteger": integer_product(onnx_compute.matmul),
-    "QLinearConv": layer(onnx_ops.conv, 0, 3, 6, 8),
+    "QLinearConv": layer(onnx_windows.conv, 0, 3, 6, 8),
     "QLinearMatMul": layer(onnx_compute.matmul, 0, 3, 6, None),
     "QuantizeLinear": quantize_linear,
 }

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from edgesdk.converters import layers
 from edgesdk.converters.build import Builder
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
 from edgesdk.errors import Unsupported
@@ -58,12 +60,28 @@ def kind_of(op: Op, directions: int) -> str:
     return "lstm" if op.kind == "LSTM" else "rnn_relu" if relu else "rnn_tanh"
 
 
-def refuse_inputs(x: list[Operand], steps: int) -> None:
-    lengths, peepholes = operand(x, LENGTHS), operand(x, PEEPHOLES)
-    if lengths is not None and (not isinstance(lengths, np.ndarray) or (lengths != steps).any()):
-        raise Unsupported("sequences of different lengths")
-    if peepholes is not None and (not isinstance(peepholes, np.ndarray) or peepholes.any()):
-        raise Unsupported("peepholes")
+def lengths_of(x: list[Operand], s: Sequence) -> list[int]:
+    """Steps of each item of the batch."""
+    given = operand(x, LENGTHS)
+    if given is None:
+        return [s.steps] * s.batch
+    found = constant(given, "sequence_lens").ravel().tolist()
+    if len(found) != s.batch or not all(0 <= n <= s.steps for n in found):
+        raise ValueError(f"sequence_lens {found} of {s.batch} sequences of {s.steps} steps")
+    return [int(n) for n in found]
+
+
+def peepholes(b: Builder, op: Op, x: list[Operand], d: int, directions: int, units: int) -> list[Value]:
+    """[3,S] of direction d, in the order of the gates i, f, o; nothing where all are zero."""
+    given = operand(x, PEEPHOLES)
+    if given is None:
+        return []
+    weights = constant(given, "its peepholes")
+    if weights.shape != (directions, 3 * units):
+        raise ValueError(f"peepholes {list(weights.shape)}, expected {[directions, 3 * units]}")
+    if not weights.any():
+        return []
+    return [b.constant(weights[d].reshape(3, units)[[0, 2, 1]], f"{op.name}/peepholes{d}")]
 
 
 def parameters(b: Builder, op: Op, x: list[Operand], d: int, directions: int, in_c: int) -> list[Value]:
@@ -104,16 +122,64 @@ def recurrent(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     reverses = DIRECTIONS.get(str(op.attrs.get("direction", "forward")))
     if reverses is None:
         raise ValueError(f"direction {op.attrs['direction']!r}")
-    kind, n = kind_of(op, len(reverses)), len(reverses)
-    refuse_inputs(x, s.steps)
+    kind, n, lengths = kind_of(op, len(reverses)), len(reverses), lengths_of(x, s)
     results = []
     for d, reverse in enumerate(reverses):
-        w, r, bias = parameters(b, op, x, d, n, s.value.shape[2])
+        weights = parameters(b, op, x, d, n, s.value.shape[2])
         inputs = (INITIAL_H, INITIAL_C) if kind == "lstm" else (INITIAL_H,)
-        states = [initial(b, operand(x, i), s, d, n, r.shape[1]) for i in inputs]
-        attrs: dict[str, Any] = {"kind": kind, "reverse": reverse, "time_major": not s.batch_first, "cell_clip": 0.0}
-        results.append(b.emit_all("rnn", [s.value, w, r, bias, *states], **attrs))
+        states = [initial(b, operand(x, i), s, d, n, weights[1].shape[1]) for i in inputs]
+        seen = peepholes(b, op, x, d, n, weights[1].shape[1]) if kind == "lstm" else []
+        attrs = {"kind": kind, "reverse": reverse, "time_major": not s.batch_first, "cell_clip": 0.0}
+        layer = Layer(weights, seen, attrs)
+        results.append(of_lengths(b, layer, s, states, lengths))
     return [whole_output(b, s, [y for y, *_ in results]), *last_states(b, s, results)]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One direction: w, r and b, what may stand behind the states, and the attributes of the `rnn` op."""
+
+    weights: list[Value]
+    peepholes: list[Value]
+    attrs: dict[str, Any]
+
+    def on(self, b: Builder, x: Value, states: list[Value]) -> list[Value]:
+        """Its output and the states after it."""
+        return b.emit_all("rnn", [x, *self.weights, *states, *self.peepholes], **self.attrs)
+
+
+def of_lengths(b: Builder, layer: Layer, s: Sequence, states: list[Value], lengths: list[int]) -> list[Value]:
+    """Sequences of one length together; what is behind their end is zero in the output."""
+    if set(lengths) == {s.steps}:
+        return layer.on(b, s.value, states)
+    parts, first = [], 0
+    for n, group in groupby(lengths):
+        count = len(list(group))
+        parts.append(shortened(b, layer, s, states, slice(first, first + count), n))
+        first += count
+    axes = (0 if s.batch_first else 1, *(0 for _ in parts[0][1:]))
+    together = zip(zip(*parts, strict=True), axes, strict=True)
+    return [v[0] if len(v) == 1 else b.emit("concat", list(v), axis=axis) for v, axis in together]
+
+
+def shortened(b: Builder, layer: Layer, s: Sequence, states: list[Value], items: slice, n: int) -> list[Value]:
+    """Some sequences of a batch, up to step n."""
+    batch, time = (0, 1) if s.batch_first else (1, 0)
+    held = [part(b, v, 0, items) for v in states]
+    x = part(b, s.value, batch, items)
+    if n == 0:
+        units, count = layer.weights[1].shape[1], items.stop - items.start
+        shape = (count, s.steps, units) if s.batch_first else (s.steps, count, units)
+        return [b.constant(np.zeros(shape, np.float32), f"{b.source}/nothing"), *held]
+    y, *last = layer.on(b, part(b, x, time, slice(0, n)), held)
+    pads = tuple((0, s.steps - n if a == time else 0) for a in range(3))
+    return [b.emit("pad", [y], pads=pads, value=0.0) if n < s.steps else y, *last]
+
+
+def part(b: Builder, x: Value, axis: int, at: slice) -> Value:
+    if x.data is None:
+        return layers.cut(b, x, axis, at.start, at.stop)
+    return b.constant(x.data.take(range(at.start, at.stop), axis), x.name)
 
 
 def whole_output(b: Builder, s: Sequence, ys: list[Value]) -> Value:

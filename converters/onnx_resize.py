@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,32 @@ def resize(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     sources = [
         source_positions(op, i, o, s, region) for i, o, s, region in zip((h, w), size, scales, regions, strict=True)
     ]
-    if mode == "nearest":
-        return [restored(b, nearest(b, op, value, size, sources), (n, c, *size))]
-    return [restored(b, filtered(b, op, value, size, scales, sources), (n, c, *size))]
+    outside = [(at < 0) | (at > d - 1) for at, d in zip(sources, (h, w), strict=True)]
+    if op.attrs.get("coordinate_transformation_mode") == CROP and any(map(np.any, outside)):
+        inside = [np.clip(at, 0, d - 1) for at, d in zip(sources, (h, w), strict=True)]
+        y = extrapolated(b, op, resized(b, replace(op, outputs=("",)), value, size, scales, inside), outside)
+    else:
+        y = resized(b, op, value, size, scales, sources)
+    return [restored(b, y, (n, c, *size))]
+
+
+CROP = "tf_crop_and_resize"
+
+
+def extrapolated(b: Builder, op: Op, y: Value, outside: list[np.ndarray]) -> Value:
+    """extrapolation_value where a cropped region reaches out of the image."""
+    if y.dtype != "float32":
+        raise Unsupported(f"a region that reaches out of an image of {y.dtype}; expected float32")
+    mask = (outside[0][:, None] | outside[1][None])[None, :, :, None]
+    value = np.array(op.attrs.get("extrapolation_value", 0.0), np.float32)
+    named = [b.constant(a, f"{op.name}/{name}") for a, name in ((mask, "outside"), (value, "extrapolation_value"))]
+    return b.emit("select", [named[0], named[1], y], op.outputs[0])
+
+
+def resized(b: Builder, op: Op, value: Value, size: Size, scales: Sequence[float], sources: list[np.ndarray]) -> Value:
+    if op.attrs.get("mode", "nearest") == "nearest":
+        return nearest(b, op, value, size, sources)
+    return filtered(b, op, value, size, scales, sources)
 
 
 def nearest(b: Builder, op: Op, value: Value, size: Size, sources: list[np.ndarray]) -> Value:
@@ -104,7 +128,7 @@ def factors_of(op: Op, axes: list[int], sizes: list[int], shape: tuple[int, ...]
 
 def regions_of(op: Op, given: Operand) -> list[tuple[float, float]]:
     """(start, end) of the cropped region along height and width, in parts of the image."""
-    if op.attrs.get("coordinate_transformation_mode") != "tf_crop_and_resize":
+    if op.attrs.get("coordinate_transformation_mode") != CROP:
         return [(0.0, 1.0)] * 2
     roi = [float(v) for v in constant(given, "its region").ravel()]
     axes = [axis_of(int(a), 4) for a in op.attrs.get("axes", range(4))]
@@ -122,7 +146,8 @@ def source_positions(op: Op, before: int, after: int, scale: float, region: tupl
     at: np.ndarray = np.arange(after).astype(np.float32 if nearest_pixel else np.float64)
     scale = float(np.float32(scale)) if nearest_pixel else scale
     if mode == "align_corners":
-        return at * (before - 1) / max(after - 1, 1)
+        last = scale * before - 1  # the last output index, which a fractional scale leaves between two
+        return at * (before - 1) / last if last > 0 else np.zeros(after)
     if mode == "asymmetric":
         return at / scale
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and after > 1):
@@ -131,18 +156,21 @@ def source_positions(op: Op, before: int, after: int, scale: float, region: tupl
         return np.zeros(after)
     if mode == "half_pixel_symmetric":
         return before / 2 * (1 - after / (scale * before)) + (at + 0.5) / scale - 0.5
-    if mode == "tf_crop_and_resize":
-        return cropped_positions(before, after, region)
+    if mode == CROP:
+        return cropped_positions(before, at, region)
     raise Unsupported(f"coordinate_transformation_mode {mode!r}")
 
 
-def cropped_positions(before: int, after: int, region: tuple[float, float]) -> np.ndarray:
-    start, end = region
-    if not 0 <= min(region) <= max(region) <= 1:
-        raise Unsupported(f"a region {region} that reaches out of the image")
-    if after == 1:
-        return np.array([0.5 * (start + end) * (before - 1)])
-    return start * (before - 1) + np.arange(after) * (end - start) * (before - 1) / (after - 1)
+def cropped_positions(before: int, at: np.ndarray, region: tuple[float, float]) -> np.ndarray:
+    """In the type of the output indices `at`."""
+    if not np.isfinite(region).all():
+        raise ValueError(f"a region {region}")
+    start, end = (at.dtype.type(v) for v in region)
+    last = at.dtype.type(before - 1)
+    if at.size == 1:
+        return np.array([at.dtype.type(0.5) * (start + end) * last])
+    found: np.ndarray = start * last + at * (end - start) * last / at.dtype.type(at.size - 1)
+    return found
 
 
 ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

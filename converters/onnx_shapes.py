@@ -26,10 +26,14 @@ def same(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def dropout(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
-    training = operand(x, 2)
+    """The identity, which keeps every item: what its mask tells."""
+    training, ratio = operand(x, 2), operand(x, 1)
     if training is not None and constant(training, "training_mode").any():
-        raise Unsupported("training_mode; export the model in eval mode")
-    return [x[0]]
+        if ratio is None or constant(ratio, "its ratio").any():
+            raise Unsupported("training_mode with a ratio above 0, which is random; expected a model for inference")
+    if not any(op.outputs[1:]) or x[0] is None:
+        return [x[0]]
+    return [x[0], np.ones(x[0].shape, bool if op.opset >= 10 else np.float32)]
 
 
 def new_shape(op: Op, before: tuple[int, ...], wanted: list[int]) -> tuple[int, ...]:
@@ -102,6 +106,8 @@ def cut(b: Builder, x: Value, begin: list[int], end: list[int], stride: list[int
     size = tuple(len(range(s, e, k)) for s, e, k in zip(begin, end, stride, strict=True))
     if size == x.shape and min(stride, default=1) > 0:
         return x
+    if 0 in size:
+        raise Unsupported(f"an empty slice of {list(x.shape)}; expected at least one item")
     return b.emit("slice", [x], name, begin=tuple(begin), size=size, stride=tuple(stride))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from edgesdk.converters.build import Builder
 from edgesdk.converters.layers import (
-    LEAST,
     Operand,
     axis_of,
     binary,
@@ -26,6 +25,7 @@ from edgesdk.converters.layers import (
 from edgesdk.converters.torch_ops import Call, Rule, batch_norm, constant, tensor, times, typed, unary
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
+from edgesdk.ops.masks import LEAST
 
 
 def matmul(b: Builder, call: Call) -> Value:

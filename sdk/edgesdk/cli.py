@@ -64,6 +64,13 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
+def _state(text: str) -> tuple[str, str]:
+    given, sign, left = text.partition("=")
+    if not (given and sign and left):
+        raise UsageError(f"--state {text!r}: expected INPUT=OUTPUT")
+    return given, left
+
+
 def verb(function: Callable[..., dict[str, Any]]) -> Callable[..., None]:
     """Prints what the verb returns, as JSON or tables; turns refusals into exit codes."""
 
@@ -154,12 +161,13 @@ def main() -> None:
 @click.option("--dump", "stage", type=click.Choice(STAGES), help="Print a stage as text to stderr.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the accuracy of each layer as a page.")
 @click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
+@click.option("--state", "states", multiple=True, help="Keep a state between runs, INPUT=OUTPUT that renews it.")
 @verb
 def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
     group: str, pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
     html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
-    stream: bool, bind_input: bool, io: str, hybrid: bool, **later: Any,
+    stream: bool, bind_input: bool, io: str, hybrid: bool, states: tuple[str, ...], **later: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
@@ -175,7 +183,8 @@ def convert(
         converted = flow.convert(
             model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
             pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,
-            io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs), progress=tick,
+            io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
+            states=dict(_state(s) for s in states), progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
@@ -312,6 +321,8 @@ def validate(
 ) -> dict[str, Any]:
     """Compares MODEL.edge with the model that it came from, output by output and layer by layer.
 
+    Samples of a model that keeps states between runs are a sequence: each begins where the one before it ended.
+
     Example: edgesdk validate model.edge --against model.tflite --data samples.npz
     """
     from edgesdk import converters, samples
@@ -324,6 +335,7 @@ def validate(
     with _opened(model, board) as (_, program, raw, session):
         if program.metadata.get("pixels"):
             graph.metadata["pixels"] = program.metadata["pixels"]
+        comparison.keep_states(program, graph)
         ours, theirs = samples.load(data, _specs(program)), samples.load(data, input_specs(graph))
         wanted = None if labels is None else samples.load_labels(labels, len(ours))
         with _progress("validate", 2 * len(ours)) as tick:

@@ -388,6 +388,7 @@ RULES: dict[str, Callable[[Step], Counts]] = {
     "svdf": _svdf,
     "lstm": _lstm,
     "rnn": _rnn,
+    "peephole_lstm": _rnn,
     "arith": _arith,
     "pow": _binary,
     "div": _binary,

@@ -66,7 +66,7 @@ def operators() -> dict[str, list[str]]:
     """Operators of each kind of source model that its importer reads; some of ONNX on constants and shapes only."""
     from edgesdk.converters import onnx, onnx_constants, tflite, torch
 
-    constant = set(onnx_constants.FOLDS) - set(onnx.RULES)
+    constant = set(onnx_constants.FOLDS) - set(onnx.RULES) | {"If"}
     return {
         "tflite": sorted(tflite.OPS),
         "onnx": sorted(onnx.RULES),

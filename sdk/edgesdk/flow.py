@@ -155,6 +155,7 @@ def base_schedule(
     source = converters.load(model, input_shapes, example_inputs)
     for given, left in (states or {}).items():
         source.keep(given, left)
+        source.metadata.setdefault("states", {})[given] = left
     if pixels is not None:
         images.pixels(pixels)  # refuses what it cannot read
         source.metadata["pixels"] = pixels

@@ -36,6 +36,7 @@ NO_BLOB = -1
 VARIABLES_FEATURE = 1
 CONSTANT_BIT, TABLE_BIT = 0x40000000, 0x20000000
 BOUND_BITS = CONSTANT_BIT | TABLE_BIT
+VIEW_REACH, FILE_REACH = TABLE_BIT, 2**31  # offsets of views share their word with two bits; others are int32
 VIEW_WORDS = 4
 AWAIT_ROW = 0xFF
 MAX_RANK = 6
@@ -154,6 +155,7 @@ class _Metadata(msgspec.Struct):
     output_layouts: dict[str, str] = {}
     pixels: str = ""
     quantization: str = ""
+    states: dict[str, str] = {}  # inputs of the source that the session keeps, and the outputs that renew them
 
 
 class _Weights:
@@ -185,8 +187,8 @@ def assemble(schedule: Schedule, plan: MemoryPlan, metadata: dict[str, Any] | No
         for (stage, span), counters in zip(schedule.spans(), plan.counters, strict=True)
     )
     variables = tuple(_variable(v, plan, weights) for v in schedule.graph.variables)
-    _check_addressable("arena", plan.arena_bytes)
-    _check_addressable("weight section", len(weights.data))
+    _check_reach("the arena", plan.arena_bytes, VIEW_REACH)
+    _check_reach("the weight section", len(weights.data), FILE_REACH)
     graph = schedule.graph
     described = {
         "name": graph.name,
@@ -216,13 +218,18 @@ def _variable(v: Variable, plan: MemoryPlan, weights: _Weights) -> VariableRecor
     return VariableRecord(plan.offsets[v.value], v.value.n_bytes, initial, fill if initial == NO_BLOB else 0)
 
 
-def _check_addressable(what: str, need: int) -> None:
-    """Offsets of views share their word with two bits."""
-    if need >= TABLE_BIT:
+def _check_reach(what: str, need: int, reach: int) -> None:
+    if need >= reach:
         raise DoesNotFit(
-            f"the {what} needs {need} bytes, a .edge file addresses {TABLE_BIT - 1}: "
-            f"{need - TABLE_BIT + 1} bytes too few; use a smaller input or model"
+            f"{what} needs {need} bytes, a .edge file addresses {reach - 1}: "
+            f"{need - reach + 1} bytes too few; use a smaller input or model, or smaller weights (--quantize)"
         )
+
+
+def _viewed(offset: int) -> int:
+    """The offset of weights that a view tells."""
+    _check_reach("what lies before a constant that is read by rows", offset, VIEW_REACH)
+    return offset
 
 
 def _describe(step: Step) -> dict[str, Any]:
@@ -253,7 +260,7 @@ def _tensor(value: Value, schedule: Schedule, plan: MemoryPlan, weights: _Weight
 def _table(offsets: list[int], weights: _Weights) -> int:
     if max(offsets) >= TABLE_REACH_BYTES:
         raise DoesNotFit(f"a row lies at {max(offsets)}; a fused stage expects it below {TABLE_REACH_BYTES}")
-    return weights.place((np.array(offsets) // ALIGN).astype(np.uint16), ALIGN)
+    return _viewed(weights.place((np.array(offsets) // ALIGN).astype(np.uint16), ALIGN))
 
 
 def _stage(
@@ -282,7 +289,7 @@ def _record(schedule: Schedule, step: Step, scratch: int, plan: MemoryPlan, weig
     def view(v: RowView) -> ViewRecord:
         shape = (v.rows, v.row_bytes)
         if v.value.data is not None:
-            return ViewRecord(weights.place(v.value.data), *shape, constant=True)
+            return ViewRecord(_viewed(weights.place(v.value.data)), *shape, constant=True)
         if schedule.root(v.value) is schedule.bound:
             return ViewRecord(0, *shape, bound=True, first=v.first)
         if v.value in plan.tables:

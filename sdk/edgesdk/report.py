@@ -108,7 +108,8 @@ def _run(r: dict[str, Any]) -> list[Table]:
 
 def _validate(r: dict[str, Any]) -> list[Table]:
     keys = ("name", "equal", "max_abs_diff", "rel_l2", "cosine", "mae")
-    tables = [_table(f"{r['samples']} samples", list(keys), [[o[k] for k in keys] for o in r["outputs"]])]
+    kind = "samples, one after another" if r.get("sequence") else "samples"
+    tables = [_table(f"{r['samples']} {kind}", list(keys), [[o[k] for k in keys] for o in r["outputs"]])]
     tables += _layers("layers farthest from the source", r.get("layers", []))
     extra: dict[str, Any] = {k: r[k] for k in ("top1", "top1_reference", "top5", "top5_reference") if k in r}
     if worst := r.get("worst_step"):

@@ -74,11 +74,22 @@ def validate(
         row = compare(real(a, tensor.scale, tensor.zero_point), real(b, scale, zero).reshape(a.shape))
         same = a.dtype == b.dtype and a.tobytes() == b.tobytes()
         outputs.append({"name": tensor.name, "equal": same, **row})
-    result: dict[str, Any] = {"outputs": outputs, "samples": len(got)}
+    result: dict[str, Any] = {"outputs": outputs, "samples": len(got), "sequence": bool(graph.variables)}
     if labels is not None:
         for n, (ours, theirs) in tops(got, expected, labels).items():
             result[f"top{n}"], result[f"top{n}_reference"] = ours, theirs
     return result
+
+
+def keep_states(program: Program, graph: Graph) -> None:
+    """The source model keeps what the program keeps between runs, so that its samples are a sequence, too."""
+    for given, left in program.metadata.get("states", {}).items():
+        graph.keep(given, left)
+    if program.variables and not graph.variables:
+        raise UsageError(
+            f"the program keeps {len(program.variables)} states between runs, {graph.name!r} keeps none; "
+            f"expected the model that it was converted from, or convert it again with its states"
+        )
 
 
 def _check_outputs(program: Program, graph: Graph) -> None:

@@ -130,6 +130,15 @@ def test_float_layers(kind: str, shape: tuple[int, ...], reverse: bool, time_maj
     check("rnn", inputs, arrays, None, **attrs)
 
 
+@given(sizes, st.booleans(), st.booleans(), seeds)
+def test_peepholes(shape: tuple[int, ...], reverse: bool, time_major: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inputs, arrays = float_layer(rng, "lstm", shape, time_major)
+    inputs.append(with_data(tensor(rng, "p", (3, shape[3]), "float32", 1.0)))
+    attrs = {"kind": "lstm", "reverse": reverse, "time_major": time_major, "cell_clip": (0.0, 0.5)[seed % 2]}
+    check("rnn", inputs, [*arrays, None], None, **attrs)
+
+
 @given(st.sampled_from(["gru_reset_before", "gru_reset_after", "rnn_tanh"]), sizes, st.booleans(), st.booleans(), seeds)
 def test_integer_layers(kind: str, shape: tuple[int, ...], reverse: bool, time_major: bool, seed: int) -> None:
     steps, batch, in_c, units = shape

@@ -55,7 +55,7 @@ class States:
         ]
         return self.add("svdf", inputs, ACTIVATION.get(x.dtype), rank=RANK, activation="relu")
 
-    def recurrent(self, x: Value, kind: str) -> Value:
+    def recurrent(self, x: Value, kind: str, peepholes: bool = False) -> Value:
         """One step of one sequence."""
         gates, units, floating = ops.module("rnn").GATES[kind], UNITS, x.dtype == "float32"
         lstm = kind == "lstm" and not floating
@@ -68,6 +68,8 @@ class States:
         if kind == "lstm":
             cell = "float32" if floating else "int16"
             inputs.append(self.state((1, units), cell, Quant.per_tensor(2.0**-11, 0)))
+        if peepholes:
+            inputs.append(self.constant((3, units), weights))
         attrs = {"reverse": False, "time_major": True, "cell_clip": 0.0}
         if lstm:
             return self.add("lstm", inputs, STATE[x.dtype], **attrs)
@@ -91,4 +93,6 @@ def graphs() -> dict[str, Graph]:
     found["states_wide"] = s.graph("states_wide", x, s.svdf(x, "int16"))
     s, x = States(3), Value("x", (1, 1, FEATURES), "int16", ACTIVATION["int16"])
     found["states_int16"] = s.graph("states_int16", x, s.recurrent(x, "lstm"))
+    s, x = States(4), Value("x", (1, 1, FEATURES), "float32")
+    found["states_peepholes"] = s.graph("states_peepholes", x, s.recurrent(x, "lstm", peepholes=True))
     return found

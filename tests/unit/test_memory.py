@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from graphs import graphs, random_inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesdk import memory, ops, passes, program, runtime, schedule
-from edgesdk.ir import Graph, Value
+from edgesdk.errors import DoesNotFit
+from edgesdk.ir import Graph, Node, Value
 from edgesdk.ops import RowView
 from edgesdk.schedule import Schedule, Step, trace
 from edgesdk.schedule.strips import Piece, expand, strips
@@ -177,3 +179,25 @@ def test_order_is_never_worse_than_the_given_one(graph: Graph) -> None:
     given_order = sorted(s.steps, key=lambda t: [n.output for n in lowered.nodes].index(t.node.output))
     naive = Schedule(lowered, given_order, s.stages, s.roots)
     assert memory.live_peak(s) <= memory.live_peak(naive)
+
+
+def test_only_what_views_tell_must_lie_near_the_start_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of a layer may lie behind it, a constant operand may not."""
+    x, y, z = (Value(n, (1, 8), "float32") for n in "xyz")
+    w = Value("w", (8, 8), "float32", data=np.ones((8, 8), np.float32))
+    c = Value("c", (1, 8), "float32", data=np.ones((1, 8), np.float32))
+    layer = Node("fully_connected", [x, w, None], [y], {"activation": "none"}, "layer")
+    total = Node("add", [y, c], [z], {"activation": "none"}, "sum")
+
+    def assembled(*nodes: Node) -> program.Program:
+        s = schedule.schedule(Graph("g", [x], [nodes[-1].output], list(nodes)), ("c",))
+        return program.assemble(s, memory.plan(s))
+
+    monkeypatch.setattr(program, "VIEW_REACH", 128)
+    session = runtime.open_session(program.write(assembled(layer)))
+    assert runtime.run(session, [np.ones((1, 8), np.float32)])[0].sum() == 64
+    with pytest.raises(DoesNotFit, match="what lies before a constant that is read by rows needs 288 bytes"):
+        assembled(layer, total)
+    monkeypatch.setattr(program, "FILE_REACH", 200)
+    with pytest.raises(DoesNotFit, match="the weight section needs 288 bytes, a .edge file addresses 199"):
+        assembled(layer)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
@@ -131,6 +132,24 @@ def test_signals(tmp_path: Path) -> None:
     check(net.save(tmp_path / "m.onnx", y))
 
 
+def masked_scores(net: Net) -> str:
+    hidden = net.constant([[0, -np.inf, -np.inf], [0, 0, -np.inf], [-np.inf] * 3])
+    return str(net.op("Add", net.input("x", [2, 3, 3]), hidden))
+
+
+def test_only_softmax_reads_masks_without_their_infinities(tmp_path: Path) -> None:
+    """What else a model makes of a masked sum, as the test whether a row is hidden as a whole, sees them."""
+    net = Net()
+    scores = masked_scores(net)
+    hidden = net.op("Equal", net.op("ReduceMax", scores, axes=[2]), net.constant([-np.inf]))
+    y = net.op("Where", hidden, net.constant(0.0), net.op("Softmax", scores, axis=-1))
+    graph = check(net.save(tmp_path / "m.onnx", y))
+    assert any(v.data is not None and np.isneginf(v.data).any() for v in graph.nodes[0].inputs if v is not None)
+    net = Net()
+    alone = converters.load(net.save(tmp_path / "m.onnx", net.op("Softmax", masked_scores(net), axis=-1)))
+    assert not any(v.data is not None and np.isinf(v.data).any() for v in alone.nodes[0].inputs if v is not None)
+
+
 def test_products_with_vectors(tmp_path: Path) -> None:
     net = Net()
     x, y = net.input("x", [2, 3, 4]), net.input("y", [3])
@@ -142,8 +161,8 @@ def test_products_with_vectors(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     net = Net()
-    y = net.op("ConvTranspose", net.input("x", [1, 2, 5, 5, 5]), net.weights(2, 3, 3, 3, 3))
-    with pytest.raises(Unsupported, match="3-D transposed"):
+    y = net.op("ConvTranspose", net.input("x", [1, 2, 3, 3, 3, 3]), net.weights(2, 3, 3, 3, 3, 3))
+    with pytest.raises(Unsupported, match="4-D convolution"):
         converters.load(net.save(tmp_path / "m.onnx", y))
     net = Net()
     y = net.op("ConvTranspose", net.input("x", [1, 2, 5]), net.weights(3, 3, 3))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 onnx = pytest.importorskip("onnx")
 from test_onnx_import import Net  # noqa: E402
 
-from edgesdk import converters, memory, ops, passes, program, runtime, schedule  # noqa: E402
-from edgesdk.errors import Unsupported  # noqa: E402
+from edgesdk import converters, memory, ops, passes, program, runtime, schedule, validate  # noqa: E402
+from edgesdk.errors import Unsupported, UsageError  # noqa: E402
+from edgesdk.ir import Graph, Node, Value  # noqa: E402
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -35,6 +37,10 @@ def layer(net: Net, kind: str, x: str, shape: tuple[int, int, int, int], directi
             inputs.append(net.constant(net.random.normal(size=order)))
         elif states == "input":
             inputs.append(net.input(f"state{k}", list(order)))
+        else:
+            inputs.append("")
+    if options.pop("peepholes", False):
+        inputs.append(net.weights(n, 3 * units))
     outputs = 3 if kind == "LSTM" else 2
     return list(net.op(kind, *inputs, n=outputs, direction=direction, hidden_size=units, **options))
 
@@ -121,10 +127,69 @@ def test_states_of_the_model_become_states_of_the_session(tmp_path: Path) -> Non
     assert [step.node.op for step in s.steps] == ["rnn"]
 
 
+def streaming_model(path: Path) -> tuple[Path, str]:
+    """A step of a GRU that passes its state in and out; the name of the state's output."""
+    net = Net()
+    y, after = layer(net, "GRU", net.input("x", [1, 1, 4]), (1, 1, 4, 6), "forward", states="input")
+    return net.save(path, y, after), after
+
+
+def command(*arguments: object) -> Any:
+    from click.testing import CliRunner
+
+    from edgesdk import cli
+
+    return CliRunner().invoke(cli.main, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize("scheme", ["none", "int8"])
+def test_validate_takes_the_samples_of_a_model_with_states_as_a_sequence(tmp_path: Path, scheme: str) -> None:
+    """A program that forgot its state, or a source that did, would be far off from the second sample on."""
+    path, after = streaming_model(tmp_path / "m.onnx")
+    data, edge = tmp_path / "x.npz", tmp_path / "m.edge"
+    np.savez(data, x=np.random.default_rng(0).standard_normal((12, 1, 1, 4)).astype(np.float32))
+    recipe = () if scheme == "none" else ("--quantize", scheme, "--calibration", data)
+    made = command("convert", path, "-o", edge, "--state", f"state0={after}", *recipe)
+    assert made.exit_code == 0, made.output
+    told = command("validate", edge, "--against", path, "--data", data, "--json")
+    assert told.exit_code == 0, told.output
+    result = json.loads(told.stdout)
+    assert result["sequence"] and len(result["outputs"]) == 1
+    assert result["outputs"][0]["rel_l2"] < (1e-5 if scheme == "none" else 0.05)
+
+
+def test_states_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
+    path, after = streaming_model(tmp_path / "m.onnx")
+    data, edge, other = tmp_path / "x.npz", tmp_path / "m.edge", tmp_path / "other.onnx"
+    np.savez(data, x=np.zeros((2, 1, 1, 4), np.float32))
+    for wrong in ("state0", f"x={after}", "state0=y"):
+        told = command("convert", path, "-o", edge, "--state", wrong)
+        assert told.exit_code == 2 and "expected" in told.output
+    assert command("convert", path, "-o", edge, "--state", f"state0={after}").exit_code == 0
+    net = Net()
+    net.save(other, net.op("Relu", net.input("x", [1, 1, 4])))
+    told = command("validate", edge, "--against", other, "--data", data)
+    assert told.exit_code == 2 and "state0" in told.output
+
+
+def test_a_program_with_states_and_a_model_without_them_are_not_compared() -> None:
+    x, old = Value("x", (2,), "float32"), Value("old", (2,), "float32")
+    total = Value("total", (2,), "float32")
+    graph = Graph("sum", [x, old], [total], [Node("add", [x, old], [total], {"activation": "none"}, "sum")])
+    plain = graph.copy()
+    y = Value("y", (2,), "float32")
+    graph.nodes.append(Node("relu", [total], [y], {}, "y"))
+    graph.outputs = [y, total]
+    graph.keep("old", "total")
+    s = schedule.schedule(passes.lower(graph), ("c",))
+    kept = program.read(program.write(program.assemble(s, memory.plan(s))))
+    with pytest.raises(UsageError, match="keeps 1 states between runs, 'sum' keeps none"):
+        validate.keep_states(kept, plain)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"lengths": [2, 3]}, "different lengths"),
         ({"activations": ["Tanh", "Tanh"]}, "activations Tanh, Tanh"),
         ({"clip": 2.0}, "attribute clip"),
     ],
@@ -133,6 +198,49 @@ def test_what_no_kernel_computes_is_refused(tmp_path: Path, options: dict[str, A
     net = Net()
     y, _ = layer(net, "GRU", net.input("x", [3, 2, 4]), (3, 2, 4, 5), "forward", **options)
     with pytest.raises(Unsupported, match=reason):
+        converters.load(net.save(tmp_path / "m.onnx", y), {})
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(sorted(GATES)),
+    st.tuples(*[st.integers(1, 4)] * 4),
+    st.sampled_from(["forward", "reverse", "bidirectional"]),
+    st.sampled_from(["none", "constant", "input"]),
+    st.booleans(),
+    st.data(),
+)
+def test_sequences_of_different_lengths(
+    tmp_path_factory: Any, kind: str, shape: Any, direction: str, states: str, seen: bool, data: Any
+) -> None:
+    """Also of an LSTM whose gates see its cell."""
+    net, (steps, batch, _, _) = Net(), shape
+    lengths = data.draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch))
+    options = {"peepholes": True} if kind == "LSTM" and seen else {}
+    outputs = layer(
+        net, kind, net.input("x", list(shape[:3])), shape, direction, states=states, lengths=lengths, **options
+    )
+    compare(net.save(tmp_path_factory.mktemp("onnx") / "m.onnx", *outputs))
+
+
+def test_a_sequence_of_no_steps_keeps_its_state(tmp_path: Path) -> None:
+    net = Net()
+    outputs = layer(net, "GRU", net.input("x", [3, 2, 4]), (3, 2, 4, 5), "forward", lengths=[0, 2], states="input")
+    path = net.save(tmp_path / "m.onnx", *outputs)
+    rng = np.random.default_rng(0)
+    x, h = (rng.standard_normal(s).astype(np.float32) for s in ((3, 2, 4), (1, 2, 5)))
+    y, last = runtime.run(session_of(path), [x, h])
+    assert not y[:, :, 0].any() and not y[2].any() and y[:2, :, 1].any()
+    assert np.array_equal(last[0, 0], h[0, 0]) and np.array_equal(last[0, 1], y[1, 0, 1])
+
+
+def test_computed_lengths_are_refused_by_name(tmp_path: Path) -> None:
+    net = Net()
+    net.inputs.append(onnx.helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, [2]))
+    y = net.op(
+        "GRU", net.input("x", [3, 2, 4]), net.weights(1, 15, 4), net.weights(1, 15, 5), "", "lengths", hidden_size=5
+    )
+    with pytest.raises(Unsupported, match="sequence_lens must be a constant"):
         converters.load(net.save(tmp_path / "m.onnx", y), {})
 
 

@@ -9,6 +9,8 @@
  * GRU_RESET_AFTER  the same with n = a[n] + s(r) * b[n]
  * RNN_TANH         h = tanh(a + b)
  * RNN_RELU         h = max(a + b, 0)
+ * peephole_lstm    an LSTM whose cell is seen by its gates: before c is renewed, p[0] * c is added to i and p[1] * c
+ *                  to f, after it p[2] * c to o.
  * out = h; s is the logistic function; cell_clip 0: no clip.
  *
  * f32:  tanh and s as in unary.h.
@@ -39,6 +41,12 @@ typedef struct {
 
 typedef struct {
   ert_rnn_layer layer;
+  float cell_clip;
+  int32_t peepholes; /* blob: float[3][units] */
+} ert_peephole_lstm_f32_params;
+
+typedef struct {
+  ert_rnn_layer layer;
   int32_t scales;  /* blob: int32[gates][4], as in lstm.h */
   int32_t sigmoid; /* blob: uint16[256] */
 } ert_rnn_s8s8_params;
@@ -46,6 +54,7 @@ typedef struct {
 static inline int32_t ert_rnn_gates(int32_t kind) { return kind == ERT_LSTM ? 4 : kind >= ERT_RNN_TANH ? 1 : 3; }
 
 int ert_rnn_f32_check(const ert_step *s);
+int ert_peephole_lstm_f32_check(const ert_step *s);
 int ert_rnn_s8s8_check(const ert_step *s);
 
 #endif

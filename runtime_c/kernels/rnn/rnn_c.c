@@ -22,6 +22,11 @@ static int layer_ok(const ert_step *s, int32_t size, int32_t state_size) {
 
 int ert_rnn_f32_check(const ert_step *s) { return layer_ok(s, 4, 4); }
 
+int ert_peephole_lstm_f32_check(const ert_step *s) {
+  const ert_peephole_lstm_f32_params *p = (const void *)s->params;
+  return layer_ok(s, 4, 4) && p->layer.kind == ERT_LSTM && ert_blob_ok(s, p->peepholes, 3 * p->layer.units, 4);
+}
+
 int ert_rnn_s8s8_check(const ert_step *s) {
   const ert_rnn_s8s8_params *p = (const void *)s->params;
   return layer_ok(s, 1, 2) && ert_within(p->layer.kind, ERT_GRU_RESET_BEFORE, ERT_RNN_TANH) &&
@@ -65,15 +70,19 @@ static void affine_f32(const ert_call *c, int32_t w, int32_t bias, int32_t first
   ert_pixel_f32(x, weights + first * n, start + first, n, rows, -largest, largest, out + first);
 }
 
+/* Of unit o, whose gates' sums lie n apart. */
+static float next_cell(const float *a, const float *b, int32_t n, int32_t o, float cell, float clip) {
+  const float i = ert_logistic(a[o] + b[o]), f = ert_logistic(a[n + o] + b[n + o]);
+  const float sum = f * cell + i * ert_tanh(a[2 * n + o] + b[2 * n + o]);
+  if (clip > 0) return sum < -clip ? -clip : sum > clip ? clip : sum;
+  return sum;
+}
+
 static void lstm_f32(const ert_rnn_f32_params *p, const float *a, const float *b, float *h, float *cell) {
   const int32_t n = p->layer.units;
   for (int32_t o = 0; o < n; o++) {
-    const float i = ert_logistic(a[o] + b[o]), f = ert_logistic(a[n + o] + b[n + o]);
-    const float g = ert_tanh(a[2 * n + o] + b[2 * n + o]), out = ert_logistic(a[3 * n + o] + b[3 * n + o]);
-    float sum = f * cell[o] + i * g;
-    if (p->cell_clip > 0) sum = sum < -p->cell_clip ? -p->cell_clip : sum > p->cell_clip ? p->cell_clip : sum;
-    cell[o] = sum;
-    h[o] = out * ert_tanh(sum);
+    cell[o] = next_cell(a, b, n, o, cell[o], p->cell_clip);
+    h[o] = ert_logistic(a[3 * n + o] + b[3 * n + o]) * ert_tanh(cell[o]);
   }
 }
 
@@ -99,17 +108,41 @@ static void plain_f32(const ert_rnn_layer *l, const float *a, const float *b, fl
   }
 }
 
+/* The sums of every gate, with the input and with the state. */
+static void gates_f32(const ert_call *c, const item *at, float *a, float *b) {
+  const ert_rnn_layer *l = (const void *)c->params;
+  const int32_t rows = ert_rnn_gates(l->kind) * l->units;
+  affine_f32(c, l->w, l->bias, 0, rows, at->x, l->in_c, a);
+  affine_f32(c, l->r, l->state_bias, 0, rows, at->h, l->units, b);
+}
+
 static void item_f32(const ert_call *c, const item *at) {
   const ert_rnn_layer *l = (const void *)c->params;
   const int32_t rows = ert_rnn_gates(l->kind) * l->units;
   float *a = c->scratch, *b = a + rows, *reset = b + rows;
-  affine_f32(c, l->w, l->bias, 0, rows, at->x, l->in_c, a);
-  affine_f32(c, l->r, l->state_bias, 0, rows, at->h, l->units, b);
+  gates_f32(c, at, a, b);
   if (l->kind == ERT_LSTM) lstm_f32((const void *)l, a, b, at->h, at->cell);
   else if (l->kind >= ERT_RNN_TANH) plain_f32(l, a, b, at->h);
   else gru_f32(c, a, b, reset, at->h);
   ERT_MEMMOVE(at->out, at->h, 4 * l->units);
 }
+
+static void item_peephole(const ert_call *c, const item *at) {
+  const ert_peephole_lstm_f32_params *p = (const void *)c->params;
+  const float *peepholes = ert_blob(c, p->peepholes);
+  const int32_t n = p->layer.units;
+  float *a = c->scratch, *b = a + 4 * n, *h = at->h, *cell = at->cell;
+  gates_f32(c, at, a, b);
+  for (int32_t o = 0; o < n; o++) {
+    a[o] += peepholes[o] * cell[o];
+    a[n + o] += peepholes[n + o] * cell[o];
+    cell[o] = next_cell(a, b, n, o, cell[o], p->cell_clip);
+    h[o] = ert_logistic(a[3 * n + o] + peepholes[2 * n + o] * cell[o] + b[3 * n + o]) * ert_tanh(cell[o]);
+  }
+  ERT_MEMMOVE(at->out, at->h, 4 * n);
+}
+
+void ert_peephole_lstm_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, 4, item_peephole); }
 
 void ert_rnn_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { walk(c, y0, y1, 4, 4, item_f32); }
 

@@ -153,6 +153,8 @@ def _why_this_one(node: Node) -> str:
         return "of two computed inputs it has no integer kernel; with a constant it is a table"
     if node.op == "rnn" and node.attrs["kind"] == "rnn_relu":
         return "the state of a recurrent layer with relu has no bound"
+    if node.op == "rnn" and node.optional(6) is not None:
+        return "an LSTM with peepholes has no integer kernel"
     if node.op.startswith("scatter") and node.attrs.get("reduction", "none") not in KEPT_IN_ORDER:
         return f"its reduction {node.attrs['reduction']} has no integer kernel"
     if node.op == "softmax" and items[softmax.axis(node)] > min(softmax.MAX_ITEMS.values()):

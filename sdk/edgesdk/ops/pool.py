@@ -33,6 +33,7 @@ def _check_windows(node: Node) -> None:
     out = conv2d.out_hw(node, node.attrs["kernel"])
     for axis, extent in enumerate((h, w)):
         kernel, stride, pad = (node.attrs[k][axis] for k in ("kernel", "stride", "padding"))
+        kernel = (kernel - 1) * node.attrs.get("dilation", (1, 1))[axis] + 1
         if out[axis] < 1 or pad >= kernel or (out[axis] - 1) * stride - pad >= extent:
             raise ValueError(
                 f"expected every window to reach into the image, found kernel {node.attrs['kernel']}, stride "

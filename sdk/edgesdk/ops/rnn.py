@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recurrent layers. x [T,B,I] (time_major) or [B,T,I], w [G,S,I], r [G,S,S], b [2,G,S], h [B,S], and c [B,S] of an
-LSTM; outputs y [..,S], the new h, and the new c.
+LSTM, which may have peepholes [3,S] of i, f and o behind it (float only); outputs y [..,S], the new h, and the new c.
 
 attrs: kind, reverse (last step first), time_major, cell_clip (real, 0 for none). Gates and formulas by kind are in
 runtime_c/kernels/rnn/rnn.h; b is what is added to w x, then to r h. Integers (GRU and tanh only): x int8, weights int8
@@ -31,11 +31,18 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     held = [node.input(i) for i in range(4, 6 if node.attrs["kind"] == "lstm" else 5)]
     if b.shape != (2, n, units) or any(v.shape != (batch, units) for v in held):
         raise ValueError(f"expected b {(2, n, units)} and states {(batch, units)}, found {b.shape} and {h.shape}")
+    seen = node.optional(6)
+    if seen is not None and (node.attrs["kind"] != "lstm" or x.dtype != "float32" or seen.shape != (3, units)):
+        raise ValueError(f"expected peepholes {(3, units)} of a float LSTM, found {seen.shape} of {node.attrs['kind']}")
     return [((*x.shape[:2], units), x.dtype), *((v.shape, v.dtype) for v in held)]
 
 
 def states(node: Node) -> dict[int, int]:
     return {1: 4, 2: 5} if node.attrs["kind"] == "lstm" else {1: 4}
+
+
+def kernel_op(node: Node) -> str:
+    return "rnn" if node.optional(6) is None else "peephole_lstm"
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
@@ -49,16 +56,22 @@ def _float_step(node: Node, x: np.ndarray, held: list[np.ndarray]) -> list[np.nd
     a = [x.astype(np.float64) @ wk.T + bk for wk, bk in zip(w, b[0], strict=True)]
     s = [h @ rk.T + bk for rk, bk in zip(r, b[1], strict=True)]
     if kind == "lstm":
-        i, f, o = (_logistic(a[k] + s[k]) for k in (0, 1, 3))
-        c = f * held[1] + i * np.tanh(a[2] + s[2])
+        seen, old = _peepholes(node), held[1].astype(np.float64)
+        i, f = (_logistic(a[k] + s[k] + seen[k] * old) for k in (0, 1))
+        c = f * old + i * np.tanh(a[2] + s[2])
         clip = node.attrs["cell_clip"]
         c = np.clip(c, -clip, clip) if clip > 0 else c
-        return [(o * np.tanh(c)).astype(np.float32), c.astype(np.float32)]
+        return [(_logistic(a[3] + s[3] + seen[2] * c) * np.tanh(c)).astype(np.float32), c.astype(np.float32)]
     if kind.startswith("rnn"):
         return [(np.tanh(a[0] + s[0]) if kind == "rnn_tanh" else np.maximum(a[0] + s[0], 0)).astype(np.float32)]
     z, reset = _logistic(a[0] + s[0]), _logistic(a[1] + s[1])
     last = reset * s[2] if kind == "gru_reset_after" else (reset * h) @ r[2].T + b[1][2]
     return [((1 - z) * np.tanh(a[2] + last) + z * h).astype(np.float32)]
+
+
+def _peepholes(node: Node) -> np.ndarray:
+    value = node.optional(6)
+    return np.zeros((3, 1)) if value is None or value.data is None else value.data.astype(np.float64)
 
 
 def narrowed(h: np.ndarray) -> np.ndarray:
@@ -114,7 +127,7 @@ def _integer_step(node: Node, x: np.ndarray, held: list[np.ndarray]) -> list[np.
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    x, held = arrays[0], list(arrays[4:])
+    x, held = arrays[0], [arrays[i] for i in states(node).values()]
     steps = x if node.attrs["time_major"] else x.transpose(1, 0, 2)
     advance = _float_step if x.dtype == np.float32 else _integer_step
     outputs: list[np.ndarray] = []
@@ -138,7 +151,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     if x.dtype == "float32":
         b = node.input(3).data
         assert b is not None
-        words = [*layer, b[0], b[1], f32_word(node.attrs["cell_clip"])]
+        seen = node.optional(6)
+        words = [*layer, b[0], b[1], f32_word(node.attrs["cell_clip"]), *([] if seen is None else [seen.data])]
     else:
         bias, state_bias = _checked(node)
         words = [*layer, bias, state_bias, gate_scales(node).astype(np.int32), gates.TABLE]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dilated maximum becomes maxima of shifted slices, along the height and then along the width."""
+"""A dilated maximum becomes an ordinary one of every so many pixels where no window reads between those, else maxima of
+shifted slices, along the height and then along the width."""
 
 from __future__ import annotations
 
@@ -25,10 +26,28 @@ def _as_maxima(node: Node) -> list[Node]:
     steps: list[Node] = []
     x = _padded(node, steps)
     out = conv2d.out_hw(node, node.attrs["kernel"])
+    thin = [
+        stride % dilation == 0 for stride, dilation in zip(node.attrs["stride"], node.attrs["dilation"], strict=True)
+    ]
     for i, extent in enumerate(out):
-        x = _along(node, steps, x, 1 + i, extent)
+        if not thin[i]:
+            x = _along(node, steps, x, 1 + i, extent)
+    x = _thinned(node, steps, x, thin, out) if any(thin) else x
     steps.append(_last(node, steps, x))
     return steps
+
+
+def _thinned(node: Node, steps: list[Node], x: Value, thin: list[bool], out: tuple[int, int]) -> Value:
+    """An ordinary maximum along the axes where only every `dilation`-th pixel is read."""
+    every = [d if t else 1 for d, t in zip(node.attrs["dilation"], thin, strict=True)]
+    kernel, stride = ([v if t else 1 for v, t in zip(node.attrs[k], thin, strict=True)] for k in ("kernel", "stride"))
+    n, h, w, c = x.shape
+    size = (n, -(-h // every[0]), -(-w // every[1]), c)
+    if size != x.shape:
+        x = _add(node, steps, "slice", [x], size, begin=(0, 0, 0, 0), size=size, stride=(1, *every, 1))
+    stride = [s // e for s, e in zip(stride, every, strict=True)]
+    window = {"kernel": tuple(kernel), "stride": tuple(stride), "padding": (0, 0, 0, 0), "activation": "none"}
+    return _add(node, steps, "max_pool2d", [x], (n, *out, c), **window)
 
 
 def _add(node: Node, steps: list[Node], op: str, inputs: list[Value], shape: tuple[int, ...], **attrs: Any) -> Value:
