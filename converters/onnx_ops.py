@@ -17,6 +17,7 @@ from edgesdk.converters import layers
 from edgesdk.converters.build import Builder
 from edgesdk.converters.layers import axis_of, limited, over_axis, scaled
 from edgesdk.converters.onnx_node import Op, Operand, Rule, activation, constant, operand
+from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 
 
@@ -51,6 +52,8 @@ def is_row(x: np.ndarray, columns: int) -> bool:
 def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     value = activation(x[0])
     if op.attrs.get("training_mode", 0):
+        if all(not isinstance(o, Value) for o in x[1:5]):
+            raise Unsupported("training_mode; export the model in eval mode")
         return training_norm(b, op, value, x)
     gamma, beta, mean, variance = (constant(operand(x, i), "its statistics").astype(np.float64) for i in range(1, 5))
     if len(value.shape) < 2 or any(p.shape != (value.shape[1],) for p in (gamma, beta, mean, variance)):
@@ -60,7 +63,8 @@ def batch_normalization(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
 
 
 def training_norm(b: Builder, op: Op, x: Value, given: list[Operand]) -> list[Operand]:
-    """By the statistics of the batch itself; also what training keeps: those given and those of the batch, mixed."""
+    """By the statistics of the batch itself; also what training keeps: those given and those of the batch, mixed. Of
+    use where a graph trains: with constant statistics it is a network that was exported too early."""
     if len(x.shape) < 2 or any(o is None or o.shape != (x.shape[1],) for o in given[1:5]):
         raise ValueError(f"scale, shift and statistics do not match the channels of {list(x.shape)}")
     gamma, beta, mean, variance = (per_channel(b, o, len(x.shape)) for o in given[1:5])

@@ -30,7 +30,7 @@ def dropout(b: Builder, op: Op, x: list[Operand]) -> list[Operand]:
     training, ratio = operand(x, 2), operand(x, 1)
     if training is not None and constant(training, "training_mode").any():
         if ratio is None or constant(ratio, "its ratio").any():
-            raise Unsupported("training_mode with a ratio above 0, which is random; expected a model for inference")
+            raise Unsupported("training_mode; export the model in eval mode")
     if not any(op.outputs[1:]) or x[0] is None:
         return [x[0]]
     return [x[0], np.ones(x[0].shape, bool if op.opset >= 10 else np.float32)]
