@@ -39,8 +39,9 @@ static void find_rows(pair *q, int32_t y) {
  * of the image, else in scratch. */
 static void place(pair *q, int32_t slot, int32_t y, int32_t x) {
   const ert_conv2d_geometry *g = q->g;
-  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left, offset = ix0 * g->in_c;
+  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
   const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);
+  const int32_t offset = inside ? ix0 * g->in_c : 0;
   uint8_t *to = (uint8_t *)q->c->scratch + slot * g->kernel_h * q->span;
   q->x[0].of[slot] = (const int8_t *)to;
   for (int32_t ky = 0; ky < g->kernel_h; ky++, to += q->span) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The orders of weights that thumb2 rows read: panels of four output channels for conv2d and fully_connected, channel by
-channel for depthwise_conv2d.
+"""The orders of weights that thumb2 rows read: panels of four output channels for conv2d and fully_connected, channel
+by channel for depthwise_conv2d.
 
 The C side is in runtime_c/kernels/panels.h and depthwise_conv2d.h.
 """
