@@ -4,6 +4,7 @@
 #ifndef ERT_REQUANTIZE_H
 #define ERT_REQUANTIZE_H
 
+#include "isa.h"
 #include "kernel.h"
 
 /* clamp(zero_point + requantize(acc + bias[o], multiplier[o * step], shift[o * step]), min, max) */
@@ -22,29 +23,23 @@ static inline int ert_rescale_ok(const ert_step *s, const ert_rescale *r, int32_
          ert_blob_ok(s, r->shift, scales, 1);
 }
 
-/* (x * y + 2^30) >> 31 */
-static inline int32_t ert_doubling_product(int32_t x, int32_t y) {
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
-  /* These cores multiply to 32 bits: four products of halves, none of whose sums overflows. */
-  const int32_t x_high = x >> 16, y_high = y >> 16, x_low = x & 0xffff, y_low = y & 0xffff;
-  const int32_t a = x_low * y_high + (int32_t)((uint32_t)x_low * (uint32_t)y_low >> 16);
-  const int32_t b = x_high * y_low + (a & 0xffff);
-  const int32_t high = (int32_t)((uint32_t)(x_high * y_high) + (uint32_t)(a >> 16) + (uint32_t)(b >> 16));
-  return (int32_t)(((uint32_t)high << 1) + (((uint32_t)b & 0xffff) + 0x4000) / 0x8000);
-#else
-  return (int32_t)(((int64_t)x * y + (1 << 30)) >> 31);
-#endif
-}
-
 /* x * multiplier * 2^(shift - 31): a high product rounded half up, then, for a shift below 0, a right
  * shift rounded half away from zero: half up of a number that is one less below 0. TFLite Micro's
  * MultiplyByQuantizedMultiplier (double rounding). Any word of a file may be a shift. */
+#if ERT_THUMB1_ASM
+int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shift);
+#else
+static inline int32_t ert_doubling_product(int32_t x, int32_t y) {
+  return (int32_t)(((int64_t)x * y + (1 << 30)) >> 31);
+}
+
 static inline int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shift) {
   if (shift >= 0) return ert_doubling_product((int32_t)((uint32_t)x << (shift & 31)), multiplier);
   const int32_t high = ert_doubling_product(x, multiplier);
   const int32_t halves = (int32_t)((uint32_t)high - (high < 0)) >> (~shift & 31);
   return (int32_t)((uint32_t)halves + 1) >> 1;
 }
+#endif
 
 /* x * multiplier * 2^(shift - 15), rounded half up, once; the low 32 bits of it. TFLite Micro's
  * MultiplyByQuantizedMultiplier of 64-bit sums, its multiplier reduced to 15 bits beforehand. */

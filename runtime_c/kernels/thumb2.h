@@ -40,7 +40,4 @@ ERT_INLINE int32_t ert_fast_s8(int32_t acc, int32_t multiplier, int32_t shift, i
 void ert_copy_bytes(uint8_t *to, const uint8_t *from, int32_t n);
 void ert_fill_bytes(uint8_t *to, int32_t byte, int32_t n);
 
-/* Bytes that were saturated to int8, clamped to the range of an activation that is narrower. */
-void ert_clamp_items(int8_t *items, int32_t n, int32_t min, int32_t max);
-
 #endif

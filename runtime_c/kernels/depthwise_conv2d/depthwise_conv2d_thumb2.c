@@ -206,7 +206,7 @@ void ert_depthwise_conv2d_s8s8_2x3x3__thumb2(const ert_call *c, int32_t y0, int3
   ert_fill_bytes(c->scratch, p->in_zero_point, g->in_c);
   for (int32_t y = y0; y < y1; y++) one_row(&q, y);
   if (q.pending) add_itself(&q);
-  for (int32_t y = y0; y < y1; y++) ert_clamp_items(ert_out_row(&c->out, y), g->out_w * g->out_c, p->min, p->max);
+  for (int32_t y = y0; y < y1; y++) ert_clamp_row(ert_out_row(&c->out, y), g->out_w * g->out_c, p->min, p->max);
 }
 
 #endif
