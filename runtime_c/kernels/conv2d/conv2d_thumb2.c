@@ -60,6 +60,13 @@ static int reads_apart(const ert_conv2d_geometry *g, int32_t span) {
   return ert_within(g->kernel_h, 2, MOST_ROWS) && 17 * (int64_t)g->out_c < 4 * (40 + (int64_t)span);
 }
 
+/* Whether the first of a pair still reads what n bytes at `out` would overwrite. */
+static int overwrites(const pair *q, const ert_panel_walk *walk, const int8_t *out, int32_t n) {
+  for (const ert_rows_of *row = q->x; row < walk->end; row++)
+    if (ert_lies_on(row->of[0], walk->n, out, n)) return 1;
+  return 0;
+}
+
 /* Two pixels at a time, also across rows. */
 void ert_conv2d_s8s8_2x4__thumb2(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_panels_params *p = (const void *)c->params;
@@ -76,6 +83,7 @@ void ert_conv2d_s8s8_2x4__thumb2(const ert_call *c, int32_t y0, int32_t y1) {
     const int8_t *in = in_place ? ert_row(&c->in[0], y * g->stride_h) : NULL;
     int8_t *to = ert_out_row(&c->out, y);
     if (!in_place) find_rows(&q, y);
+    if (slot == 1 && overwrites(&q, &walk, to, g->out_c)) ert_panels_run(&walk, 1, out), slot = 0;
     for (int32_t x = 0; x < g->out_w; x++, to += g->out_c) {
       if (in_place) q.x[0].of[slot] = in, in += g->stride_w * g->in_c;
       else place(&q, slot, y, x);
