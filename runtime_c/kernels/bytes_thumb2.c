@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "requantize.h"
 #include "thumb2.h"
 
 #if ERT_HAS_thumb2
@@ -29,11 +28,6 @@ void ert_fill_bytes(uint8_t *to, int32_t byte, int32_t n) {
   if (n & 4) ert_store_word(to, all), to += 4;
   if (n & 2) to[0] = to[1] = (uint8_t)byte, to += 2;
   if (n & 1) to[0] = (uint8_t)byte;
-}
-
-void ert_clamp_items(int8_t *items, int32_t n, int32_t min, int32_t max) {
-  if (min <= -128 && max >= 127) return;
-  for (int32_t i = 0; i < n; i++) items[i] = (int8_t)ert_clamp(items[i], min, max);
 }
 
 #endif

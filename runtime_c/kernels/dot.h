@@ -7,7 +7,10 @@
 #include "half.h"
 #include "requantize.h"
 
-/* acc[j] += sum over k of x[k] * w[j * n + k] for j in 0..3, modulo 2^32. */
+/* acc[j] = sum over k of x[k] * w[j * n + k] for j in 0..3, modulo 2^32; n is at least 1. */
+#if ERT_THUMB1_ASM
+void ert_dot4_s8(const int8_t *x, const int8_t *w, int32_t n, uint32_t *acc);
+#else
 static inline void ert_dot4_s8(const int8_t *restrict x, const int8_t *restrict w, int32_t n, uint32_t *restrict acc) {
   const int8_t *w1 = w + n, *w2 = w1 + n, *w3 = w2 + n;
   uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
@@ -20,6 +23,7 @@ static inline void ert_dot4_s8(const int8_t *restrict x, const int8_t *restrict 
   }
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
 }
+#endif
 
 static inline uint32_t ert_dot_s8(const int8_t *restrict x, const int8_t *restrict w, int32_t n) {
   uint32_t acc = 0;

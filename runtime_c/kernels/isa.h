@@ -38,6 +38,14 @@ enum { ERT_ISA_c = 0, ERT_ISA_thumb2 = 1, ERT_ISA_dsp = 2, ERT_ISA_mve = 3 };
 #define ERT_BUILT_mve(f) NULL
 #endif
 
+/* Armv6-M: eight registers for most instructions, more than compilers keep in order. Portable kernels have
+ * their innermost parts in assembly there. */
+#if defined(__GNUC__) && defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1
+#define ERT_THUMB1_ASM 1
+#else
+#define ERT_THUMB1_ASM 0
+#endif
+
 /* A build for a core says which sets it must have: a compiler flag that is missing is an error, not a slow program. */
 #if defined(ERT_NEEDS_thumb2) && !ERT_HAS_thumb2
 #error "this core has Thumb-2, but the compiler's flags do not select it: -mcpu=cortex-m3 or later"

@@ -86,10 +86,7 @@ static inline const void *ert_blob(const ert_call *c, int32_t offset) { return c
 static inline int ert_within(int32_t x, int32_t low, int32_t high) { return x >= low && x <= high; }
 
 /* a * b, INT32_MAX where it does not fit; for factors that are not negative. */
-static inline int32_t ert_product(int32_t a, int32_t b) {
-  const int64_t p = (int64_t)a * b;
-  return p > INT32_MAX ? INT32_MAX : (int32_t)p;
-}
+int32_t ert_product(int32_t a, int32_t b);
 
 /* A blob of n items of `size` bytes lies in the weights, aligned to `size`. */
 static inline int ert_blob_ok(const ert_step *s, int32_t offset, int32_t n, int32_t size) {

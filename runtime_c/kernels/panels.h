@@ -20,7 +20,7 @@
 #include "requantize.h"
 
 typedef struct {
-  int32_t panels; /* blob of words: 4 + n for each four channels, 5 for their scales */
+  int32_t panels; /* blob: {int32 bias[4]; int8 w[n][4]; int32 multiplier[4]; int8 shift[4]}[ceil(n_out / 4)] */
   int32_t per_channel;
   int32_t fast;
   int32_t zero_point, min, max;

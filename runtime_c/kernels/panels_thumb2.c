@@ -185,7 +185,7 @@ void ert_panels_run(ert_panel_walk *q, int32_t pixels, int8_t *const out[2]) {
   if (q->twice != 0) run_fast(q, pixels, out);
   else run_exact(q, pixels);
   if (q->min <= -128 && q->max >= 127) return;
-  for (int32_t i = 0; i < pixels; i++) ert_clamp_items(out[i], q->n_out, q->min, q->max);
+  for (int32_t i = 0; i < pixels; i++) ert_clamp_row(out[i], q->n_out, q->min, q->max);
 }
 
 #endif

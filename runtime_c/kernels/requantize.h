@@ -4,6 +4,7 @@
 #ifndef ERT_REQUANTIZE_H
 #define ERT_REQUANTIZE_H
 
+#include "isa.h"
 #include "kernel.h"
 
 /* clamp(zero_point + requantize(acc + bias[o], multiplier[o * step], shift[o * step]), min, max) */
@@ -23,16 +24,22 @@ static inline int ert_rescale_ok(const ert_step *s, const ert_rescale *r, int32_
 }
 
 /* x * multiplier * 2^(shift - 31): a high product rounded half up, then, for a shift below 0, a right
- * shift rounded half away from zero. TFLite Micro's MultiplyByQuantizedMultiplier (double rounding). */
-static inline int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shift) {
-  const int32_t left = shift > 0 ? shift : 0;
-  const int32_t right = (int32_t)((uint32_t)left - (uint32_t)shift); /* any word of a file may be a shift */
-  const int64_t product = (int64_t)(int32_t)((uint32_t)x << (left & 31)) * multiplier;
-  const int32_t high = (int32_t)((product + (1 << 30)) >> 31);
-  const int32_t mask = (int32_t)((1u << (right & 31)) - 1u);
-  const int32_t threshold = (mask >> 1) + (high < 0);
-  return (high >> (right & 31)) + ((high & mask) > threshold);
+ * shift rounded half away from zero: half up of a number that is one less below 0. TFLite Micro's
+ * MultiplyByQuantizedMultiplier (double rounding). Any word of a file may be a shift. */
+#if ERT_THUMB1_ASM
+int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shift);
+#else
+static inline int32_t ert_doubling_product(int32_t x, int32_t y) {
+  return (int32_t)(((int64_t)x * y + (1 << 30)) >> 31);
 }
+
+static inline int32_t ert_requantize(int32_t x, int32_t multiplier, int32_t shift) {
+  if (shift >= 0) return ert_doubling_product((int32_t)((uint32_t)x << (shift & 31)), multiplier);
+  const int32_t high = ert_doubling_product(x, multiplier);
+  const int32_t halves = (int32_t)((uint32_t)high - (high < 0)) >> (~shift & 31);
+  return (int32_t)((uint32_t)halves + 1) >> 1;
+}
+#endif
 
 /* x * multiplier * 2^(shift - 15), rounded half up, once; the low 32 bits of it. TFLite Micro's
  * MultiplyByQuantizedMultiplier of 64-bit sums, its multiplier reduced to 15 bits beforehand. */

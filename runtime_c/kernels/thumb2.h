@@ -40,7 +40,11 @@ ERT_INLINE int32_t ert_fast_s8(int32_t acc, int32_t multiplier, int32_t shift, i
 void ert_copy_bytes(uint8_t *to, const uint8_t *from, int32_t n);
 void ert_fill_bytes(uint8_t *to, int32_t byte, int32_t n);
 
-/* Bytes that were saturated to int8, clamped to the range of an activation that is narrower. */
-void ert_clamp_items(int8_t *items, int32_t n, int32_t min, int32_t max);
+/* Whether n bytes at a lie on m bytes at b. An output may grow over rows of the input that later rows do not need: a
+ * pixel that waits for a partner in the next row must not wait for one that is written where its own window lies. */
+ERT_INLINE int ert_lies_on(const void *a, int32_t n, const void *b, int32_t m) {
+  const uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+  return x < y + (uint32_t)m && y < x + (uint32_t)n;
+}
 
 #endif

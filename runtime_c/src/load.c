@@ -5,6 +5,13 @@ typedef struct {
   uint32_t id, offset, bytes;
 } section;
 
+/* Short factors first: some cores have no product of 64 bits. */
+int32_t ert_product(int32_t a, int32_t b) {
+  if ((uint32_t)(a | b) <= INT16_MAX) return a * b;
+  const int64_t p = (int64_t)a * b;
+  return p > INT32_MAX ? INT32_MAX : (int32_t)p;
+}
+
 static uint32_t word_at(const uint8_t *bytes, uint32_t offset) {
   return *(const uint32_t *)(const void *)(bytes + offset);
 }
@@ -37,8 +44,8 @@ static int find_section(const ert_model *m, uint32_t id, section *found) {
 /* rows * row_bytes * batch bytes from `offset` lie in [0, limit). */
 static int lies_in(uint32_t offset, int32_t rows, int32_t row_bytes, int32_t batch, uint32_t limit) {
   if (rows < 1 || row_bytes < 1 || batch < 1) return 0;
-  const uint64_t one = (uint64_t)(uint32_t)rows * (uint32_t)row_bytes;
-  return one <= limit && one * (uint32_t)batch + offset <= limit;
+  const int32_t bytes = ert_product(ert_product(rows, row_bytes), batch); /* limits are below INT32_MAX */
+  return (uint32_t)bytes <= limit && offset <= limit - (uint32_t)bytes;
 }
 
 /* A row table: every row lies in the arena. */
@@ -48,8 +55,8 @@ static int check_table(const ert_model *m, const ert_step *s, const int32_t *vie
   if ((uint32_t)row_bytes > m->arena_bytes) return ERT_ELAYOUT;
   const uint16_t *table = (const void *)(m->weights + offset);
   const uint32_t last = (m->arena_bytes - (uint32_t)row_bytes) / ERT_ALIGN;
-  for (int32_t y = 0; y < rows; y++)
-    if (table[y] > last) return ERT_ELAYOUT;
+  for (const uint16_t *end = table + rows; table < end; table++)
+    if (*table > last) return ERT_ELAYOUT;
   return ERT_OK;
 }
 
@@ -64,9 +71,10 @@ static int check_view(const ert_model *m, const ert_step *s, const int32_t *view
 }
 
 /* Kernels that keep offsets in scratch rely on them: no output may lie on it. (What else overlaps gives wrong numbers,
- * not undefined behaviour: copies are memmove, and no pointer to an output is restrict.) */
-static int lies_on(int64_t at, int64_t bytes, const ert_step *s, int32_t scratch_bytes) {
-  return at < (int64_t)s->scratch_offset + scratch_bytes && s->scratch_offset < at + bytes;
+ * not undefined behaviour: copies are memmove, and no pointer to an output is restrict.) Both lie in the arena, which
+ * is shorter than ERT_TABLE_BIT: no sum overflows. */
+static int lies_on(int32_t at, int32_t bytes, const ert_step *s, int32_t scratch_bytes) {
+  return at < s->scratch_offset + scratch_bytes && s->scratch_offset < at + bytes;
 }
 
 static int check_scratch(const ert_model *m, const ert_step *s, int32_t bytes) {
@@ -75,10 +83,10 @@ static int check_scratch(const ert_model *m, const ert_step *s, int32_t bytes) {
   if ((uint32_t)s->scratch_offset + (uint32_t)bytes > m->arena_bytes) return ERT_ELAYOUT;
   const int32_t rows = s->out[1], row_bytes = s->out[2];
   if ((s->out[0] & ERT_TABLE_BIT) == 0)
-    return lies_on(s->out[0], (int64_t)rows * row_bytes * s->batch, s, bytes) ? ERT_ELAYOUT : ERT_OK;
+    return lies_on(s->out[0], rows * row_bytes * s->batch, s, bytes) ? ERT_ELAYOUT : ERT_OK;
   const uint16_t *table = (const void *)(m->weights + (s->out[0] & ~ERT_TABLE_BIT));
-  for (int32_t y = 0; y < rows; y++)
-    if (lies_on(ERT_ALIGN * (int64_t)table[y], row_bytes, s, bytes)) return ERT_ELAYOUT;
+  for (const uint16_t *end = table + rows; table < end; table++)
+    if (lies_on(ERT_ALIGN * *table, row_bytes, s, bytes)) return ERT_ELAYOUT;
   return ERT_OK;
 }
 

@@ -21,6 +21,7 @@ from edgesdk.runners import link, qemu
 from edgesdk.toolchain import Unit
 
 IMAGE_BYTES = 1 << 20  # of models in one image
+KERNEL_BYTES = 1 << 17  # of flash that all kernels and what runs them take
 SPARE_BYTES = 64
 RUN_S = 120.0
 CODES = {0: "equal", 1: "another output", 2: "it wrote past its arena", 3: "the image's arena is too short"}
@@ -46,11 +47,12 @@ class Case:
         return head + b"".join(p + bytes(-len(p) % program.ALIGN) for p in parts)
 
 
-def images(all_cases: Sequence[Case]) -> Iterator[list[Case]]:
+def images(all_cases: Sequence[Case], board: Board) -> Iterator[list[Case]]:
     """The cases in lots that fit an image."""
+    most = min(IMAGE_BYTES, max(m.bytes for m in board.of_kind("flash")) - KERNEL_BYTES)
     lot: list[Case] = []
     for case in all_cases:
-        if lot and sum(len(c.record()) for c in lot) + len(case.record()) > IMAGE_BYTES:
+        if lot and sum(len(c.record()) for c in lot) + len(case.record()) > most:
             yield lot
             lot = []
         lot.append(case)
@@ -87,7 +89,7 @@ def verdicts(lot: Sequence[Case], board: Board, elf: Path) -> Iterator[str]:
 def wrong(all_cases: Sequence[Case], board: Board, folder: Path) -> list[str]:
     arena_bytes = max(c.arena_bytes for c in all_cases) + SPARE_BYTES
     found = []
-    for lot in images(all_cases):
+    for lot in images(all_cases, board):
         said = verdicts(lot, board, built(lot, board, arena_bytes, folder))
         found += [f"{case.name}: {v}" for case, v in zip(lot, said, strict=True) if v != "equal"]
     return found

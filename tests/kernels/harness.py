@@ -16,6 +16,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.schedule import trace
 
 GUARD = 64
+ALIGN = 16  # of what the memory plan places
 MAX_INPUTS = 4
 
 
@@ -142,7 +143,7 @@ def run_overlapping(node: Node, arrays: list, step: schedule.Step) -> np.ndarray
     reads = [trace.reads_of(step, y)[0] for y in range(encoded.rows)]
     needed = [min((r.start for r in reads[y:] if r), default=view.rows) for y in range(encoded.rows)]
     ends = [memory.written_rows(step, range(y, y + 1)).stop * out.row_bytes for y in range(encoded.rows)]
-    shift = min(n * view.row_bytes - end for n, end in zip(needed, ends, strict=True)) // GUARD * GUARD
+    shift = min(n * view.row_bytes - end for n, end in zip(needed, ends, strict=True)) // ALIGN * ALIGN
     at_input, at_output = max(0, -shift), max(0, shift)
     x = arrays[node.inputs.index(view.value)]
     both = Guarded(max(at_input + x.nbytes, at_output + node.output.n_bytes), seed=4)

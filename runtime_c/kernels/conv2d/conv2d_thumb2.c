@@ -39,8 +39,9 @@ static void find_rows(pair *q, int32_t y) {
  * of the image, else in scratch. */
 static void place(pair *q, int32_t slot, int32_t y, int32_t x) {
   const ert_conv2d_geometry *g = q->g;
-  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left, offset = ix0 * g->in_c;
+  const int32_t iy0 = y * g->stride_h - g->pad_top, ix0 = x * g->stride_w - g->pad_left;
   const int inside = ix0 >= 0 && ix0 + g->kernel_w <= g->in_w && (g->dilation_w == 1 || g->kernel_w == 1);
+  const int32_t offset = inside ? ix0 * g->in_c : 0;
   uint8_t *to = (uint8_t *)q->c->scratch + slot * g->kernel_h * q->span;
   q->x[0].of[slot] = (const int8_t *)to;
   for (int32_t ky = 0; ky < g->kernel_h; ky++, to += q->span) {
@@ -59,6 +60,13 @@ static int reads_apart(const ert_conv2d_geometry *g, int32_t span) {
   return ert_within(g->kernel_h, 2, MOST_ROWS) && 17 * (int64_t)g->out_c < 4 * (40 + (int64_t)span);
 }
 
+/* Whether the first of a pair still reads what n bytes at `out` would overwrite. */
+static int overwrites(const pair *q, const ert_panel_walk *walk, const int8_t *out, int32_t n) {
+  for (const ert_rows_of *row = q->x; row < walk->end; row++)
+    if (ert_lies_on(row->of[0], walk->n, out, n)) return 1;
+  return 0;
+}
+
 /* Two pixels at a time, also across rows. */
 void ert_conv2d_s8s8_2x4__thumb2(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_panels_params *p = (const void *)c->params;
@@ -75,6 +83,7 @@ void ert_conv2d_s8s8_2x4__thumb2(const ert_call *c, int32_t y0, int32_t y1) {
     const int8_t *in = in_place ? ert_row(&c->in[0], y * g->stride_h) : NULL;
     int8_t *to = ert_out_row(&c->out, y);
     if (!in_place) find_rows(&q, y);
+    if (slot == 1 && overwrites(&q, &walk, to, g->out_c)) ert_panels_run(&walk, 1, out), slot = 0;
     for (int32_t x = 0; x < g->out_w; x++, to += g->out_c) {
       if (in_place) q.x[0].of[slot] = in, in += g->stride_w * g->in_c;
       else place(&q, slot, y, x);

@@ -102,7 +102,7 @@ typedef struct {
 typedef struct {
   ert_conv2d_geometry g;
   int32_t in_zero_point;
-  int32_t channels; /* blob of words: {int32 bias, multiplier; int8 w[9], shift, 0, 0}[out_c] */
+  int32_t channels; /* blob: {int32 bias, multiplier; int8 w[9], shift, 0, 0}[out_c] */
   int32_t zero_point, min, max;
 } ert_depthwise_conv2d_s8s8_by_channel_params;
 

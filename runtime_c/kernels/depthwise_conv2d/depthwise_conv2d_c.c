@@ -81,20 +81,58 @@ typedef struct {
   int32_t n_inside, n_taps, multiplier, pad;
 } pixel;
 
-static void four_channels(const pixel *q, int32_t o, int8_t *out) {
+#if ERT_THUMB1_ASM
+
+#define UNUSED __attribute__((unused))
+
+/* acc: products of the taps up to `end` for four channels, from x and w on. A product is an index, two loads, a
+ * multiplication and a sum; the rest of a tap are 8 instructions. */
+__attribute__((naked, noinline)) static void sum_taps(UNUSED const tap *t, UNUSED const tap *end, UNUSED const int8_t *x,
+                                                      UNUSED const int8_t *w, UNUSED uint32_t *acc) {
+  __asm__(
+      ".syntax unified\n"
+      "push {r4-r7, lr}\n"
+      "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+      "push {r4-r7}\n"
+      "mov r12, r1\n"
+      "movs r4, #0\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+      "cmp r0, r12\n beq 2f\n"
+      "1: ldmia r0!, {r4, r5}\n adds r4, r4, r2\n adds r5, r5, r3\n"
+      "movs r1, #0\n ldrsb r6, [r4, r1]\n ldrsb r7, [r5, r1]\n muls r6, r7\n add r8, r6\n"
+      "adds r1, #1\n ldrsb r6, [r4, r1]\n ldrsb r7, [r5, r1]\n muls r6, r7\n add r9, r6\n"
+      "adds r1, #1\n ldrsb r6, [r4, r1]\n ldrsb r7, [r5, r1]\n muls r6, r7\n add r10, r6\n"
+      "adds r1, #1\n ldrsb r6, [r4, r1]\n ldrsb r7, [r5, r1]\n muls r6, r7\n add r11, r6\n"
+      "cmp r0, r12\n bne 1b\n"
+      "2: mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+      "ldr r0, [sp, #36]\n stmia r0!, {r4-r7}\n"
+      "pop {r4-r7}\n"
+      "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
+      "pop {r4-r7, pc}\n");
+}
+
+#else
+
+static inline void sum_taps(const tap *t, const tap *end, const int8_t *from, const int8_t *weights, uint32_t *acc) {
   uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
-  const tap *t = q->taps;
-  for (const tap *end = t + q->n_inside; t < end; t++) {
-    const int8_t *x = q->x + t->in + o, *w = q->w + t->weights + o;
+  for (; t < end; t++) {
+    const int8_t *x = from + t->in, *w = weights + t->weights;
     a0 += (uint32_t)(x[0] * w[0]), a1 += (uint32_t)(x[1] * w[1]);
     a2 += (uint32_t)(x[2] * w[2]), a3 += (uint32_t)(x[3] * w[3]);
   }
+  acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
+}
+
+#endif
+
+static void four_channels(const pixel *q, int32_t o, int8_t *out) {
+  uint32_t acc[4];
+  const tap *t = q->taps + q->n_inside;
+  sum_taps(q->taps, t, q->x + o, q->w + o, acc);
   for (const tap *end = q->taps + q->n_taps; t < end; t++) {
     const int8_t *w = q->w + t->weights + o;
-    a0 += (uint32_t)(q->pad * w[0]), a1 += (uint32_t)(q->pad * w[1]);
-    a2 += (uint32_t)(q->pad * w[2]), a3 += (uint32_t)(q->pad * w[3]);
+    acc[0] += (uint32_t)(q->pad * w[0]), acc[1] += (uint32_t)(q->pad * w[1]);
+    acc[2] += (uint32_t)(q->pad * w[2]), acc[3] += (uint32_t)(q->pad * w[3]);
   }
-  const uint32_t acc[4] = {a0, a1, a2, a3};
   for (int32_t j = 0; j < 4; j++) out[o + j] = ert_finish_s8(&q->scales, o + j, acc[j]);
 }
 

@@ -166,11 +166,19 @@ static void add_stranger(layer *q, const int8_t *const row[3], int32_t ix0, int8
   if (slot == 1) strangers_of(q->channels, &q->apart);
 }
 
-/* The last one alone is computed twice. */
+/* One that has no partner is computed twice. */
 static void add_itself(layer *q) {
+  q->pending = 0;
   for (int32_t t = 0; t < 9; t++) q->apart.item[t][1] = q->apart.item[t][0];
   q->apart.out[1] = q->apart.out[0];
   strangers_of(q->channels, &q->apart);
+}
+
+/* Whether the pixel that waits still reads what the row at `out` would overwrite. */
+static int overwrites(const layer *q, const int8_t *out) {
+  for (int32_t t = 0; t < 9; t++)
+    if (ert_lies_on(q->apart.item[t][0], q->g->in_c, out, q->g->out_w * q->g->out_c)) return 1;
+  return 0;
 }
 
 static void one_row(layer *q, int32_t y) {
@@ -183,6 +191,7 @@ static void one_row(layer *q, int32_t y) {
     inside &= row[ky] != NULL;
   }
   int8_t *out = ert_out_row(&q->c->out, y);
+  if (q->pending && overwrites(q, out)) add_itself(q);
   for (int32_t x = 0, ix = -g->pad_left; x < g->out_w; x++, ix += g->stride_w, out += g->out_c) {
     if (!inside || ix < 0 || ix + span > g->in_w || x + 1 == g->out_w) {
       add_stranger(q, row, ix, out);
@@ -206,7 +215,7 @@ void ert_depthwise_conv2d_s8s8_2x3x3__thumb2(const ert_call *c, int32_t y0, int3
   ert_fill_bytes(c->scratch, p->in_zero_point, g->in_c);
   for (int32_t y = y0; y < y1; y++) one_row(&q, y);
   if (q.pending) add_itself(&q);
-  for (int32_t y = y0; y < y1; y++) ert_clamp_items(ert_out_row(&c->out, y), g->out_w * g->out_c, p->min, p->max);
+  for (int32_t y = y0; y < y1; y++) ert_clamp_row(ert_out_row(&c->out, y), g->out_w * g->out_c, p->min, p->max);
 }
 
 #endif
