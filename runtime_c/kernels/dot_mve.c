@@ -7,29 +7,30 @@
 ERT_INLINE void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8_t *w1, int32_t *acc) {
   int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], b0 = acc[3], b1 = acc[4], b2 = acc[5];
   const int8_t *x0, *x1, *x2;
-  __asm__ volatile("1:\n\t"
-                   "ldrd %[x0], %[x1], [%[runs]], #8\n\t"
-                   "ldrd %[x2], lr, [%[runs]], #8\n\t"
-                   "wlstp.8 lr, lr, 3f\n"
-                   "2:\n\t"
-                   "vldrb.8 q0, [%[w0]], #16\n\t"
-                   "vldrb.8 q1, [%[x0]], #16\n\t"
-                   "vmladava.s8 %[a0], q0, q1\n\t"
-                   "vldrb.8 q2, [%[x1]], #16\n\t"
-                   "vmladava.s8 %[a1], q0, q2\n\t"
-                   "vldrb.8 q3, [%[x2]], #16\n\t"
-                   "vmladava.s8 %[a2], q0, q3\n\t"
-                   "vldrb.8 q0, [%[w1]], #16\n\t"
-                   "vmladava.s8 %[b0], q0, q1\n\t"
-                   "vmladava.s8 %[b1], q0, q2\n\t"
-                   "vmladava.s8 %[b2], q0, q3\n\t"
-                   "letp lr, 2b\n\t"
-                   "b 1b\n"
-                   "3:"
-                   : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [b0] "+Te"(b0), [b1] "+Te"(b1), [b2] "+Te"(b2),
-                     [w0] "+r"(w0), [w1] "+r"(w1), [runs] "+r"(runs), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2)
-                   :
-                   : "lr", "q0", "q1", "q2", "q3", "cc", "memory");
+  __asm__ volatile(
+      "1:\n\t"
+      "ldrd %[x0], %[x1], [%[runs]], #8\n\t"
+      "ldrd %[x2], lr, [%[runs]], #8\n\t"
+      "wlstp.8 lr, lr, 3f\n"
+      "2:\n\t"
+      "vldrb.8 q0, [%[w0]], #16\n\t"
+      "vldrb.8 q1, [%[x0]], #16\n\t"
+      "vmladava.s8 %[a0], q0, q1\n\t"
+      "vldrb.8 q2, [%[x1]], #16\n\t"
+      "vmladava.s8 %[a1], q0, q2\n\t"
+      "vldrb.8 q3, [%[x2]], #16\n\t"
+      "vmladava.s8 %[a2], q0, q3\n\t"
+      "vldrb.8 q0, [%[w1]], #16\n\t"
+      "vmladava.s8 %[b0], q0, q1\n\t"
+      "vmladava.s8 %[b1], q0, q2\n\t"
+      "vmladava.s8 %[b2], q0, q3\n\t"
+      "letp lr, 2b\n\t"
+      "b 1b\n"
+      "3:"
+      : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [b0] "+Te"(b0), [b1] "+Te"(b1), [b2] "+Te"(b2), [w0] "+r"(w0),
+        [w1] "+r"(w1), [runs] "+r"(runs), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2)
+      :
+      : "lr", "q0", "q1", "q2", "q3", "cc", "memory");
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = b0, acc[4] = b1, acc[5] = b2;
 }
 
@@ -37,27 +38,28 @@ ERT_INLINE void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8_t 
 ERT_INLINE void dot_4x1(const ert_mve_run *runs, const int8_t *const *w, int32_t *acc) {
   int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], a3 = acc[3];
   const int8_t *x, *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
-  __asm__ volatile("1:\n\t"
-                   "ldr %[x], [%[runs]], #12\n\t"
-                   "ldr lr, [%[runs]], #4\n\t"
-                   "wlstp.8 lr, lr, 3f\n"
-                   "2:\n\t"
-                   "vldrb.8 q0, [%[x]], #16\n\t"
-                   "vldrb.8 q1, [%[w0]], #16\n\t"
-                   "vmladava.s8 %[a0], q0, q1\n\t"
-                   "vldrb.8 q2, [%[w1]], #16\n\t"
-                   "vmladava.s8 %[a1], q0, q2\n\t"
-                   "vldrb.8 q1, [%[w2]], #16\n\t"
-                   "vmladava.s8 %[a2], q0, q1\n\t"
-                   "vldrb.8 q2, [%[w3]], #16\n\t"
-                   "vmladava.s8 %[a3], q0, q2\n\t"
-                   "letp lr, 2b\n\t"
-                   "b 1b\n"
-                   "3:"
-                   : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3), [w0] "+r"(w0), [w1] "+r"(w1),
-                     [w2] "+r"(w2), [w3] "+r"(w3), [runs] "+r"(runs), [x] "=&r"(x)
-                   :
-                   : "lr", "q0", "q1", "q2", "cc", "memory");
+  __asm__ volatile(
+      "1:\n\t"
+      "ldr %[x], [%[runs]], #12\n\t"
+      "ldr lr, [%[runs]], #4\n\t"
+      "wlstp.8 lr, lr, 3f\n"
+      "2:\n\t"
+      "vldrb.8 q0, [%[x]], #16\n\t"
+      "vldrb.8 q1, [%[w0]], #16\n\t"
+      "vmladava.s8 %[a0], q0, q1\n\t"
+      "vldrb.8 q2, [%[w1]], #16\n\t"
+      "vmladava.s8 %[a1], q0, q2\n\t"
+      "vldrb.8 q1, [%[w2]], #16\n\t"
+      "vmladava.s8 %[a2], q0, q1\n\t"
+      "vldrb.8 q2, [%[w3]], #16\n\t"
+      "vmladava.s8 %[a3], q0, q2\n\t"
+      "letp lr, 2b\n\t"
+      "b 1b\n"
+      "3:"
+      : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3), [w0] "+r"(w0), [w1] "+r"(w1), [w2] "+r"(w2),
+        [w3] "+r"(w3), [runs] "+r"(runs), [x] "=&r"(x)
+      :
+      : "lr", "q0", "q1", "q2", "cc", "memory");
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
 }
 
@@ -88,8 +90,8 @@ ERT_INLINE void three_by_four(const ert_mve_layer *l, const ert_four_lanes *f, c
 }
 
 /* As three_by_four for one run of at most 16 bytes, with the pixels in registers. */
-ERT_INLINE void three_by_four_short(const ert_mve_layer *l, const ert_four_lanes *f, const int8_t *w, const int8x16_t *x,
-                                    int32_t left, int8_t *out, int32_t pixel_bytes) {
+ERT_INLINE void three_by_four_short(const ert_mve_layer *l, const ert_four_lanes *f, const int8_t *w,
+                                    const int8x16_t *x, int32_t left, int8_t *out, int32_t pixel_bytes) {
   int32x4_t v[3];
   int32_t acc[4][3];
   for (int j = 0; j < 4; j++, w += l->n) {

@@ -50,29 +50,38 @@ typedef struct {
 void ert_mve_three_pixels(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
 void ert_mve_one_pixel(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
 
+/* Whether n bytes at a and m bytes at b have none in common. An output row may lie over input rows that only the rows
+ * before it read; pixels of several rows are computed together where what they write is not what they read. */
+ERT_INLINE int ert_mve_apart(const int8_t *a, int32_t n, const int8_t *b, int32_t m) {
+  const uintptr_t from = (uintptr_t)a, to = (uintptr_t)b;
+  return from + (uint32_t)n <= to || to + (uint32_t)m <= from;
+}
+
 /* memcpy and memset of few bytes. */
 ERT_INLINE void ert_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
-  __asm__ volatile("wlstp.8 lr, %2, 2f\n"
-                   "1:\n\t"
-                   "vldrb.8 q0, [%1], #16\n\t"
-                   "vstrb.8 q0, [%0], #16\n\t"
-                   "letp lr, 1b\n"
-                   "2:"
-                   : "+r"(to), "+r"(from)
-                   : "r"(n)
-                   : "lr", "q0", "memory");
+  __asm__ volatile(
+      "wlstp.8 lr, %2, 2f\n"
+      "1:\n\t"
+      "vldrb.8 q0, [%1], #16\n\t"
+      "vstrb.8 q0, [%0], #16\n\t"
+      "letp lr, 1b\n"
+      "2:"
+      : "+r"(to), "+r"(from)
+      : "r"(n)
+      : "lr", "q0", "memory");
 }
 
 ERT_INLINE void ert_mve_fill(int8_t *to, int32_t byte, int32_t n) {
-  __asm__ volatile("vdup.8 q0, %1\n\t"
-                   "wlstp.8 lr, %2, 2f\n"
-                   "1:\n\t"
-                   "vstrb.8 q0, [%0], #16\n\t"
-                   "letp lr, 1b\n"
-                   "2:"
-                   : "+r"(to)
-                   : "r"(byte), "r"(n)
-                   : "lr", "q0", "memory");
+  __asm__ volatile(
+      "vdup.8 q0, %1\n\t"
+      "wlstp.8 lr, %2, 2f\n"
+      "1:\n\t"
+      "vstrb.8 q0, [%0], #16\n\t"
+      "letp lr, 1b\n"
+      "2:"
+      : "+r"(to)
+      : "r"(byte), "r"(n)
+      : "lr", "q0", "memory");
 }
 
 #endif

@@ -82,9 +82,7 @@ SMALL = Sizes(st.integers(1, 9), st.integers(1, 9), st.tuples(st.integers(1, 4),
 USUAL = Sizes(st.integers(1, 20), st.integers(1, 9), st.just((3, 3)), st.just(1))
 LANES = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 64])
 # Around the lanes of vectors, with the kernels that have loops of their own.
-VECTORS = Sizes(
-    LANES, LANES, st.one_of(SMALL.kernels, st.just((3, 3)), st.just((1, 1))), st.sampled_from([1, 1, 1, 2])
-)
+VECTORS = Sizes(LANES, LANES, st.one_of(SMALL.kernels, st.just((3, 3)), st.just((1, 1))), st.sampled_from([1, 1, 1, 2]))
 
 
 @st.composite

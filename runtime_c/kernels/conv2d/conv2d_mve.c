@@ -6,7 +6,10 @@
 
 #if ERT_HAS_mve
 
-enum { MAX_RUNS = 5, MAX_ROWS = 10 }; /* kernel rows of windows that are read in place; those found once for an output row */
+enum {
+  MAX_RUNS = 5,
+  MAX_ROWS = 10
+}; /* kernel rows of windows that are read in place; those found once for an output row */
 
 typedef struct {
   const ert_call *c;
@@ -20,9 +23,13 @@ typedef struct {
 static convolution convolution_of(const ert_call *c) {
   const ert_conv2d_s8s8_lanes_params *p = (const void *)c->params;
   const ert_lanes *f = &p->scales;
-  return (convolution){c, &p->g, p->in_zero_point,
+  return (convolution){c,
+                       &p->g,
+                       p->in_zero_point,
                        {ert_blob(c, p->weights), ert_blob(c, f->scales), ert_conv2d_window(&p->g), p->g.out_c,
-                        f->zero_point, f->min, f->max}, {NULL}, 0};
+                        f->zero_point, f->min, f->max},
+                       {NULL},
+                       0};
 }
 
 /* The input row under row ky of the kernel. */
@@ -60,19 +67,20 @@ static void gather_row(const convolution *v, const int8_t *row, int32_t ix0, int
 /* The same `span` <= 16 bytes of n rows, one after another. */
 ERT_INLINE void copy_narrow(const int8_t *const *rows, int32_t n, int32_t first, int32_t span, int8_t *to) {
   const int8_t *from;
-  __asm__ volatile("vctp.8 %[span]\n\t"
-                   "dls lr, %[n]\n"
-                   "1:\n\t"
-                   "ldr %[from], [%[rows]], #4\n\t"
-                   "add %[from], %[from], %[first]\n\t"
-                   "vpstt\n\t"
-                   "vldrbt.8 q0, [%[from]]\n\t"
-                   "vstrbt.8 q0, [%[to]]\n\t"
-                   "add %[to], %[to], %[span]\n\t"
-                   "le lr, 1b\n"
-                   : [from] "=&r"(from), [rows] "+r"(rows), [to] "+r"(to)
-                   : [n] "r"(n), [first] "r"(first), [span] "r"(span)
-                   : "lr", "q0", "memory");
+  __asm__ volatile(
+      "vctp.8 %[span]\n\t"
+      "dls lr, %[n]\n"
+      "1:\n\t"
+      "ldr %[from], [%[rows]], #4\n\t"
+      "add %[from], %[from], %[first]\n\t"
+      "vpstt\n\t"
+      "vldrbt.8 q0, [%[from]]\n\t"
+      "vstrbt.8 q0, [%[to]]\n\t"
+      "add %[to], %[to], %[span]\n\t"
+      "le lr, 1b\n"
+      : [from] "=&r"(from), [rows] "+r"(rows), [to] "+r"(to)
+      : [n] "r"(n), [first] "r"(first), [span] "r"(span)
+      : "lr", "q0", "memory");
 }
 
 /* No predicate may live in a register of the caller's: inline assembly sets it. */
@@ -92,17 +100,16 @@ __attribute__((noinline)) static void gather(const convolution *v, int32_t y, in
   }
 }
 
-/* n pixels in a row of runs[0], `step` bytes from one to the next; only runs[0] counts. */
+/* n pixels of one run each, `step` bytes from one to the next. */
 static void row_of_pixels(const convolution *v, const int8_t *x, int32_t step, int32_t n, int8_t *out) {
-  const int32_t pixel = v->g->out_c;
+  const int32_t pixel = v->g->out_c, span = 2 * step + v->layer.n;
   ert_mve_run runs[2] = {{{x, x, x}, v->layer.n}, {{NULL, NULL, NULL}, 0}};
-  for (; n >= 3; n -= 3, x += 3 * step, out += 3 * pixel) {
+  while (n > 0) {
+    const int32_t taken = n >= 3 && ert_mve_apart(x, span, out, 3 * pixel) ? 3 : 1;
     runs[0].x[0] = x, runs[0].x[1] = x + step, runs[0].x[2] = x + 2 * step;
-    ert_mve_three_pixels(&v->layer, runs, out, pixel);
-  }
-  for (; n > 0; n--, x += step, out += pixel) {
-    runs[0].x[0] = x;
-    ert_mve_one_pixel(&v->layer, runs, out);
+    if (taken == 3) ert_mve_three_pixels(&v->layer, runs, out, pixel);
+    else ert_mve_one_pixel(&v->layer, runs, out);
+    n -= taken, x += taken * step, out += taken * pixel;
   }
 }
 

@@ -40,36 +40,43 @@ static void find_taps(const lanes_of *q, int32_t y, int32_t x) {
 /* Of vectors q0 and q2, the odd and even products of one or two taps, the lower halves of words are widened; the upper
  * ones are added by VQDMLAH: word * 2^16 / 2^32. There are eight vectors, so that a second tap's weights are loaded
  * twice. q4 to q7 hold the sums of lanes 0, 1, 2 and 3 of every four. */
-#define PRODUCTS(weights)                 \
-  "vldrb.8 q1, [%[w]" weights "\n\t"      \
-  "vmullb.s8 q2, q0, q1\n\t"              \
+#define PRODUCTS(weights)     \
+  "vldrb.8 q1, [%[w]" weights \
+  "\n\t"                      \
+  "vmullb.s8 q2, q0, q1\n\t"  \
   "vmullt.s8 q0, q0, q1\n\t"
-#define MORE_PRODUCTS(weights, again)     \
-  "vldrb.8 q3, [%[w]" weights "\n\t"      \
-  "vmullt.s8 q3, q1, q3\n\t"              \
-  "vadd.i16 q0, q0, q3\n\t"               \
-  "vldrb.8 q3, [%[w]" again "\n\t"        \
-  "vmullb.s8 q3, q1, q3\n\t"              \
+#define MORE_PRODUCTS(weights, again) \
+  "vldrb.8 q3, [%[w]" weights         \
+  "\n\t"                              \
+  "vmullt.s8 q3, q1, q3\n\t"          \
+  "vadd.i16 q0, q0, q3\n\t"           \
+  "vldrb.8 q3, [%[w]" again           \
+  "\n\t"                              \
+  "vmullb.s8 q3, q1, q3\n\t"          \
   "vadd.i16 q2, q2, q3\n\t"
-#define ADD                               \
-  "vmovlb.s16 q3, q2\n\t"                 \
-  "vqdmlah.s32 q6, q2, %[half]\n\t"       \
-  "vadd.i32 q4, q4, q3\n\t"               \
-  "vmovlb.s16 q3, q0\n\t"                 \
-  "vqdmlah.s32 q7, q0, %[half]\n\t"       \
+#define ADD                         \
+  "vmovlb.s16 q3, q2\n\t"           \
+  "vqdmlah.s32 q6, q2, %[half]\n\t" \
+  "vadd.i32 q4, q4, q3\n\t"         \
+  "vmovlb.s16 q3, q0\n\t"           \
+  "vqdmlah.s32 q7, q0, %[half]\n\t" \
   "vadd.i32 q5, q5, q3\n\t"
-#define BIASES                            \
-  "vldrw.32 q4, [%[s], #16]\n\t"          \
-  "vldrw.32 q5, [%[s], #32]\n\t"          \
-  "vldrw.32 q6, [%[s], #48]\n\t"          \
+#define BIASES                   \
+  "vldrw.32 q4, [%[s], #16]\n\t" \
+  "vldrw.32 q5, [%[s], #32]\n\t" \
+  "vldrw.32 q6, [%[s], #48]\n\t" \
   "vldrw.32 q7, [%[s], #64]\n\t"
-#define SCALE(q, multiplier, shift)          \
-  "vldrw.32 q0, [%[s], #" multiplier "]\n\t" \
-  "vqrdmulh.s32 " q ", " q ", q0\n\t"        \
-  "vldrb.s32 q0, [%[s], #" shift "]\n\t"     \
-  "vqdmlah.s32 " q ", " q ", %[t]\n\t"       \
+#define SCALE(q, multiplier, shift)  \
+  "vldrw.32 q0, [%[s], #" multiplier \
+  "]\n\t"                            \
+  "vqrdmulh.s32 " q ", " q           \
+  ", q0\n\t"                         \
+  "vldrb.s32 q0, [%[s], #" shift     \
+  "]\n\t"                            \
+  "vqdmlah.s32 " q ", " q            \
+  ", %[t]\n\t"                       \
   "vrshl.s32 " q ", " q ", q0\n\t"
-#define FINISH                                                                           \
+#define FINISH \
   "movs %[t], #1\n\t"                                                                    \
   SCALE("q4", "80", "0") SCALE("q5", "96", "4") SCALE("q6", "112", "8") SCALE("q7", "128", "12") \
   "ldr %[t], [%[q], #%c[zero_point]]\n\t"                                                  \
@@ -85,10 +92,10 @@ static void find_taps(const lanes_of *q, int32_t y, int32_t x) {
   "vldrb.8 q1, [%[q], #%c[max]]\n\t"                                                       \
   "vmax.s8 q4, q4, q0\n\t"                                                               \
   "vmin.s8 q4, q4, q1\n\t"
-#define IN_LANES_OF                                                                                   \
-  [lanes_at] "n"(offsetof(lanes_of, lanes)), [at_at] "n"(offsetof(lanes_of, at)),                     \
-      [next_at] "n"(offsetof(lanes_of, next)), [zero_point] "n"(offsetof(lanes_of, zero_point)), [min] "n"(offsetof(lanes_of, min)),               \
-      [max] "n"(offsetof(lanes_of, max))
+#define IN_LANES_OF                                                                              \
+  [lanes_at] "n"(offsetof(lanes_of, lanes)), [at_at] "n"(offsetof(lanes_of, at)),                \
+      [next_at] "n"(offsetof(lanes_of, next)), [zero_point] "n"(offsetof(lanes_of, zero_point)), \
+      [min] "n"(offsetof(lanes_of, min)), [max] "n"(offsetof(lanes_of, max))
 #define VECTORS "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7"
 
 /* `channels` outputs, block by block, for the window whose taps are in the table: pairs of taps, then one that is left.
@@ -149,7 +156,7 @@ __attribute__((noinline)) static void any_window(const lanes_of *q, int32_t chan
 #define NEXT(from) "add %[t], %[" from "], %[column]\n\t"
 #define FIRST(MOVE, p, tap) MOVE("vldrb", "q0", p) PRODUCTS(", #" tap "]")
 #define SECOND(MOVE, p, tap) MOVE("vldrb", "q1", p) MORE_PRODUCTS(", #" tap "]", ", #" tap "]")
-#define WINDOWS(MOVE)                                                                  \
+#define WINDOWS(MOVE) \
   "dls lr, %[t]\n\t"                                                                   \
   "ldr %[t], [%[q], #%c[lanes_at]]\n\t"                                                     \
   "vctp.8 %[t]\n"                                                                  \

@@ -98,7 +98,9 @@ def image_view(value: Value) -> RowView:
     return RowView(value, h, w * c * value.itemsize)
 
 
-def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int, kernel: Kernel | None = None) -> Encoded:
+def encode_window_op(
+    node: Node, kernel_hw: tuple[int, ...], channel_axis: int, kernel: Kernel | None = None
+) -> Encoded:
     """conv2d and depthwise_conv2d: the same words in the same order."""
     x, y = node.input(0), node.output
     params = geometry(node, kernel_hw)

@@ -22,16 +22,24 @@ def fits_right_shifts(node: Node) -> bool:
     return bool((((shift <= -1) & (shift >= -31)) | (multiplier == 0)).all())
 
 
+def by_channel(node: Node, channel_axis: int) -> tuple[dict[str, np.ndarray], list[int | np.ndarray | None]]:
+    """Bias, multiplier and shift of every output channel, and the words of zero point, min and max."""
+    bias, multiplier, shift, _, *rest = rescale.words(node, channel_axis)
+    assert isinstance(bias, np.ndarray)
+    assert isinstance(multiplier, np.ndarray)
+    assert isinstance(shift, np.ndarray)
+    words = {"bias": bias, "multiplier": multiplier, "shift": shift}
+    return {name: np.broadcast_to(a, bias.shape) for name, a in words.items()}, rest
+
+
 def scales(node: Node, channel_axis: int) -> list[int | np.ndarray | None]:
     """The ert_lanes words of lanes.h; channels are filled up with zeros."""
-    bias, multiplier, shift, _, zero_point, low, high = rescale.words(node, channel_axis)
-    assert isinstance(bias, np.ndarray)
-    scales = np.zeros(-(-len(bias) // 4), FOUR)
-    for name, words in (("bias", bias), ("multiplier", multiplier), ("shift", shift)):
-        padded = np.zeros(4 * len(scales), scales[name].dtype)
-        padded[: len(bias)] = words
-        scales[name] = padded.reshape(-1, 4)
-    return [scales.view(np.uint8), zero_point, low, high]
+    words, rest = by_channel(node, channel_axis)
+    n = len(words["bias"])
+    fours = np.zeros(-(-n // 4), FOUR)
+    for name, a in words.items():
+        fours[name] = np.pad(a, (0, -n % 4)).reshape(-1, 4)
+    return [fours.view(np.uint8), *rest]
 
 
 def lanes_words(node: Node) -> list[int | np.ndarray | None]:
@@ -60,14 +68,13 @@ def lanes(items: np.ndarray, node: Node) -> np.ndarray:
 
 def sixteens_words(node: Node) -> list[int | np.ndarray | None]:
     """The words of a depthwise_conv2d in the layout "sixteens" from its weights on."""
-    bias, multiplier, shift, _, zero_point, low, high = rescale.words(node, channel_axis=2)
-    assert isinstance(bias, np.ndarray)
-    items = {n: lanes(np.broadcast_to(a, bias.shape), node) for n, a in zip(("bias", "multiplier", "shift"), (bias, multiplier, shift), strict=True)}
-    scales = np.zeros(len(items["bias"]), SIXTEEN)
+    words, rest = by_channel(node, channel_axis=2)
+    items = {name: lanes(a, node) for name, a in words.items()}
+    blocks = np.zeros(len(items["bias"]), SIXTEEN)
     for name, a in items.items():
-        scales[name] = a.reshape(-1, 4, 4).swapaxes(1, 2)
+        blocks[name] = a.reshape(-1, 4, 4).swapaxes(1, 2)
     weights = lanes(rescale.integer_weights(node.input(1)).astype(np.int8), node)
-    return [np.ascontiguousarray(weights), scales.view(np.uint8), zero_point, low, high]
+    return [np.ascontiguousarray(weights), blocks.view(np.uint8), *rest]
 
 
 _FITS = {"lanes": fits_right_shifts, "sixteens": fits_sixteens}
