@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,13 @@ from edgesdk.ops import binary
 CASES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 60
 
 
+vectors = partial(test_conv.convolutions, sizes=test_conv.VECTORS)
+
+
 def depthwise(types: str) -> SearchStrategy[Any]:
     """Layers as they come, as models have them, and of those the wide ones, which have kernels of their own."""
     narrow, wide = (test_conv.depthwise(types, least) for least in (1, 8))
-    return one_of(test_conv.convolutions("depthwise_conv2d", types), narrow, narrow, wide, wide)
+    return one_of(vectors("depthwise_conv2d", types), narrow, narrow, wide, wide)
 
 
 def binaries(op: str) -> SearchStrategy[Any]:
@@ -44,14 +48,14 @@ def binaries(op: str) -> SearchStrategy[Any]:
 
 # Kernel folder and types -> nodes.
 NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
-    ("conv2d", "s8s8"): test_conv.convolutions("conv2d", "int8"),
-    ("conv2d", "s8s4"): test_conv.convolutions("conv2d", "int8 int4"),
-    ("conv2d", "s16s8"): test_conv.convolutions("conv2d", "int16 int8"),
+    ("conv2d", "s8s8"): vectors("conv2d", "int8"),
+    ("conv2d", "s8s4"): vectors("conv2d", "int8 int4"),
+    ("conv2d", "s16s8"): vectors("conv2d", "int16 int8"),
     ("depthwise_conv2d", "s8s8"): one_of(
         depthwise("int8"), test_conv.convolutions("depthwise_conv2d", "int8", usual=True)
     ),
     ("depthwise_conv2d", "s8s4"): depthwise("int8 int4"),
-    ("depthwise_conv2d", "s16s8"): test_conv.convolutions("depthwise_conv2d", "int16 int8"),
+    ("depthwise_conv2d", "s16s8"): vectors("depthwise_conv2d", "int16 int8"),
     ("fully_connected", "s8s8"): test_conv.fully_connected("int8"),
     ("fully_connected", "s8s4"): test_conv.fully_connected("int8 int4"),
     ("fully_connected", "s16s8"): test_conv.fully_connected("int16 int8"),

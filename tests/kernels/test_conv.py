@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import harness
 import numpy as np
@@ -68,21 +68,41 @@ def out_quant(draw, x: Value, w: Value) -> Quant | None:
     return Quant.per_tensor(least * 2.0 ** draw(st.floats(0, 20)), 0)
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Of random convolutions; multipliers are those of depthwise ones."""
+
+    channels: st.SearchStrategy[int]
+    outputs: st.SearchStrategy[int]
+    kernels: st.SearchStrategy[tuple[int, int]]
+    multipliers: st.SearchStrategy[int]
+
+
+SMALL = Sizes(st.integers(1, 9), st.integers(1, 9), st.tuples(st.integers(1, 4), st.integers(1, 4)), st.integers(1, 3))
+USUAL = Sizes(st.integers(1, 20), st.integers(1, 9), st.just((3, 3)), st.just(1))
+LANES = st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 64])
+# Around the lanes of vectors, with the kernels that have loops of their own.
+VECTORS = Sizes(LANES, LANES, st.one_of(SMALL.kernels, st.just((3, 3)), st.just((1, 1))), st.sampled_from([1, 1, 1, 2]))
+
+
 @st.composite
-def convolutions(draw, op: str, types: str, most_padding: int = 3, usual: bool = False) -> tuple[Node, list]:
+def convolutions(
+    draw, op: str, types: str, most_padding: int = 3, usual: bool = False, sizes: Sizes | None = None
+) -> tuple[Node, list]:
     """`usual`: 3x3 without dilation, one output channel for each of input in a depthwise one, and scales that make
     outputs smaller than sums: what kernels for such windows ask for."""
     x_type, w_type = split(types)
     rng = np.random.default_rng(draw(seeds))
-    kernel = (3, 3) if usual else draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    sizes = sizes or (USUAL if usual else SMALL)
+    kernel = draw(sizes.kernels)
     dilation = (1, 1) if usual else draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
     padding = draw(st.tuples(*[st.integers(0, most_padding)] * 4))
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     h = draw(st.integers(max(1, spans[0] - padding[0] - padding[2]), 9))
     least = max(1, spans[1] - padding[1] - padding[3])
     w = draw(st.integers(10, 14) if usual and draw(st.booleans()) else st.integers(least, 9))
-    in_c = draw(st.integers(1, 20 if usual else 9))
-    out_c = draw(st.integers(1, 9)) if op == "conv2d" else in_c * (1 if usual else draw(st.integers(1, 3)))
+    in_c = draw(sizes.channels)
+    out_c = draw(sizes.outputs) if op == "conv2d" else in_c * draw(sizes.multipliers)
     shape = (draw(st.integers(1, 2)), h, w, in_c)
     w_shape = (out_c, *kernel, in_c) if op == "conv2d" else (*kernel, out_c)
     weights = random_weights(draw, rng, w_shape, w_type)

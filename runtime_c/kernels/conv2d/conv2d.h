@@ -12,10 +12,12 @@
  * f32f16: float16 weights, read as floats.
  * s8s8 pairs: weights, biases, multipliers and shifts as pairs.h has them.
  * s8s4 quads: as quads.h has them.
+ * s8s8 lanes: scales and what follows the weights as lanes.h has them.
  * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
 
+#include "lanes.h"
 #include "nibble.h"
 #include "panels.h"
 #include "quads.h"
@@ -39,6 +41,13 @@ typedef struct {
 } ert_conv2d_s8s8_pairs_params;
 
 typedef ert_conv2d_s8s8_pairs_params ert_conv2d_s8s4_quads_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][kernel_h][kernel_w][in_c], int8[16] */
+  ert_lanes scales;
+} ert_conv2d_s8s8_lanes_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -105,6 +114,9 @@ static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
   return ert_conv2d_in_place(g) ? 0 : ert_conv2d_window(g);
 }
 
+/* Windows that are gathered before their pixels are computed together: three where they are small. */
+static inline int32_t ert_conv2d_slots(const ert_conv2d_geometry *g) { return ert_conv2d_gathered(g) <= 42 ? 3 : 1; }
+
 /* Bytes for two widened windows, and for two that are gathered: whole, or row by row where rows are whole words. */
 static inline int32_t ert_conv2d_widened(const ert_conv2d_geometry *g) {
   const int32_t n = ert_conv2d_window(g), run = g->kernel_w * g->in_c, widened = 4 * ((n + 3) & ~3);
@@ -121,6 +133,7 @@ int ert_conv2d_s8s8_check(const ert_step *s);
 int ert_conv2d_s8s8_pairs_check(const ert_step *s);
 int ert_conv2d_s8s4_quads_check(const ert_step *s);
 int ert_conv2d_s8s8_panels_check(const ert_step *s);
+int ert_conv2d_s8s8_lanes_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);

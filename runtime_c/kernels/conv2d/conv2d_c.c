@@ -53,6 +53,13 @@ int ert_conv2d_s8s8_panels_check(const ert_step *s) {
          ert_panels_ok(s, &p->filter, window_count(g), g->out_c);
 }
 
+int ert_conv2d_s8s8_lanes_check(const ert_step *s) {
+  const ert_conv2d_s8s8_lanes_params *p = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  return ert_conv2d_geometry_ok(s, g, 1) &&
+         ert_lanes_ok(s, &p->scales, p->weights, ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c), g->out_c);
+}
+
 int ert_conv2d_f32_check(const ert_step *s) {
   const ert_conv2d_f32_params *p = (const void *)s->params;
   return ert_conv2d_geometry_ok(s, &p->g, 4) && ert_blob_ok(s, p->weights, weight_count(&p->g), 4) &&

@@ -2,6 +2,7 @@
 /* out[y, x, o] = act(b[o] + sum over ky, kx of
  *                in[y * stride_h - pad_top + ky * dilation_h, x * stride_w - pad_left + kx * dilation_w,
  *                   o / multiplier] * w[ky, kx, o]),  multiplier = out_c / in_c.
+ * s8s8 sixteens: weights and scales as sixteens.h has them.
  * Padding, folding, act and types as in conv2d.h; int4 weights have no groups.
  *
  * s8s8 fours: multiplier 1 and at least 4 channels. Each four channels have what they need in a row, as words: four
@@ -21,6 +22,7 @@
 #define ERT_DEPTHWISE_CONV2D_H
 
 #include "conv2d/conv2d.h"
+#include "sixteens.h"
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -28,6 +30,14 @@ typedef struct {
   int32_t weights; /* blob: int8[kernel_h][kernel_w][out_c] */
   ert_rescale rescale;
 } ert_depthwise_conv2d_s8s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights; /* blob: int8[ceil(out_c / 16)][kernel_h][kernel_w][16] */
+  int32_t scales;  /* blob: ert_sixteen[ceil(out_c / 16)] */
+  int32_t zero_point, min, max;
+} ert_depthwise_conv2d_s8s8_sixteens_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -110,6 +120,7 @@ int ert_depthwise_conv2d_s8s8_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_fours_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s);
 int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);

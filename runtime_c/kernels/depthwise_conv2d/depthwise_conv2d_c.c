@@ -45,6 +45,11 @@ int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s) {
          ert_blob_ok(s, p->channels, ert_product(5, g->out_c), 4);
 }
 
+int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s8s8_sixteens_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_sixteens_ok(s, &p->g, p->weights, p->scales, 16);
+}
+
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
   const ert_depthwise_conv2d_f32_params *p = (const void *)s->params;
   return geometry_ok(s, &p->g, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->g.out_c, 4);

@@ -4,6 +4,7 @@
 #ifndef ERT_FULLY_CONNECTED_H
 #define ERT_FULLY_CONNECTED_H
 
+#include "lanes.h"
 #include "nibble.h"
 #include "panels.h"
 #include "quads.h"
@@ -17,6 +18,12 @@ typedef struct {
 typedef ert_fully_connected_s8s8_params ert_fully_connected_s8s8_pairs_params;
 
 typedef ert_fully_connected_s8s8_params ert_fully_connected_s8s4_quads_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][in_c], int8[16] */
+  ert_lanes scales;
+} ert_fully_connected_s8s8_lanes_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -71,6 +78,7 @@ int ert_fully_connected_s8s8_check(const ert_step *s);
 int ert_fully_connected_s8s8_pairs_check(const ert_step *s);
 int ert_fully_connected_s8s4_quads_check(const ert_step *s);
 int ert_fully_connected_s8s8_panels_check(const ert_step *s);
+int ert_fully_connected_s8s8_lanes_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

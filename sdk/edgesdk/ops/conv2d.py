@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, panels, rescale
+from edgesdk.ops import Encoded, RowView, packing, panels, rescale, vectors
 
 types = rescale.types
 
@@ -98,11 +98,17 @@ def image_view(value: Value) -> RowView:
     return RowView(value, h, w * c * value.itemsize)
 
 
-def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) -> Encoded:
+def encode_window_op(
+    node: Node, kernel_hw: tuple[int, ...], channel_axis: int, kernel: Kernel | None = None
+) -> Encoded:
     """conv2d and depthwise_conv2d: the same words in the same order."""
     x, y = node.input(0), node.output
-    weights = rescale.weight_words(node, grouped=channel_axis == 0)
     params = geometry(node, kernel_hw)
+    packed = vectors.words(node, kernel) if kernel else None
+    if packed:
+        params += [x.zero_point, *packed] if y.dtype == "int8" else packed
+        return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
+    weights = rescale.weight_words(node, grouped=channel_axis == 0)
     params += [groups(node)] if groups(node) > 1 else []
     if y.dtype == "float32":
         params += [*weights, *rescale.float_words(node)]
@@ -113,7 +119,8 @@ def encode_window_op(node: Node, kernel_hw: tuple[int, ...], channel_axis: int) 
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 
-fits = packing.fits
+def fits(node: Node, kernel: Kernel) -> bool:
+    return vectors.fits(node, kernel) and packing.fits(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
@@ -122,7 +129,7 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
         return encode_packed(node, w.shape[1:3], panels.words(node))
     if packing.is_packed(kernel):
         return encode_packed(node, w.shape[1:3], packing.block_words(node, kernel))
-    return encode_window_op(node, w.shape[1:3], channel_axis=0)
+    return encode_window_op(node, w.shape[1:3], 0, kernel)
 
 
 def encode_packed(node: Node, kernel_hw: tuple[int, ...], weights: list[int | np.ndarray | None]) -> Encoded:

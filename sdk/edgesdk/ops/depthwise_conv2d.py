@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, conv2d, depthwise_packing, panels, rescale
+from edgesdk.ops import Encoded, conv2d, depthwise_packing, panels, rescale, vectors
 
 types = rescale.types
 
@@ -39,13 +39,15 @@ def fits(node: Node, kernel: Kernel) -> bool:
     rules = {"fours": depthwise_packing.fits_fours, "planes": depthwise_packing.fits_planes}
     if kernel.layout == "by_channel":
         return panels.fits_by_channel(node)
-    return kernel.layout not in rules or rules[kernel.layout](node, relu=kernel.tile.endswith("relu"))
+    if kernel.layout in rules:
+        return rules[kernel.layout](node, relu=kernel.tile.endswith("relu"))
+    return vectors.fits(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     if kernel.layout == "by_channel":
         return conv2d.encode_packed(node, node.input(1).shape[:2], panels.channel_words(node))
-    encoded = conv2d.encode_window_op(node, node.input(1).shape[:2], channel_axis=2)
+    encoded = conv2d.encode_window_op(node, node.input(1).shape[:2], 2, kernel)
     packed = {"fours": depthwise_packing.fours, "planes": depthwise_packing.planes}
     if kernel.layout in packed:
         head, limits = encoded.params[:14], encoded.params[-2:]

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, panels, rescale, same_row
+from edgesdk.ops import Encoded, RowView, packing, panels, rescale, same_row, vectors
 
 types = rescale.types
 
@@ -30,7 +30,8 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
 
 
-fits = packing.fits
+def fits(node: Node, kernel: Kernel) -> bool:
+    return vectors.fits(node, kernel) and packing.fits(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
@@ -38,7 +39,9 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     out_c, in_c = w.shape
     rows = y.elements // out_c
     params: list[int | np.ndarray | None] = [in_c, out_c]
-    if kernel.layout == "panels":
+    if packed := vectors.words(node, kernel):
+        params += packed
+    elif kernel.layout == "panels":
         params += panels.words(node)
     elif packing.is_packed(kernel):
         params += packing.words(node, kernel)

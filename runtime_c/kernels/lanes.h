@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layout "lanes" of conv2d and fully_connected: what turns the sums of four output channels into bytes lies together,
+ * as vectors of four lanes read it. Channels are filled up to a multiple of four with weights and biases of 0; the
+ * weights, in the order of the plain layout, are followed by 16 bytes that may be read. The writer guarantees shifts of
+ * -1 to -31, the only ones for which
+ *
+ *   h = (2 * (sum + bias) * multiplier + 2^31) >> 32
+ *   out = clamp(((h + (h >> 31) + 2^(-shift - 1)) >> -shift) + zero_point, min, max)
+ *
+ * is requantize.h's rescale. */
+#ifndef ERT_LANES_H
+#define ERT_LANES_H
+
+#include "requantize.h"
+
+typedef struct {
+  int32_t bias[4], multiplier[4];
+  int8_t shift[4];
+} ert_four_lanes;
+
+typedef struct {
+  int32_t scales; /* blob: ert_four_lanes[ceil(n / 4)] */
+  int32_t zero_point, min, max;
+} ert_lanes;
+
+enum { ERT_LANES_SPARE = 16 };
+
+static inline int32_t ert_lanes_count(int32_t n) { return n / 4 + (n % 4 != 0); }
+
+/* The scales of n channels, and their weights in rows of `row_bytes`, at most INT32_MAX, which stands for too many. */
+static inline int ert_lanes_ok(const ert_step *s, const ert_lanes *f, int32_t weights, int32_t row_bytes, int32_t n) {
+  const int32_t bytes = ert_product(row_bytes, ert_product(4, ert_lanes_count(n)));
+  return bytes <= INT32_MAX - ERT_LANES_SPARE && ert_blob_ok(s, weights, bytes + ERT_LANES_SPARE, 1) &&
+         ert_blob_ok(s, f->scales, 4, 4) &&
+         ert_blob_ok(s, f->scales, ert_product((int32_t)sizeof(ert_four_lanes), ert_lanes_count(n)), 1);
+}
+
+#endif

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orders of weights and scales that kernels of vectors read; made when a program is written.
+
+The C sides are runtime_c/kernels/<layout>.h.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesdk.ir import Node
+from edgesdk.kernels import Kernel
+from edgesdk.ops import rescale
+
+SPARE = np.zeros(16, np.int8)
+FOUR = np.dtype([("bias", "<i4", 4), ("multiplier", "<i4", 4), ("shift", "i1", 4)])
+
+
+def fits_right_shifts(node: Node) -> bool:
+    """Whether every scale is a right shift by 1 or more, as MVE kernels round."""
+    multiplier, shift = rescale.multipliers(node)
+    return bool((((shift <= -1) & (shift >= -31)) | (multiplier == 0)).all())
+
+
+def by_channel(node: Node, channel_axis: int) -> tuple[dict[str, np.ndarray], list[int | np.ndarray | None]]:
+    """Bias, multiplier and shift of every output channel, and the words of zero point, min and max."""
+    bias, multiplier, shift, _, *rest = rescale.words(node, channel_axis)
+    assert isinstance(bias, np.ndarray)
+    assert isinstance(multiplier, np.ndarray)
+    assert isinstance(shift, np.ndarray)
+    words = {"bias": bias, "multiplier": multiplier, "shift": shift}
+    return {name: np.broadcast_to(a, bias.shape) for name, a in words.items()}, rest
+
+
+def scales(node: Node, channel_axis: int) -> list[int | np.ndarray | None]:
+    """The ert_lanes words of lanes.h; channels are filled up with zeros."""
+    words, rest = by_channel(node, channel_axis)
+    n = len(words["bias"])
+    fours = np.zeros(-(-n // 4), FOUR)
+    for name, a in words.items():
+        fours[name] = np.pad(a, (0, -n % 4)).reshape(-1, 4)
+    return [fours.view(np.uint8), *rest]
+
+
+def lanes_words(node: Node) -> list[int | np.ndarray | None]:
+    """Weights [O, ...] with those of channels up to a multiple of four and 16 more bytes, then the ert_lanes words."""
+    w = rescale.integer_weights(node.input(1)).astype(np.int8)
+    filled = np.zeros((-len(w) % 4, *w.shape[1:]), np.int8)
+    return [np.concatenate([w.ravel(), filled.ravel(), SPARE]), *scales(node, channel_axis=0)]
+
+
+SIXTEEN = np.dtype([("shift", "i1", (4, 4)), ("bias", "<i4", (4, 4)), ("multiplier", "<i4", (4, 4))])
+
+
+def fits_sixteens(node: Node) -> bool:
+    w = rescale.integer_weights(node.input(1))
+    return fits_right_shifts(node) and bool(w.min(initial=0) > -128) and w.shape[-1] == node.input(0).shape[-1]
+
+
+def lanes(items: np.ndarray, node: Node) -> np.ndarray:
+    """[..., C] as [blocks, ..., 16]: see runtime_c/kernels/sixteens.h."""
+    c = items.shape[-1]
+    pixels = 16 // c if c <= 8 and node.attrs["stride"][1] == 1 else 1
+    tiled = np.tile(items, pixels)
+    padded = np.pad(tiled, [(0, 0)] * (items.ndim - 1) + [(0, -tiled.shape[-1] % 16)])
+    return np.moveaxis(padded.reshape(*items.shape[:-1], -1, 16), -2, 0)
+
+
+def sixteens_words(node: Node) -> list[int | np.ndarray | None]:
+    """The words of a depthwise_conv2d in the layout "sixteens" from its weights on."""
+    words, rest = by_channel(node, channel_axis=2)
+    items = {name: lanes(a, node) for name, a in words.items()}
+    blocks = np.zeros(len(items["bias"]), SIXTEEN)
+    for name, a in items.items():
+        blocks[name] = a.reshape(-1, 4, 4).swapaxes(1, 2)
+    weights = lanes(rescale.integer_weights(node.input(1)).astype(np.int8), node)
+    return [np.ascontiguousarray(weights), blocks.view(np.uint8), *rest]
+
+
+_FITS = {"lanes": fits_right_shifts, "sixteens": fits_sixteens}
+_WORDS = {"lanes": lanes_words, "sixteens": sixteens_words}
+
+
+def fits(node: Node, kernel: Kernel) -> bool:
+    """Whether the node may be written in the kernel's layout, where that is one of vectors."""
+    return kernel.layout not in _FITS or _FITS[kernel.layout](node)
+
+
+def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None] | None:
+    """The words of the kernel's parameters from the weights on, where its layout is one of vectors."""
+    return _WORDS[kernel.layout](node) if kernel.layout in _WORDS else None
