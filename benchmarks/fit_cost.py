@@ -43,7 +43,7 @@ from edgesdk.search import MAX_STAGE_STEPS
 BOARDS = ("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547")
 OUTPUT_BYTES = 3072
 WEIGHT_BYTES = 9000
-HELD_OUT = 0.3
+HELD_OUT = (2, 5, 8)  # of ten shapes
 ATTEMPTS = 200  # to draw a step
 MISSES = 20  # shapes for which another kernel is chosen, after which there is none
 MODELS = {
@@ -133,12 +133,10 @@ def sampled(board: Board, share: float, only: frozenset[str]) -> tuple[list[Samp
 
 
 def held_back(samples: list[Sample]) -> list[Sample]:
-    """The last of each kernel's shapes are kept for testing."""
+    """Of each kernel's shapes three of ten are kept for testing."""
     by_kernel = kernels_of(samples)
     return [
-        Sample(s.step, s.instructions, i >= (1 - HELD_OUT) * len(group))
-        for group in by_kernel.values()
-        for i, s in enumerate(group)
+        Sample(s.step, s.instructions, i % 10 in HELD_OUT) for group in by_kernel.values() for i, s in enumerate(group)
     ]
 
 

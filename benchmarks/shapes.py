@@ -32,6 +32,12 @@ class Shapes:
             return Quant.per_tensor(self.rng.uniform(0.0005, 0.001), 0)
         return Quant.per_tensor(self.rng.uniform(0.02, 0.1), self.rng.randint(-20, 20))
 
+    def out_quant(self, activation: str) -> Quant | None:
+        """Behind a ReLU mostly that of positive numbers, as models have it."""
+        if self.dtype == "int8" and activation == "relu" and self.rng.random() < 0.7:
+            return Quant.per_tensor(self.rng.uniform(0.02, 0.1), -128)
+        return self.quant()
+
     def channels(self) -> int:
         return self.rng.choice([1, 2, 3, 4, 6, 8, 8, 12, 16, 16, 24, 32, 48, 64, 96, self.rng.randint(1, 64)])
 
@@ -66,7 +72,8 @@ class Shapes:
         pad = [(s // 2, s - s // 2) if same else (0, 0) for s in spans]
         step = self.rng.choice([1, 1, 2])
         padding = (pad[0][0], pad[1][0], pad[0][1], pad[1][1])
-        return {"stride": (step, step), "dilation": (dilation,) * 2, "padding": padding, "activation": "relu"}
+        activation = self.rng.choice(["relu", "relu", "none"])
+        return {"stride": (step, step), "dilation": (dilation,) * 2, "padding": padding, "activation": activation}
 
     def kernel(self) -> tuple[int, int]:
         odd = (self.rng.randint(1, 10), self.rng.randint(1, 5))
@@ -76,13 +83,26 @@ class Shapes:
 def conv2d(s: Shapes) -> Graph:
     x, kernel, out_c = s.image(), s.kernel(), s.channels()
     inputs = [x, *s.weights((out_c, *kernel, x.shape[3]), out_c, 0)]
-    return single("conv2d", inputs, s.quant(), **s.window(x, kernel))
+    window = s.window(x, kernel)
+    return single("conv2d", inputs, s.out_quant(window["activation"]), **window)
 
 
 def depthwise_conv2d(s: Shapes) -> Graph:
     x, kernel = s.image(), s.rng.choice([(3, 3), (3, 3), (5, 5), (7, 7), s.kernel()])
     out_c = x.shape[3] * s.rng.choice([1, 1, 1, 1, 2, 8])
-    return single("depthwise_conv2d", [x, *s.weights((*kernel, out_c), out_c, 2)], s.quant(), **s.window(x, kernel))
+    window = s.window(x, kernel)
+    weights = s.weights((*kernel, out_c), out_c, 2)
+    return single("depthwise_conv2d", [x, *weights], s.out_quant(window["activation"]), **window)
+
+
+def wide_depthwise_conv2d(s: Shapes) -> Graph:
+    """3x3, of images whose rows are long."""
+    c = s.rng.choice([2, 3, 4, 8, 8, 16, 24, 32, s.rng.randint(2, 40)])
+    w = s.rng.randint(8, max(8, min(48, POOL_BYTES // c // 2)))
+    x = Value("x", (1, s.rng.randint(2, 20), w, c), s.dtype, s.quant())
+    activation, inputs = s.rng.choice(["relu", "none"]), [x, *s.weights((3, 3, c), c, 2)]
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "activation": activation}
+    return single("depthwise_conv2d", inputs, s.out_quant(activation), **attrs)
 
 
 def fully_connected(s: Shapes) -> Graph:
@@ -174,7 +194,7 @@ def quantized(x: Value, to: str, quant: Quant) -> Graph:
 
 # Family -> shapes; those whose kernels differ most get most.
 Family = Callable[[Shapes], Graph]
-LAYERS: dict[Family, int] = {conv2d: 200, depthwise_conv2d: 140, fully_connected: 60}
+LAYERS: dict[Family, int] = {conv2d: 200, depthwise_conv2d: 140, wide_depthwise_conv2d: 80, fully_connected: 60}
 OTHERS: dict[Family, int] = {
     pool: 140, reduction: 200, binary: 140, joined: 70, moved: 120, resized: 80, softmax: 60, unary: 90, converted: 60,
 }  # fmt: skip

@@ -37,17 +37,19 @@ def again(step: Step) -> Counts:
     return _planes_again(step) if (step.kernel.op, step.kernel.layout) == ("depthwise_conv2d", "planes") else Counter()
 
 
-def _tiles(groups: int, left: int, n: int, n_out: int, tile: tuple[int, int, int]) -> Counts:
-    """`groups` whole groups of pixels, and `left` of fewer pixels."""
+def _tiles(groups: int, left: int, n: int, n_out: int, tile: tuple[int, int, int], filled: bool) -> Counts:
+    """`groups` whole groups of pixels, and `left` of fewer pixels; weights are `filled` up to whole depths, or the last
+    products are single ones."""
     _, channels, depth = tile
-    blocks, rest, deep = n_out // channels, n_out % channels, -(-n // depth)
+    blocks, rest = n_out // channels, n_out % channels
+    deep, single = (-(-n // depth), 0) if filled else (n // depth, n % depth)
     found: Counts = Counter()
     for name, times in (("tile", groups), ("last", left)):
         found += Counter({
             f"{name}s": times, f"{name}s deep": times * deep,
             name: times * blocks, f"{name} deep": times * blocks * deep,
             f"{name} rest": times * (rest > 0), f"{name} rest deep": times * (rest > 0) * deep,
-            f"{name} rest item": times * rest,
+            f"{name} rest item": times * rest, f"{name} left": times * (blocks + (rest > 0)) * single,
         })  # fmt: skip
     return found
 
@@ -55,7 +57,26 @@ def _tiles(groups: int, left: int, n: int, n_out: int, tile: tuple[int, int, int
 def _conv2d(step: Step) -> Counts:
     g, tile = geometry(step), TILES.get(step.kernel.layout, (1, 4, 4))
     pixels, n = step.encoded.rows * g.out_w, g.kernel_h * g.kernel_w * g.in_c
-    return _tiles(pixels // tile[0], int(pixels % tile[0] > 0), n, g.out_c, tile) + _windows(g, step.encoded.rows)
+    groups, left = pixels // tile[0], int(pixels % tile[0] > 0)
+    if step.kernel.layout == "panels" and _reads_apart(g):
+        dots = _apart(g, groups, left, tile)
+    else:
+        dots = _tiles(groups, left, n, g.out_c, tile, step.kernel.layout != "panels")
+    return dots + _windows(g, step.encoded.rows) + _clamp(step)
+
+
+def _reads_apart(g: Window) -> bool:
+    """Whether conv2d_thumb2.c reads the rows of a window where they lie."""
+    return 2 <= g.kernel_h <= 8 and 17 * g.out_c < 4 * (40 + g.kernel_w * g.in_c)
+
+
+def _apart(g: Window, groups: int, left: int, tile: tuple[int, int, int]) -> Counts:
+    """Each row of a window is a dot of its own that is added to the others."""
+    rows = _tiles(groups * g.kernel_h, left * g.kernel_h, g.kernel_w * g.in_c, g.out_c, tile, False)
+    blocks = -(-g.out_c // tile[1])
+    return Counter({f"apart {what}": n for what, n in rows.items()}) + Counter({
+        "apart": groups * blocks, "apart last": left * blocks, "apart items": groups * g.out_c
+    })  # fmt: skip
 
 
 def _windows(g: Window, rows: int) -> Counts:
@@ -79,9 +100,9 @@ def _fully_connected(step: Step) -> Counts:
     tile = TILES.get(step.kernel.layout, (1, 4, 4))
     pixels = 1 if step.kernel.layout in SINGLE else tile[0]
     rows = step.encoded.rows
-    return _tiles(rows // pixels, int(rows % pixels > 0), in_c, out_c, (pixels, *tile[1:])) + Counter(
-        {"one left": int(rows % pixels == 1)}
-    )
+    return _tiles(
+        rows // pixels, int(rows % pixels > 0), in_c, out_c, (pixels, *tile[1:]), step.kernel.layout != "panels"
+    ) + Counter({"one left": int(rows % pixels == 1)})
 
 
 def _listed(g: Window, rows: int) -> int:
