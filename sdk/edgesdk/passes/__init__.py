@@ -19,6 +19,7 @@ from edgesdk.verify import verify
 SIMPLIFY = (
     "fold_constants",  # first: later passes look for constants
     "fold_matmul",  # products with constants become layers before their weights are looked for
+    "fuse_group_norm",  # while its transposes still stand around it
     "move_transposes",  # before all that looks for neighbours
     "sink_reshapes",  # behind it: the order of the axes is settled
     "fold_batch_norm",  # before activations: a relu may follow the norm
