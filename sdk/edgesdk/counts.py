@@ -218,7 +218,10 @@ def _concat(step: Step) -> Counts:
         return rows + copied("copy", step.encoded.output.row_bytes, step.encoded.rows, True)
     total = Counter({"part": sum(p > 0 for p in parts) * step.encoded.rows})
     for part in filter(None, parts):
-        total += copied("copy", part, repeats * step.encoded.rows, part % QUARTER == 0)
+        if part == 1:
+            total += Counter({"single": repeats * step.encoded.rows})
+        else:
+            total += copied("copy", part, repeats * step.encoded.rows, part % QUARTER == 0)
     return total
 
 

@@ -21,6 +21,7 @@ SIMPLIFY = (
     "fold_matmul",  # products with constants become layers before their weights are looked for
     "fuse_group_norm",  # while its transposes still stand around it
     "move_transposes",  # before all that looks for neighbours
+    "fold_shuffles",  # the transposes that are left
     "sink_reshapes",  # behind it: the order of the axes is settled
     "fold_batch_norm",  # before activations: a relu may follow the norm
     "bound_masks",
