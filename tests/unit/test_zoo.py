@@ -56,11 +56,11 @@ def test_from_onnx(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in ("mobilevit_v2", "efficientformer_v2", "shufflenet_v2", "crnn") if not LONG]
+    ("name", "importer"),
+    [("mobilevit_v2", "onnx"), ("efficientformer_v2", "torch"), ("shufflenet_v2", "onnx"), ("crnn", "onnx")],
 )
-@pytest.mark.parametrize("importer", ["torch", "onnx"])
 def test_only_needed_moves_are_left(name: str, importer: str) -> None:
-    """The networks that once kept others; all are measured in the long profile."""
+    """The networks that once kept others; the long profile measures all of them from both."""
     pytest.importorskip(importer)
     bench = architectures()
     net = bench.zoo.networks()[name]
