@@ -30,10 +30,10 @@ SHARED = frozenset(
 # Their scale and shift stay float constants.
 NORMS = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
 # Without a kernel for 16-bit activations.
-FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", "batch_matmul", *NORMS, *elementary.NAMES})
+FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *NORMS, *elementary.NAMES})
 FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
-FREE |= {*FREE_INT8, *activation.NAMES}
-ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter", "transpose_conv2d"}
+FREE |= {*FREE_INT8, *activation.NAMES, "batch_matmul"}
+ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter"}
 LEAST_SCALE = 2.0**-60
 
 

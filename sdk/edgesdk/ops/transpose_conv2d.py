@@ -18,7 +18,6 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, conv2d, rescale
 
 
-
 def is_packed(node: Node) -> bool:
     """Whether int4 weights stay two in a byte: where the taps of a phase end with bytes. Others are widened."""
     w = node.input(1)
