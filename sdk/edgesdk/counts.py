@@ -242,6 +242,12 @@ def each_item(step: Step) -> Counts:
     return loop("item", row_items(step), step.encoded.rows)
 
 
+def _pixels(step: Step) -> Counts:
+    """Runs of items one after another in a row."""
+    pixels, n = parameters(step)[:2]
+    return loop("item", n, pixels * step.encoded.rows)
+
+
 def _unary(step: Step) -> Counts:
     kind = parameters(step)[1]
     return Counter({f"kind {kind}": row_items(step) * step.encoded.rows})
@@ -373,6 +379,7 @@ RULES: dict[str, Callable[[Step], Counts]] = {
     "quantize": each_item,
     "dequantize": each_item,
     "softmax": each_item,
+    "pixel_softmax": _pixels,
     "unary": _unary,
     "resize": _resize,
     "elementwise": _elementwise,

@@ -44,6 +44,7 @@ LOWER = (
     "lower_groups",  # before concats are split and slices become copies
     "lower_depthwise",
     "lower_flatten",
+    "lower_pixels",
     "lower_dilated_pool",  # may write pads
     "lower_borders",
     "lower_minmax",  # before requantize: may write quantizations
