@@ -145,9 +145,9 @@ static layer layer_of(const ert_conv2d_geometry *g, int32_t groups, int32_t size
 }
 
 /* Output channels [o, o + n_out) of one pixel from the window of their group. */
-typedef void (*channels)(const layer *l, int32_t o, const void *in, void *out);
+typedef void (*group_channels)(const layer *l, int32_t o, const void *in, void *out);
 
-static void each_group(const ert_call *c, const layer *l, int32_t y0, int32_t y1, channels compute) {
+static void each_group(const ert_call *c, const layer *l, int32_t y0, int32_t y1, group_channels compute) {
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < l->g->out_w; x++) {

@@ -148,10 +148,10 @@ void ert_transpose_conv2d_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1)
 }
 
 /* All channels of the output pixel at `out`, one of this phase, from its window. */
-typedef void (*pixel)(const ert_call *c, const part *q, int32_t phase, const void *in, void *out);
+typedef void (*phase_pixel)(const ert_call *c, const part *q, int32_t phase, const void *in, void *out);
 
 /* `size` bytes of an item, `pad` a byte outside of the image. */
-static void each_pixel(const ert_call *c, int32_t y, int32_t size, int pad, pixel compute) {
+static void each_pixel(const ert_call *c, int32_t y, int32_t size, int pad, phase_pixel compute) {
   const ert_conv2d_geometry *g = (const void *)c->params; /* the params of every type begin with it */
   const phase ph = row_phase(g, y);
   uint8_t *out = ert_out_row(&c->out, y);
