@@ -64,7 +64,7 @@ def _table(node: Node, x: Value, producers: dict[Value, Node]) -> np.ndarray | N
     if node.op in UNARIES:
         return item_table(node).reshape(-1, 1)
     constant = next(v for v in node.inputs if v is not None and v.data is not None)
-    if constant.elements not in (1, constant.shape[-1]) or not _is_byte(constant):
+    if constant.elements not in (1, *constant.shape[-1:]) or not _is_byte(constant):
         return None
     assert constant.data is not None
     every, row = np.arange(-128, 128).astype(np.int8).reshape(-1, 1), constant.data.reshape(1, -1)
