@@ -90,6 +90,8 @@ def transpose_conv(op: Operator) -> None:
     after = [f - before - d for f, before, d in zip(full, (top, left), size[1:3], strict=True)]
     padding, extra = (top, left, max(after[0], 0), max(after[1], 0)), (max(-after[0], 0), max(-after[1], 0))
     operands = [x, w, bias(op, 3, x, w, w.shape[0])]
+    if x.dtype == "int16" and operands[2] is not None and operands[2].dtype == "int32":
+        raise Unsupported("int32 bias beside int16 activations, which TFLite reads as int64")
     emit(op, "transpose_conv2d", operands, dilation=(1, 1), padding=padding, output_padding=extra, **attrs)
 
 

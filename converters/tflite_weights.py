@@ -12,7 +12,7 @@ from edgesdk.errors import Unsupported
 from edgesdk.ir import Quant, Value
 
 # Layers whose kernels read int4 weights, and beside floats int8 and float16 ones, as they are stored.
-READS_STORED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+READS_STORED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 BIASES = {"int8": ("int32",), "int16": ("int32", "int64")}
 
 
@@ -43,8 +43,7 @@ def weights(op: Operator, i: int, x: Value, rank: int, channel_axis: int) -> Val
 def nibbles(op: Operator, w: Value, x: Value, channel_axis: int) -> Value:
     """int4 weights where a kernel reads them, else as int8: the same numbers."""
     check_scales(op, w, channel_axis)
-    grouped = op.name == "CONV_2D" and w.shape[3] != x.shape[-1]
-    if op.name in READS_STORED and x.dtype in ("int8", "float32") and not grouped:
+    if op.name in READS_STORED and x.dtype in ("int8", "float32"):
         return w
     return Value(w.name, w.shape, "int8", w.quant, w.data)
 

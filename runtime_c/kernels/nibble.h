@@ -46,6 +46,16 @@ static inline ert_rows_s4 ert_rows_s4_of(const ert_call *c, const ert_weights_s4
   return (ert_rows_s4){ert_blob(c, w->weights), factors, n, ert_nibble_bytes(n), w->group, (n - 1) / w->group + 1};
 }
 
+/* The rows from row o on. */
+static inline ert_rows_s4 ert_rows_s4_from(ert_rows_s4 r, int32_t o) {
+  r.weights += o * r.row_bytes;
+  if (r.factors) r.factors += o * r.n_groups;
+  return r;
+}
+
+/* acc[o] += sum over k of x[k] * w[o][k] for n_out rows, modulo 2^32 */
+void ert_add_s8s4(const int8_t *x, const ert_rows_s4 *w, int32_t n_out, uint32_t *acc);
+
 /* One output pixel of n_out channels from a window of n values; as ert_pixel_s8 and ert_pixel_f32s8. */
 void ert_pixel_s8s4(const ert_scales *s, const int8_t *x, const ert_rows_s4 *w, int32_t n_out, int8_t *out);
 void ert_pixel_f32s4(const ert_float_finish *f, const float *x, const ert_rows_s4 *w, int32_t n_out, float *out);

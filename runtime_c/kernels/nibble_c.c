@@ -67,6 +67,16 @@ void ert_pixel_s8s4(const ert_scales *s, const int8_t *x, const ert_rows_s4 *w, 
   for (; o < n_out; o++) out[o] = ert_finish_s8(s, o, row_s8(w, o, x));
 }
 
+void ert_add_s8s4(const int8_t *x, const ert_rows_s4 *w, int32_t n_out, uint32_t *acc) {
+  int32_t o = 0;
+  for (; o + 4 <= n_out; o += 4) {
+    uint32_t sums[4];
+    rows4_s8(w, o, x, sums);
+    for (int32_t j = 0; j < 4; j++) acc[o + j] += sums[j];
+  }
+  for (; o < n_out; o++) acc[o] += row_s8(w, o, x);
+}
+
 static float group_f32(const float *restrict x, const uint8_t *restrict w, int32_t n) {
   float acc = 0;
   for (int32_t i = 0; i < n / 2; i++) acc += x[2 * i] * (float)ert_low4(w[i]) + x[2 * i + 1] * (float)ert_high4(w[i]);

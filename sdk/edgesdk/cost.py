@@ -23,6 +23,7 @@ from edgesdk.schedule import Schedule, Step
 REFERENCE_CORE = "cortex-m4"
 GUESS = {"call": 200.0, "row": 20.0, "mac": 3.0, "item": 10.0}
 # Types whose loops are counted alike: their prices rank kernels that have none of their own.
+ALIKE_OPS = {"pixel_softmax": "softmax"}
 ALIKE = {
     "s16s8": ("s8s8", "f32s8"),  # convolutions, quantize
     "s16s16": ("s8s8", "f32s8"),
@@ -122,8 +123,9 @@ def _prices_of(step: Step, known: CorePrices) -> dict[str, float]:
     kernel = step.kernel
     if kernel.name in known.kernels:
         return known.kernels[kernel.name].prices
+    op = ALIKE_OPS.get(kernel.op, kernel.op)
     for types in (kernel.types, *ALIKE.get(kernel.types, ())):
-        alike = (name for name in known.kernels if name.startswith(f"ert_{kernel.op}_{types}_"))
+        alike = (name for name in known.kernels if name.startswith(f"ert_{op}_{types}_"))
         found = next(alike, None)
         if found:
             return known.kernels[found].prices

@@ -218,7 +218,10 @@ def _concat(step: Step) -> Counts:
         return rows + copied("copy", step.encoded.output.row_bytes, step.encoded.rows, True)
     total = Counter({"part": sum(p > 0 for p in parts) * step.encoded.rows})
     for part in filter(None, parts):
-        total += copied("copy", part, repeats * step.encoded.rows, part % QUARTER == 0)
+        if part == 1:
+            total += Counter({"single": repeats * step.encoded.rows})
+        else:
+            total += copied("copy", part, repeats * step.encoded.rows, part % QUARTER == 0)
     return total
 
 
@@ -237,6 +240,12 @@ def _copy(step: Step) -> Counts:
 
 def each_item(step: Step) -> Counts:
     return loop("item", row_items(step), step.encoded.rows)
+
+
+def _pixels(step: Step) -> Counts:
+    """Runs of items one after another in a row."""
+    pixels, n = parameters(step)[:2]
+    return loop("item", n, pixels * step.encoded.rows)
 
 
 def _unary(step: Step) -> Counts:
@@ -370,6 +379,7 @@ RULES: dict[str, Callable[[Step], Counts]] = {
     "quantize": each_item,
     "dequantize": each_item,
     "softmax": each_item,
+    "pixel_softmax": _pixels,
     "unary": _unary,
     "resize": _resize,
     "elementwise": _elementwise,

@@ -26,19 +26,22 @@ def products(draw: Any, dtype: str, batches: list, adj_x: bool | None = None) ->
     adj = {"adj_x": draw(st.booleans()) if adj_x is None else adj_x, "adj_y": draw(st.booleans())}
     shapes = [(*first, k, m) if adj["adj_x"] else (*first, m, k), (*second, n, k) if adj["adj_y"] else (*second, k, n)]
     arrays = [random_array(rng, s, dtype) for s in shapes]
-    quants = [quant(draw) if dtype == "int8" else None for _ in range(3)]
+    quants = [quant(draw, dtype) if dtype != "float32" else None for _ in range(3)]
+    if dtype == "int16":  # sums may grow by 128 at most
+        least = quants[0].scale[0] * quants[1].scale[0] / 100
+        quants[2] = Quant.per_tensor(max(float(least), 1e-9) * 2.0 ** draw(st.floats(0, 20)), 0)
     constant = draw(st.sampled_from([None, 0, 1]))
     inputs = [value("ab"[i], shapes[i], dtype, quants[i], arrays[i] if i == constant else None) for i in (0, 1)]
     return inferred("batch_matmul", inputs, quants[2], **adj), arrays
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @given(data=st.data())
 def test_product_equals_reference(dtype: str, data) -> None:
     harness.check(*data.draw(products(dtype, BATCHES, adj_x=False)))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @given(data=st.data())
 def test_lowered_products_keep_their_bytes(dtype: str, data) -> None:
     """Transposed left sides, broadcasts in the middle, constants."""
@@ -76,6 +79,28 @@ def test_a_constant_matrix_on_the_right_is_a_layer() -> None:
     node = inferred("batch_matmul", [a, b], adj_x=False, adj_y=False)
     graph = passes.simplify(Graph("g", [a], [node.output], [node]))
     assert [n.op for n in graph.nodes] == ["fully_connected"]
+
+
+def test_16_bit_products_may_grow_by_128() -> None:
+    q = Quant.per_tensor(1.0, 0)
+    sides = value("a", (1, 2), "int16", q), value("b", (2, 1), "int16", q)
+    for scale, refused in ((1 / 128, True), (1 / 120, False)):
+        node = inferred("batch_matmul", list(sides), Quant.per_tensor(scale, 0), adj_x=False, adj_y=False)
+        encode = ops.module("batch_matmul").encode
+        (kernel,) = harness.rows_of("batch_matmul", "s16s16")
+        if refused:
+            with pytest.raises(Unsupported, match="below 1/128"):
+                encode(node, kernel)
+        else:
+            assert encode(node, kernel).params[-1] == 7
+
+
+def test_a_constant_of_16_bits_is_no_layer() -> None:
+    q, rng = Quant.per_tensor(0.1, 0), np.random.default_rng(0)
+    b = value("b", (4, 5), "int16", q, random_array(rng, (4, 5), "int16"))
+    node = inferred("batch_matmul", [value("a", (3, 4), "int16", q), b], q, adj_x=False, adj_y=False)
+    graph = passes.simplify(Graph("g", [node.input(0)], [node.output], [node]))
+    assert [n.op for n in graph.nodes] == ["batch_matmul"]
 
 
 def test_deep_int8_products_are_refused() -> None:

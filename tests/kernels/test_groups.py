@@ -11,22 +11,25 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nodes import activations, inferred, quant, random_array, seeds, value
-from test_conv import weights_quant
+from test_conv import TYPES, bias_value, out_quant, split, weights_quant
+from test_conv import grouped as factored
 
 from edgesdk import ops, passes
-from edgesdk.ir import Graph, Node
+from edgesdk.errors import Unsupported
+from edgesdk.ir import Graph, Node, Quant
 
 
-def operands(draw: Any, shape: tuple[int, ...], w_shape: tuple[int, ...], dtype: str) -> tuple[list, list, Any]:
+def operands(draw: Any, shape: tuple[int, ...], w_shape: tuple[int, ...], types: str) -> tuple[list, list, Any]:
     """x, w and b (or None) with random data; the arrays; and the output's quantisation."""
-    rng, integer = np.random.default_rng(draw(seeds)), dtype == "int8"
-    weights, out_c = random_array(rng, w_shape, dtype), w_shape[0]
-    bias = rng.integers(-(2**16), 2**16, out_c).astype(np.int32) if integer else random_array(rng, (out_c,), dtype)
-    x = value("x", shape, dtype, quant(draw) if integer else None)
-    w = value("w", w_shape, dtype, weights_quant(draw, out_c, 0) if integer else None, weights)
-    b = draw(st.sampled_from([None, value("b", (out_c,), "int32" if integer else dtype, None, bias)]))
-    arrays = [random_array(rng, shape, dtype), weights, None if b is None else bias]
-    return [x, w, b], arrays, quant(draw) if integer else None
+    rng, (x_type, w_type) = np.random.default_rng(draw(seeds)), split(types)
+    weights, out_c = random_array(rng, w_shape, w_type), w_shape[0]
+    x = value("x", shape, x_type, None if x_type == "float32" else quant(draw, x_type))
+    w_quant = weights_quant(draw, out_c, 0) if w_type in ("int8", "int4") else None
+    w_quant = factored(draw, rng, w_quant, w_shape) if w_type == "int4" else w_quant
+    w = value("w", w_shape, w_type, w_quant, weights)
+    b = bias_value(draw, rng, x_type, out_c)
+    arrays = [random_array(rng, shape, x_type), weights, None if b is None else b.data]
+    return [x, w, b], arrays, out_quant(draw, x, w)
 
 
 @st.composite
@@ -67,10 +70,11 @@ def transposed(draw, dtype: str, groups: int = 1, like_torch: bool = False) -> t
     return inferred("transpose_conv2d", inputs, q, groups=groups, activation=draw(activations), **attrs), arrays
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("types", TYPES)
+@settings(max_examples=40)
 @given(data=st.data())
-def test_grouped_convolution_equals_reference(dtype: str, data) -> None:
-    harness.check(*data.draw(grouped(dtype)))
+def test_grouped_convolution_equals_reference(types: str, data) -> None:
+    harness.check(*data.draw(grouped(types)))
 
 
 @given(data=st.data())
@@ -90,10 +94,36 @@ def test_groups_are_convolutions_of_slices(data) -> None:
     assert np.array_equal(ops.module("conv2d").reference(single, [x, dense, b])[0], whole)
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("types", TYPES)
+@settings(max_examples=40)
 @given(data=st.data())
-def test_transposed_convolution_equals_reference(dtype: str, data) -> None:
-    harness.check(*data.draw(transposed(dtype)))
+def test_transposed_convolution_equals_reference(types: str, data) -> None:
+    harness.check(*data.draw(transposed(types)))
+
+
+@pytest.mark.parametrize("channels, factors, types", [(4, False, "s8s4"), (3, False, "s8s8"), (4, True, "s8s8")])
+def test_int4_weights_stay_packed_where_phases_end_with_bytes(channels: int, factors: bool, types: str) -> None:
+    rng = np.random.default_rng(0)
+    shape = (6, 3, 2, channels)
+    each = np.full((6, -(-6 * channels // 4)), 16, np.uint8) if factors else None
+    weights = value("w", shape, "int4", Quant(np.ones(1, np.float32), np.zeros(1, np.int32), None, 4, each))
+    weights.data = random_array(rng, shape, "int4")
+    x = value("x", (1, 3, 3, channels), "int8", Quant.per_tensor(0.1, 3))
+    attrs = {"stride": (2, 3), "dilation": (1, 1), "padding": (1, 0, 0, 1), "activation": "none"}
+    node = inferred("transpose_conv2d", [x, weights], Quant.per_tensor(5.0, -3), **attrs)
+    assert ops.module(node.op).types(node) == types
+    harness.check(node, [random_array(rng, x.shape, "int8"), weights.data])
+
+
+def test_factors_that_leave_8_bits_are_refused() -> None:
+    each = np.full((1, 1), 17, np.uint8)
+    quant = Quant(np.ones(1, np.float32), np.zeros(1, np.int32), None, 4, each)
+    weights = value("w", (1, 1, 1, 4), "int4", quant, np.full((1, 1, 1, 4), -8, np.int8))
+    x = value("x", (1, 3, 3, 4), "int8", Quant.per_tensor(0.1, 3))
+    attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "activation": "none"}
+    node = inferred("transpose_conv2d", [x, weights], Quant.per_tensor(5.0, -3), **attrs)
+    with pytest.raises(Unsupported, match="expected products of 8 bits"):
+        ops.module(node.op).encode(node, harness.rows_of(node.op, "s8s8")[0])
 
 
 @given(data=st.data())

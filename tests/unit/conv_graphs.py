@@ -11,7 +11,7 @@ from graphs import Builder
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from edgesdk.ir import Graph, Value
+from edgesdk.ir import Graph, Quant, Value
 
 MAX_SIDE = 20
 Draw = Callable[[Any], Any]
@@ -105,7 +105,42 @@ def _resize(draw: Draw, b: Builder, x: Value) -> Value:
     return _conv(b, y, draw(st.integers(1, 6)), *_window(draw, y))
 
 
-BLOCKS = (_chain, _residual, _bottleneck, _branches, _pool, _resize)
+def _groups(draw: Draw, b: Builder, x: Value) -> Value:
+    """A convolution in groups; channels are made to fit."""
+    n, kernel = draw(st.integers(2, 3)), draw(st.integers(1, 3))
+    wide = b.conv(x, 2 * n, 1, 1)
+    out_c = n * draw(st.integers(1, 3))
+    pads = ((kernel - 1) // 2, 0, kernel - 1 - (kernel - 1) // 2, kernel - 1)
+    attrs = {"stride": (draw(st.integers(1, 2)), 1), "dilation": (1, 1), "padding": pads, "activation": "relu"}
+    w = b.constant((out_c, kernel, kernel, 2), out_c, 0)
+    return b.add_node("conv2d", [wide, w, b.bias(out_c)], b.quant(), groups=n, **attrs)
+
+
+def _decoder(draw: Draw, b: Builder, x: Value) -> Value:
+    """A transposed convolution that makes the image larger, where it is small; else one that keeps it."""
+    most = 2 if max(x.shape[1:3]) <= MAX_SIDE // 2 else 1
+    kernel, stride = (draw(st.integers(1, 4)), draw(st.integers(1, 4))), (draw(st.integers(1, most)),) * 2
+    cut = tuple(draw(st.integers(0, max(0, k - 1))) for k in kernel)
+    size = [(x.shape[1 + a] - 1) * stride[a] + kernel[a] - cut[a] for a in (0, 1)]
+    channels = draw(st.integers(1, 6))
+    w = b.constant((channels, *kernel, x.shape[3]), channels, 0)
+    attrs = {"stride": stride, "dilation": (1, 1), "activation": draw(st.sampled_from(["none", "relu"]))}
+    pads = {"padding": (cut[0], 0, 0, cut[1]), "output_padding": (0, 0)}
+    assert min(size) > 0
+    return b.add_node("transpose_conv2d", [x, w, b.bias(channels)], b.quant(), **attrs, **pads)
+
+
+def _classes(draw: Draw, b: Builder, x: Value) -> Value:
+    """Shares of the channels of each pixel, or of the image's own and a gate."""
+    y = b.conv(x, draw(st.integers(2, 5)), 1, 1)
+    if draw(st.booleans()):
+        y = b.add_node(
+            "mul", [y, b.add_node("logistic", [y], Quant.per_tensor(1 / 256, -128))], b.quant(), activation="none"
+        )
+    return b.add_node("softmax", [y], Quant.per_tensor(1 / 256, -128), beta=1.0)
+
+
+BLOCKS = (_chain, _residual, _bottleneck, _branches, _pool, _resize, _groups, _decoder, _classes)
 
 
 @st.composite

@@ -141,3 +141,9 @@ def test_numbers_made_real_and_back_are_a_table(quant: Quant, ops_left: list[str
     assert y.dtype == "int8"
     found = folded(Graph("there_and_back", [x], [y], b.nodes))
     assert [n.op for n in passes.shrink(found).nodes] == ops_left
+
+
+def test_a_constant_without_axes_is_one_item() -> None:
+    b, x = begin()
+    y = b.add_node("mul", [x, Value("c", (), "int8", Q, np.array(30, np.int8))], b.quant(), activation="none")
+    assert [n.op for n in folded(Graph("net", [x], [y], b.nodes)).nodes] == ["lut"]

@@ -159,6 +159,51 @@ def test_channel_shuffle_moves_once() -> None:
     check(net.graph([x], net.transpose(net.conv(y, 2), *NHWC)), left=1)
 
 
+@pytest.mark.parametrize("op", ["add", "concat"])
+def test_a_view_goes_where_its_neighbour_lies(op: str) -> None:
+    """Heads come back to the image that they are added to, or joined with, in one transposition."""
+    net = Net()
+    x, y = image(net, 1, 4, 3, 2)
+    y = net.conv(y, 6)
+    heads = Value("heads", (1, 2, 12, 3), "float32")
+    z = net.op("reshape", net.transpose(heads, 0, 1, 3, 2), shape=(1, 6, 4, 3))
+    result = net.op("concat", z, y, axis=1) if op == "concat" else net.op("add", z, y, activation="none")
+    check(net.graph([x, heads], net.transpose(result, *NHWC)), left=1)
+
+
+def test_patches_lie_as_their_softmax_wants_them() -> None:
+    net = Net()
+    x, y = image(net, 1, 4, 6, 2)
+    y = net.conv(y, 3)
+    y = net.op(
+        "reshape", net.transpose(net.op("reshape", y, shape=(1, 3, 2, 2, 3, 2)), 0, 1, 3, 5, 2, 4), shape=(1, 3, 4, 6)
+    )
+    gate = net.op("softmax", net.op("slice", y, begin=(0,) * 4, size=(1, 1, 4, 6), stride=(1,) * 4), beta=1.0)
+    y = net.op("sum", net.op("mul", y, gate, activation="none"), axes=(3,), keep_dims=False)
+    check(net.graph([x], y), left=1)
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_a_recurrent_layer_reads_channels_and_frequencies_as_they_lie(time_major: bool) -> None:
+    net = Net()
+    x, y = image(net, 1, 5, 4, 2)
+    y = net.op("reshape", net.transpose(net.conv(y, 3), 0, 2, 1, 3), shape=(1, 5, 12))
+    y = net.transpose(y, 1, 0, 2) if time_major else y
+    weights = [net.constant(3, 6, 12), net.constant(3, 6, 6), net.constant(2, 3, 6), net.constant(1, 6)]
+    state = Value("state", (1, 6), "float32")
+    attrs = {"kind": "gru_reset_after", "reverse": False, "time_major": time_major, "cell_clip": 0.0}
+    out = Value("y", (5, 1, 6) if time_major else (1, 5, 6), "float32")
+    net.nodes.append(Node("rnn", [y, *weights], [out, state], attrs, "gru"))
+    check(net.graph([x], net.op("relu", out)), left=0)
+
+
+def test_a_layer_over_steps_reads_channels_and_frequencies_as_they_lie() -> None:
+    net = Net("int8")
+    x, y = image(net, 2, 5, 4, 2)
+    y = net.op("reshape", net.transpose(net.conv(y, 3), 0, 2, 1, 3), shape=(2, 5, 12))
+    check(net.graph([x], net.op("fully_connected", y, net.weights(7, 12), activation="none")), left=0)
+
+
 def test_softmax_over_channels() -> None:
     net = Net()
     x, y = image(net, 1, 4, 3, 2)

@@ -246,12 +246,30 @@ def test_values_that_smoothing_changes_are_not_compared() -> None:
     assert {n.removesuffix("/unsmoothed") for n in names if n.endswith("/unsmoothed")} == {"v1", "v2", "v3"}
 
 
-@pytest.mark.parametrize("recipe", ["int4", "w4"])
-def test_layers_without_a_narrow_kernel_stay_as_they_are(recipe: str) -> None:
+@pytest.mark.parametrize("group", [0, 32])
+def test_a_convolution_in_groups_is_a_problem_per_group(group: int) -> None:
     s = Sketch((1, 6, 6, 4))
     y = s.op("conv2d", s.inputs[0], s.constant(8, 3, 3, 4), s.constant(8))
-    grouped = s.op("conv2d", y, s.constant(8, 3, 3, 4), None, groups=2)
-    last = s.op("conv2d", grouped, s.constant(5, 3, 3, 8), s.constant(5))
+    graph = s.graph(s.op("conv2d", y, s.constant(6, 3, 3, 4), s.constant(6), groups=2))
+    samples = [[x] for x in s.samples(3)[0]]
+    layer = list(layerwise.layers(graph, graph.copy(), samples))[1]
+    sums = (layer.rows.astype(np.float64) @ layer.weights.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(-1, 6)
+    whole = np.concatenate([ops.evaluate(graph, x)[graph.outputs[0]].reshape(-1, 6) for x in samples])
+    np.testing.assert_allclose(sums + layer.floats.input(2).data, whole, rtol=1e-4, atol=1e-4)
+    work = compress.apply(compress.recipe("int4"), Work(graph, s.samples(), group=group))
+    assert work.result is not None and [n.input(1).dtype for n in work.result.nodes] == ["int4", "int4"]
+    x = np.random.default_rng(2).integers(-128, 128, (1, 6, 6, 4)).astype(np.int8)
+    expected = ops.evaluate(work.result, [x])[work.result.outputs[0]]
+    assert np.array_equal(runtime.run(session(work.result), [x])[0], expected)
+
+
+@pytest.mark.parametrize("recipe", ["int4", "w4"])
+def test_transposed_convolutions_stay_as_they_are(recipe: str) -> None:
+    s = Sketch((1, 6, 6, 4))
+    y = s.op("conv2d", s.inputs[0], s.constant(8, 3, 3, 4), s.constant(8))
+    window = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+    wider = s.op("transpose_conv2d", y, s.constant(8, 2, 2, 8), None, **window)
+    last = s.op("conv2d", wider, s.constant(5, 3, 3, 8), s.constant(5))
     graph = s.graph(last)
     usual = {"int4": "int8", "w4": "float32"}[recipe]
     work = compress.apply(compress.recipe(recipe), Work(graph, s.samples()))

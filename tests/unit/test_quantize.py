@@ -360,11 +360,22 @@ def test_groups_and_smooth_activations_of_16_bits() -> None:
     assert_close(s, s.graph(x, s.op("softplus", s.op("elu", x, alpha=0.5))), 0.1)
 
 
-def test_products_and_norms_of_16_bits_are_refused() -> None:
+def test_products_and_transposed_convolutions_of_16_bits() -> None:
     s = Sketch((1, 4, 4))
     x = s.op("batch_matmul", s.inputs[0], s.inputs[0], adj_x=False, adj_y=True)
-    graph = s.graph(s.op("rms_norm", x, None, axis=2, epsilon=1e-5))
-    with pytest.raises(Unsupported, match=r"without an int16 form: batch_matmul \(n0\), rms_norm \(n1\)"):
+    image = s.op("reshape", x, shape=(1, 2, 2, 4))
+    window = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+    y = s.op("transpose_conv2d", image, s.constant(3, 2, 2, 4), s.constant(3), **window)
+    graph, samples = s.graph(y), s.samples()
+    result = verify(quantize.quantized(graph, calibrate(graph, samples), INT16X8))
+    assert {v.dtype for n in result.nodes for v in n.outputs} == {"int16"}
+    assert_runs(quantize.quantized(graph, calibrate(graph, samples), INT16X8, "float32"), [a[0] for a in samples])
+
+
+def test_norms_of_16_bits_are_refused() -> None:
+    s = Sketch((1, 4, 4))
+    graph = s.graph(s.op("rms_norm", s.inputs[0], None, axis=2, epsilon=1e-5))
+    with pytest.raises(Unsupported, match=r"without an int16 form: rms_norm \(n0\)"):
         quantize.quantized(graph, calibrate(graph, s.samples()), INT16X8)
 
 

@@ -58,7 +58,8 @@ def converted(tmp_path: Any, data: bytes, **options: Any) -> flow.Converted:
 def test_bytes_of_tflite_micro(tmp_path: Any, channels: int, options: dict[str, Any]) -> None:
     data = net(channels)
     c = converted(tmp_path, data, **options)
-    assert [s.kernel.types for s in c.schedule.steps if s.node.op in ("conv2d", "fully_connected")] == ["s8s4"] * 3
+    layers = ("conv2d", "fully_connected_rows")
+    assert [s.kernel.types for s in c.schedule.steps if s.node.op in layers] == ["s8s4"] * 3
     session = runtime.open_session(c.data)
     for seed in range(4):
         x = np.random.default_rng(seed).integers(-128, 128, (1, 7, 6, 3)).astype(np.int8)

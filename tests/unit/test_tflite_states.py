@@ -137,7 +137,7 @@ def lstm_model(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, tim
 @settings(max_examples=40)
 @given(
     st.tuples(*[st.integers(1, n) for n in (5, 3, 6, 6)]),
-    st.sampled_from(["float32", "int8"]),
+    st.sampled_from(["float32", "int8", "int16"]),
     st.booleans(),
     st.sampled_from([0.0, 0.6, 10.0]),
     seeds,

@@ -7,7 +7,9 @@
  * transposed, n rows of k items.
  *
  * s8s8: clamp(zero_point + requantize(sum over i of (a - a_zero_point) * (b - b_zero_point), multiplier, shift),
- *       -128, 127). Sums are modulo 2^32; the writer guarantees that none wraps. */
+ *       -128, 127). Sums are modulo 2^32; the writer guarantees that none wraps.
+ * s16s16: clamp(requantize_wide(sum over i of a * b, multiplier, shift), -32768, 32767), the sum in 64 bits, the
+ *         multiplier of 15 bits (requantize.h). */
 #ifndef ERT_BATCH_MATMUL_H
 #define ERT_BATCH_MATMUL_H
 
@@ -32,7 +34,13 @@ typedef struct {
   ert_batch_matmul_shape shape;
 } ert_batch_matmul_f32_params;
 
+typedef struct {
+  ert_batch_matmul_shape shape;
+  int32_t multiplier, shift;
+} ert_batch_matmul_s16s16_params;
+
 int ert_batch_matmul_s8s8_check(const ert_step *s);
 int ert_batch_matmul_f32_check(const ert_step *s);
+int ert_batch_matmul_s16s16_check(const ert_step *s);
 
 #endif

@@ -21,6 +21,11 @@ int ert_batch_matmul_f32_check(const ert_step *s) {
   return shape_ok(s, &p->shape, 4);
 }
 
+int ert_batch_matmul_s16s16_check(const ert_step *s) {
+  const ert_batch_matmul_s16s16_params *p = (const void *)s->params;
+  return shape_ok(s, &p->shape, 2);
+}
+
 /* The matrix that product t reads. */
 static int32_t matrix(const ert_batch_matmul_operand *o, int32_t t) { return t / o->repeat % o->count; }
 
@@ -144,5 +149,41 @@ void ert_batch_matmul_f32_x4__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) {
     if (g->transposed) row_of_dots_f32(c, g, y, ert_out_row(&c->out, y));
     else row_of_sums_f32(c, g, y, ert_out_row(&c->out, y));
+  }
+}
+
+static int16_t finish_s16(const ert_batch_matmul_s16s16_params *p, int64_t sum) {
+  return (int16_t)ert_clamp(ert_requantize_wide(sum, p->multiplier, p->shift), INT16_MIN, INT16_MAX);
+}
+
+static void row_of_dots_s16(const ert_call *c, const ert_batch_matmul_s16s16_params *p, int32_t y, int16_t *out) {
+  const ert_batch_matmul_shape *g = &p->shape;
+  const int16_t *a = a_row(c, g, y);
+  for (int32_t j = 0; j < g->n; j++) {
+    const int16_t *b = b_row(c, g, y, j);
+    int64_t sum = 0;
+    for (int32_t i = 0; i < g->k; i++) sum += a[i] * b[i];
+    out[j] = finish_s16(p, sum);
+  }
+}
+
+static void row_of_sums_s16(const ert_call *c, const ert_batch_matmul_s16s16_params *p, int32_t y, int16_t *out) {
+  const ert_batch_matmul_shape *g = &p->shape;
+  const int16_t *a = a_row(c, g, y);
+  int64_t *sums = c->scratch;
+  for (int32_t j = 0; j < g->n; j++) sums[j] = 0;
+  for (int32_t i = 0; i < g->k; i++) {
+    const int16_t *b = b_row(c, g, y, i);
+    const int32_t v = a[i];
+    for (int32_t j = 0; j < g->n; j++) sums[j] += v * b[j];
+  }
+  for (int32_t j = 0; j < g->n; j++) out[j] = finish_s16(p, sums[j]);
+}
+
+void ert_batch_matmul_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_batch_matmul_s16s16_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    if (p->shape.transposed) row_of_dots_s16(c, p, y, ert_out_row(&c->out, y));
+    else row_of_sums_s16(c, p, y, ert_out_row(&c->out, y));
   }
 }

@@ -31,14 +31,20 @@ static void copy_row(const ert_call *c, const ert_concat_b1_params *p, int32_t y
   ERT_MEMMOVE(out, ert_row(&c->in[i], y), c->out.row_bytes);
 }
 
+/* `repeats` parts of an input, `pitch` bytes apart in the output; single bytes are not worth a call each. */
+static void spread(const uint8_t *in, uint8_t *out, int32_t repeats, int32_t part, int32_t pitch) {
+  if (part == 1)
+    for (int32_t r = 0; r < repeats; r++) out[r * pitch] = in[r];
+  else
+    for (int32_t r = 0; r < repeats; r++) ERT_MEMMOVE(out + r * pitch, in + r * part, part);
+}
+
 /* Input i fills its part of every repeat. */
 static void interleave(const ert_call *c, const ert_concat_b1_params *p, int32_t y, uint8_t *out) {
   int32_t pitch = 0;
   for (int32_t i = 0; i < ERT_MAX_INPUTS; i++) pitch += p->part[i];
-  for (int32_t i = 0; i < ERT_MAX_INPUTS && p->part[i] > 0; out += p->part[i++]) {
-    const uint8_t *in = ert_row(&c->in[i], y);
-    for (int32_t r = 0; r < p->repeats; r++) ERT_MEMMOVE(out + r * pitch, in + r * p->part[i], p->part[i]);
-  }
+  for (int32_t i = 0; i < ERT_MAX_INPUTS && p->part[i] > 0; out += p->part[i++])
+    spread(ert_row(&c->in[i], y), out, p->repeats, p->part[i], pitch);
 }
 
 void ert_concat_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) {

@@ -92,8 +92,9 @@ typedef struct {
 
 /* acc: products of the taps up to `end` for four channels, from x and w on. A product is an index, two loads, a
  * multiplication and a sum; the rest of a tap are 8 instructions. */
-__attribute__((naked, noinline)) static void sum_taps(UNUSED const tap *t, UNUSED const tap *end, UNUSED const int8_t *x,
-                                                      UNUSED const int8_t *w, UNUSED uint32_t *acc) {
+__attribute__((naked, noinline)) static void sum_taps(UNUSED const tap *t, UNUSED const tap *end,
+                                                      UNUSED const int8_t *x, UNUSED const int8_t *w,
+                                                      UNUSED uint32_t *acc) {
   __asm__(
       ".syntax unified\n"
       "push {r4-r7, lr}\n"

@@ -2,9 +2,13 @@
 #include "fully_connected_rows/fully_connected_rows.h"
 #include "dot.h"
 
-static int shape_ok(const ert_step *s, int32_t rows, int32_t in_c, int32_t out_c, int32_t weights, int32_t size) {
+static int views_ok(const ert_step *s, int32_t rows, int32_t in_c, int32_t out_c, int32_t size) {
   return s->n_in == 1 && rows >= 1 && s->rows == rows && s->out[1] == 1 && in_c >= 1 &&
-         ert_within(out_c, 1, ERT_MAX_CHANNELS) && ert_view_ok(s->in, in_c, size) && ert_view_ok(s->out, out_c, size) &&
+         ert_within(out_c, 1, ERT_MAX_CHANNELS) && ert_view_ok(s->in, in_c, size) && ert_view_ok(s->out, out_c, size);
+}
+
+static int shape_ok(const ert_step *s, int32_t rows, int32_t in_c, int32_t out_c, int32_t weights, int32_t size) {
+  return views_ok(s, rows, in_c, out_c, size) &&
          ert_blob_ok(s, weights, ert_product(rows, ert_product(in_c, out_c)), size);
 }
 
@@ -18,6 +22,13 @@ int ert_fully_connected_rows_f32_check(const ert_step *s) {
   return shape_ok(s, p->rows, p->in_c, p->out_c, p->weights, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);
 }
 
+int ert_fully_connected_rows_s8s4_check(const ert_step *s) {
+  const ert_fully_connected_rows_s8s4_params *p = (const void *)s->params;
+  return views_ok(s, p->rows, p->in_c, p->out_c, 1) &&
+         ert_nibbles_ok(s, p->weights, p->in_c, ert_product(p->rows, p->out_c)) &&
+         ert_rescale_ok(s, &p->rescale, p->out_c);
+}
+
 static void add_row_s8(const int8_t *x, const int8_t *w, int32_t n, int32_t n_out, uint32_t *acc) {
   uint32_t sums[4];
   int32_t o = 0;
@@ -26,6 +37,14 @@ static void add_row_s8(const int8_t *x, const int8_t *w, int32_t n, int32_t n_ou
     for (int32_t j = 0; j < 4; j++) acc[o + j] += sums[j];
   }
   for (; o < n_out; o++, w += n) acc[o] += ert_dot_s8(x, w, n);
+}
+
+/* The output, after the last row. */
+static void finish_s8(const ert_call *c, const ert_rescale *rescale, int32_t n_out) {
+  const ert_scales scales = ert_scales_of(c, rescale);
+  const uint32_t *acc = c->scratch;
+  int8_t *out = ert_out_row(&c->out, 0);
+  for (int32_t o = 0; o < n_out; o++) out[o] = ert_finish_s8(&scales, o, acc[o]);
 }
 
 void ert_fully_connected_rows_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
@@ -37,10 +56,20 @@ void ert_fully_connected_rows_s8s8_1x4__c(const ert_call *c, int32_t y0, int32_t
     if (y == 0) ERT_MEMSET(acc, 0, 4 * p->out_c);
     add_row_s8(row, w + y * p->out_c * p->in_c, p->in_c, p->out_c, acc);
   }
-  if (y1 < p->rows) return;
-  const ert_scales scales = ert_scales_of(c, &p->rescale);
-  int8_t *out = ert_out_row(&c->out, 0);
-  for (int32_t o = 0; o < p->out_c; o++) out[o] = ert_finish_s8(&scales, o, acc[o]);
+  if (y1 == p->rows) finish_s8(c, &p->rescale, p->out_c);
+}
+
+void ert_fully_connected_rows_s8s4_1x4__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_rows_s8s4_params *p = (const void *)c->params;
+  const int32_t n = p->in_c, bytes = ert_nibble_bytes(n);
+  const uint8_t *w = ert_blob(c, p->weights);
+  uint32_t *acc = c->scratch;
+  for (int32_t y = y0; y < y1; y++) {
+    const ert_rows_s4 rows = {w + y * p->out_c * bytes, NULL, n, bytes, n, 1};
+    if (y == 0) ERT_MEMSET(acc, 0, 4 * p->out_c);
+    ert_add_s8s4(ert_row(&c->in[0], y), &rows, p->out_c, acc);
+  }
+  if (y1 == p->rows) finish_s8(c, &p->rescale, p->out_c);
 }
 
 static float dot_f32(const float *x, const float *w, int32_t n) {

@@ -7,7 +7,9 @@
  * s16: e[i] = lookup(exp, clamp(32767 + requantize(in[i] - max(in)), -32768, 32767)), sum of all e[i] in Q16.15;
  *      with z leading zeros of the sum and m = sum * 2^(z - 1) / 2^14, rounded half up,
  *      out[i] = clamp(e[i] * lookup(reciprocal, m - 3 * 2^15) / 2^(31 - z), rounded half up, 0, 32767); lookup as in lut.h.
- * f32: out[i] = exp(beta * (in[i] - max(in))) / sum over j of exp(beta * (in[j] - max(in))); NaN anywhere gives NaN. */
+ * f32: out[i] = exp(beta * (in[i] - max(in))) / sum over j of exp(beta * (in[j] - max(in))); NaN anywhere gives NaN.
+ *
+ * pixel_softmax: the same over each of the `pixels` runs of n items that follow each other in a row. */
 #ifndef ERT_SOFTMAX_H
 #define ERT_SOFTMAX_H
 
@@ -31,8 +33,26 @@ typedef struct {
   float beta;
 } ert_softmax_f32_params;
 
+typedef struct {
+  int32_t pixels;
+  ert_softmax_s8_params each;
+} ert_pixel_softmax_s8_params;
+
+typedef struct {
+  int32_t pixels;
+  ert_softmax_s16_params each;
+} ert_pixel_softmax_s16_params;
+
+typedef struct {
+  int32_t pixels;
+  ert_softmax_f32_params each;
+} ert_pixel_softmax_f32_params;
+
 int ert_softmax_s8_check(const ert_step *s);
 int ert_softmax_s16_check(const ert_step *s);
 int ert_softmax_f32_check(const ert_step *s);
+int ert_pixel_softmax_s8_check(const ert_step *s);
+int ert_pixel_softmax_s16_check(const ert_step *s);
+int ert_pixel_softmax_f32_check(const ert_step *s);
 
 #endif

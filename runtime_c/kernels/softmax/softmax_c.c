@@ -7,15 +7,31 @@
 
 enum { MAX_ITEMS = 4095 }; /* as many exps as sum up below 2^12 */
 
-int ert_softmax_s8_check(const ert_step *s) {
-  const ert_softmax_s8_params *p = (const void *)s->params;
-  return s->n_in == 1 && ert_within(p->n, 1, MAX_ITEMS) && ert_within(p->n_exp, 1, 256) &&
-         ert_view_ok(s->in, p->n, 1) && ert_view_ok(s->out, p->n, 1) && ert_blob_ok(s, p->exp, p->n_exp, 4);
+static int rows_ok(const ert_step *s, int32_t pixels, int32_t n, int32_t size) {
+  return s->n_in == 1 && pixels >= 1 && n >= 1 && ert_view_ok(s->in, ert_product(pixels, n), size) &&
+         ert_view_ok(s->out, ert_product(pixels, n), size);
+}
+
+static int s8_ok(const ert_step *s, int32_t pixels, const ert_softmax_s8_params *p) {
+  return rows_ok(s, pixels, p->n, 1) && p->n <= MAX_ITEMS && ert_within(p->n_exp, 1, 256) &&
+         ert_blob_ok(s, p->exp, p->n_exp, 4);
+}
+
+int ert_softmax_s8_check(const ert_step *s) { return s8_ok(s, 1, (const void *)s->params); }
+
+int ert_pixel_softmax_s8_check(const ert_step *s) {
+  const ert_pixel_softmax_s8_params *p = (const void *)s->params;
+  return s8_ok(s, p->pixels, &p->each);
 }
 
 int ert_softmax_f32_check(const ert_step *s) {
   const ert_softmax_f32_params *p = (const void *)s->params;
-  return s->n_in == 1 && ert_view_ok(s->in, p->n, 4) && ert_view_ok(s->out, p->n, 4);
+  return rows_ok(s, 1, p->n, 4);
+}
+
+int ert_pixel_softmax_f32_check(const ert_step *s) {
+  const ert_pixel_softmax_f32_params *p = (const void *)s->params;
+  return rows_ok(s, p->pixels, p->each.n, 4);
 }
 
 static int32_t exp_at(const ert_softmax_s8_params *p, const int32_t *table, int32_t distance) {
@@ -43,23 +59,49 @@ void ert_softmax_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++) row_s8(p, ert_blob(c, p->exp), ert_row(&c->in[0], y), ert_out_row(&c->out, y));
 }
 
-void ert_softmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
-  const ert_softmax_f32_params *p = (const void *)c->params;
+void ert_pixel_softmax_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_pixel_softmax_s8_params *p = (const void *)c->params;
+  const int32_t n = p->each.n;
   for (int32_t y = y0; y < y1; y++) {
-    const float *x = ert_row(&c->in[0], y);
-    float *out = ert_out_row(&c->out, y);
-    float max = x[0], sum = 0.0f;
-    for (int32_t i = 1; i < p->n; i++) max = x[i] > max ? x[i] : max;
-    for (int32_t i = 0; i < p->n; i++) sum += out[i] = ert_exp(p->beta * (x[i] - max));
-    const float scale = 1.0f / sum;
-    for (int32_t i = 0; i < p->n; i++) out[i] *= scale;
+    const int8_t *x = ert_row(&c->in[0], y);
+    int8_t *out = ert_out_row(&c->out, y);
+    for (int32_t i = 0; i < p->pixels; i++) row_s8(&p->each, ert_blob(c, p->each.exp), x + i * n, out + i * n);
   }
 }
 
-int ert_softmax_s16_check(const ert_step *s) {
-  const ert_softmax_s16_params *p = (const void *)s->params;
-  return s->n_in == 1 && ert_within(p->n, 1, 65535) && ert_view_ok(s->in, p->n, 2) && ert_view_ok(s->out, p->n, 2) &&
-         ert_blob_ok(s, p->exp, ERT_LOOKUP_ITEMS, 2) && ert_blob_ok(s, p->reciprocal, ERT_LOOKUP_ITEMS, 2);
+static void row_f32(const ert_softmax_f32_params *p, const float *x, float *out) {
+  float max = x[0], sum = 0.0f;
+  for (int32_t i = 1; i < p->n; i++) max = x[i] > max ? x[i] : max;
+  for (int32_t i = 0; i < p->n; i++) sum += out[i] = ert_exp(p->beta * (x[i] - max));
+  const float scale = 1.0f / sum;
+  for (int32_t i = 0; i < p->n; i++) out[i] *= scale;
+}
+
+void ert_softmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_softmax_f32_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) row_f32(p, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
+}
+
+void ert_pixel_softmax_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_pixel_softmax_f32_params *p = (const void *)c->params;
+  const int32_t n = p->each.n;
+  for (int32_t y = y0; y < y1; y++) {
+    const float *x = ert_row(&c->in[0], y);
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t i = 0; i < p->pixels; i++) row_f32(&p->each, x + i * n, out + i * n);
+  }
+}
+
+static int s16_ok(const ert_step *s, int32_t pixels, const ert_softmax_s16_params *p) {
+  return rows_ok(s, pixels, p->n, 2) && p->n <= 65535 && ert_blob_ok(s, p->exp, ERT_LOOKUP_ITEMS, 2) &&
+         ert_blob_ok(s, p->reciprocal, ERT_LOOKUP_ITEMS, 2);
+}
+
+int ert_softmax_s16_check(const ert_step *s) { return s16_ok(s, 1, (const void *)s->params); }
+
+int ert_pixel_softmax_s16_check(const ert_step *s) {
+  const ert_pixel_softmax_s16_params *p = (const void *)s->params;
+  return s16_ok(s, p->pixels, &p->each);
 }
 
 /* The exps go through the output row: item i is read before it is written. */
@@ -90,4 +132,14 @@ static void row_s16(const ert_call *c, const ert_softmax_s16_params *p, const in
 void ert_softmax_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_softmax_s16_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) row_s16(c, p, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
+}
+
+void ert_pixel_softmax_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_pixel_softmax_s16_params *p = (const void *)c->params;
+  const int32_t n = p->each.n;
+  for (int32_t y = y0; y < y1; y++) {
+    const int16_t *x = ert_row(&c->in[0], y);
+    int16_t *out = ert_out_row(&c->out, y);
+    for (int32_t i = 0; i < p->pixels; i++) row_s16(c, &p->each, x + i * n, out + i * n);
+  }
 }

@@ -8,7 +8,10 @@
  * are stored phase by phase, taps in the order of the input that they read (from the last ky, kx to the first).
  *
  * s8s8: bias has a row for each phase, with - in_zero_point * (sum of the phase's weights) folded in; act is
- *       requantize.h's rescale. Sums are modulo 2^32; the writer guarantees that none wraps. */
+ *       requantize.h's rescale. Sums are modulo 2^32; the writer guarantees that none wraps.
+ * s16s8: in_zero_point is 0, one bias for all phases; act is requantize.h's rescale_s16.
+ * f32s8, f32f16: weights of a smaller type, read as floats, as in conv2d.h.
+ * s8s4, f32s4: as s8s8 and f32s8 with int4 weights, two in a byte; in_c is even, so that phases end with bytes. */
 #ifndef ERT_TRANSPOSE_CONV2D_H
 #define ERT_TRANSPOSE_CONV2D_H
 
@@ -28,9 +31,52 @@ typedef struct {
   float min, max;
 } ert_transpose_conv2d_f32_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8, laid out as those of s8s8 */
+  ert_rescale_s16 rescale;
+} ert_transpose_conv2d_s16s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8, laid out as those of s8s8 */
+  int32_t bias;    /* blob: float[out_c] */
+  int32_t scale;   /* blob: float[out_c] or float[1] */
+  int32_t step;    /* 1 per channel, 0 per tensor */
+  float min, max;
+} ert_transpose_conv2d_f32s8_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: float16, laid out as those of s8s8 */
+  int32_t bias;    /* blob: float[out_c] */
+  float min, max;
+} ert_transpose_conv2d_f32f16_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights;     /* blob: int4, laid out as those of s8s8 */
+  ert_rescale rescale; /* bias: int32[stride_h][stride_w][out_c] */
+} ert_transpose_conv2d_s8s4_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int4, laid out as those of s8s8 */
+  int32_t bias;    /* blob: float[out_c] */
+  int32_t scale;   /* blob: float[out_c] or float[1] */
+  int32_t step;    /* 1 per channel, 0 per tensor */
+  float min, max;
+} ert_transpose_conv2d_f32s4_params;
+
 /* Items of the largest window that is gathered. */
 int32_t ert_transpose_conv2d_gathered(const ert_conv2d_geometry *g);
 int ert_transpose_conv2d_s8s8_check(const ert_step *s);
 int ert_transpose_conv2d_f32_check(const ert_step *s);
+int ert_transpose_conv2d_s16s8_check(const ert_step *s);
+int ert_transpose_conv2d_f32s8_check(const ert_step *s);
+int ert_transpose_conv2d_f32f16_check(const ert_step *s);
+int ert_transpose_conv2d_s8s4_check(const ert_step *s);
+int ert_transpose_conv2d_f32s4_check(const ert_step *s);
 
 #endif

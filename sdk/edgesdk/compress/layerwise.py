@@ -61,7 +61,8 @@ class Walk:
 @dataclass(eq=False)
 class Layer:
     """One weighted layer in both forms. Rows of inputs: [problems, rows, K], of a depthwise layer a problem for each
-    input channel, else one; K is the window that an output sums up. `float_rows` and `rows` are the same windows."""
+    input channel, else one for each group; K is the window that an output sums up. `float_rows` and `rows` are the
+    same windows."""
 
     floats: Node
     node: Node
@@ -75,8 +76,8 @@ class Layer:
 
 
 def reads_narrow(node: Node) -> bool:
-    """Whether there is a kernel for the layer with weights of 4 bits, and with small ones beside floats."""
-    return node.op in READS_NARROW and node.attrs.get("groups", 1) == 1
+    """Whether the layer may have weights of 4 bits, and small ones beside floats."""
+    return node.op in READS_NARROW
 
 
 def data_of(node: Node) -> np.ndarray:
@@ -88,7 +89,7 @@ def data_of(node: Node) -> np.ndarray:
 def as_rows(op: str, w: np.ndarray, problems: int) -> np.ndarray:
     if op == "depthwise_conv2d":
         return w.reshape(-1, problems, w.shape[2] // problems).transpose(1, 2, 0).astype(np.float64)
-    return w.reshape(1, w.shape[0], -1).astype(np.float64)
+    return w.reshape(problems, w.shape[0] // problems, -1).astype(np.float64)
 
 
 def from_rows(op: str, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -124,7 +125,7 @@ def stored(value: Value, x: np.ndarray) -> np.ndarray:
 
 
 def problems(node: Node) -> int:
-    return node.input(0).shape[-1] if node.op == "depthwise_conv2d" else 1
+    return node.input(0).shape[-1] if node.op == "depthwise_conv2d" else int(node.attrs.get("groups", 1))
 
 
 def weight_rows(node: Node) -> int:
@@ -152,5 +153,6 @@ def gathered(node: Node, xs: Sequence[np.ndarray], places: Sequence[np.ndarray])
         rows.append(windows[np.unravel_index(p, windows.shape[:3])])
     found = np.concatenate(rows)  # [rows, KH, KW, I]
     if node.op == "conv2d":
-        return found.reshape(1, len(found), -1)
+        parts = found.reshape(len(found), kernel[0] * kernel[1], problems(node), -1)
+        return np.ascontiguousarray(parts.transpose(2, 0, 1, 3)).reshape(problems(node), len(found), -1)
     return np.ascontiguousarray(found.reshape(len(found), -1, found.shape[3]).transpose(2, 0, 1))

@@ -2,8 +2,8 @@
 """Products of matrices. a [..., M, K], b [..., K, N]; the leading axes broadcast; output [..., M, N].
 
 attrs: adj_x (a is stored [..., K, M]), adj_y (b is stored [..., N, K]). Either side may be constant. int8 sides have
-zero points of their own. The kernel walks batch axes that broadcast at the front or at the back; passes/lower_matmul.py
-writes other broadcasts out, and a transposed a.
+zero points of their own, int16 sides none. The kernel walks batch axes that broadcast at the front or at the back;
+passes/lower_matmul.py writes other broadcasts out, and a transposed a.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgesdk.ops import Encoded, RowView, binary, fixedpoint, rescale
 
 types = rescale.types
 
-MAX_DEPTH = 2**31 // 255**2  # products of int8 differences that int32 holds
+MAX_DEPTH = {"int8": 2**31 // 255**2, "int16": 2**16}  # products of differences that sums of 32 and 48 bits hold
 
 
 def matrices(node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -46,8 +46,22 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     sums = a @ (b.swapaxes(-1, -2) if node.attrs["adj_y"] else b)
     if node.output.dtype == "float32":
         return [sums.astype(np.float32)]
+    if node.output.dtype == "int16":
+        scaled = fixedpoint.requantize_wide(sums.astype(np.int64), *wide_scale(node))
+        return [np.clip(scaled, -32768, 32767).astype(np.int16)]
     scaled = fixedpoint.requantize(sums.astype(np.int64), *binary.product_scale(node))
     return [np.clip(scaled + node.output.zero_point, -128, 127).astype(np.int8)]
+
+
+def wide_scale(node: Node) -> tuple[int, int]:
+    """(15-bit multiplier, shift) of an int16 product."""
+    multiplier, shift = binary.product_scale(node)
+    if shift > 7:
+        raise Unsupported(
+            f"{node.source}: the output scale of {node.op} is below 1/128 of the product of its inputs' scales; "
+            "expected a larger one, quantise the output again"
+        )
+    return int(fixedpoint.reduced_multipliers(np.array([multiplier]))[0]), shift
 
 
 def walk(batch: tuple[int, ...], own: tuple[int, ...]) -> tuple[int, int] | None:
@@ -75,12 +89,14 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     assert None not in found and not node.attrs["adj_x"], f"{node.source}: passes/lower_matmul.py must run first"
     params: list[int | np.ndarray | None] = [m, k, n, int(node.attrs["adj_y"])]
     params += [w for pair in found if pair for w in pair]
-    if y.dtype == "int8":
-        if k > MAX_DEPTH:
-            raise Unsupported(
-                f"{node.source}: sums of {k} products can leave 32 bits; expected at most {MAX_DEPTH}, "
-                "split the product"
-            )
+    if k > MAX_DEPTH.get(y.dtype, k):
+        raise Unsupported(
+            f"{node.source}: sums of {k} products can leave {32 if y.dtype == 'int8' else 48} bits; expected at "
+            f"most {MAX_DEPTH[y.dtype]}, split the product"
+        )
+    if y.dtype == "int16":
+        params += wide_scale(node)
+    elif y.dtype == "int8":
         params += [a.zero_point, b.zero_point, *binary.product_scale(node), y.zero_point]
     rows = y.elements // n
     views = [RowView(v, v.elements // v.shape[-1], v.shape[-1] * v.itemsize) for v in (a, b)]

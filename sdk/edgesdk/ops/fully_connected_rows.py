@@ -37,7 +37,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     rows, out_c = x.shape[1], w.shape[0]
     assert w.data is not None
     by_row = np.ascontiguousarray(w.data.reshape(out_c, rows, -1).transpose(1, 0, 2))
-    params: list[int | np.ndarray | None] = [rows, x.elements // rows, out_c, by_row]
+    packed = rescale.nibbles(by_row.reshape(rows * out_c, -1)) if w.dtype == "int4" else by_row
+    params: list[int | np.ndarray | None] = [rows, x.elements // rows, out_c, packed]
     params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
     return Encoded(params, RowView(y, 1, y.n_bytes), [image_view(x)], rows, keeps_scratch=True)
 

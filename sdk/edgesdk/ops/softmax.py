@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax over one axis. attrs: beta, axis (default: the last; passes/lower_softmax.py brings others there).
+"""Softmax over one axis. attrs: beta, axis (default: the last; passes/lower_softmax.py brings others there), and
+by_image, which that pass sets where a row is one of an image and not one run of items.
 
 int8 output has scale 1/256 and zero point -128, int16 output scale 1/32768 and zero point 0. What an additive mask
 takes out needs to lie no more than 12 / beta below the other items to count as nothing: compress/masks.py limits masks
@@ -16,11 +17,16 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, fixedpoint, pool, same_row, unary_int16
 from edgesdk.ops.fixed_exp import exp_on_negative_values, one_over_one_plus_x, scaled_differences
 from edgesdk.ops.fixedpoint import doubling_high_mul
+from edgesdk.ops.rowwise import rows_of
 
 types = pool.types
 
 MAX_ITEMS = {"int8": 4095, "int16": 65535}  # as many exps as sum up in the kernel's type
 OUTPUTS = {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}
+
+
+def kernel_op(node: Node) -> str:
+    return "pixel_softmax" if node.attrs.get("by_image") else "softmax"
 
 
 def axis(node: Node) -> int:
@@ -108,7 +114,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     x, y = node.input(0), node.output
     n = x.shape[-1]
     assert axis(node) == len(x.shape) - 1, f"{node.source}: passes/lower_softmax.py must run first"
-    params: list[int | np.ndarray | None] = [n]
+    batch, rows, items = rows_of(y.shape) if node.attrs.get("by_image") else (1, x.elements // n, n)
+    params: list[int | np.ndarray | None] = [items // n, n] if node.attrs.get("by_image") else [n]
     if x.dtype == "int8":
         _check_integer(node)
         table = exp_table(node)
@@ -118,8 +125,7 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
         params += [*scale_16(node), *tables_16()]
     else:
         params += [f32_word(node.attrs["beta"])]
-    rows = x.elements // n
-    return Encoded(params, RowView(y, rows, n * y.itemsize), [RowView(x, rows, n * x.itemsize)], rows)
+    return Encoded(params, RowView(y, rows, items * y.itemsize), [RowView(x, rows, items * x.itemsize)], rows, batch)
 
 
 def _check_integer(node: Node) -> None:

@@ -17,7 +17,16 @@ from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, conv2d, rescale
 
-types = rescale.types
+
+def is_packed(node: Node) -> bool:
+    """Whether int4 weights stay two in a byte: where the taps of a phase end with bytes. Others are widened."""
+    w = node.input(1)
+    return w.dtype == "int4" and w.shape[3] % 2 == 0 and (w.quant is None or w.quant.factors is None)
+
+
+def types(node: Node) -> str:
+    found = rescale.types(node)
+    return found if is_packed(node) else found.replace("s4", "s8")
 
 
 def dilation(node: Node) -> tuple[int, int]:
@@ -47,11 +56,11 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
 
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    x, w = arrays[0], arrays[1]
+    x, w = arrays[0], rescale.real_weights(node, 0)
     is_float = x.dtype == np.float32
     wide = x.astype(np.float64) - (0 if is_float else node.input(0).zero_point)
     n = conv2d.groups(node)
-    parts = zip(np.split(wide, n, 3), np.split(w.astype(np.float64), n), strict=True)
+    parts = zip(np.split(wide, n, 3), np.split(w, n), strict=True)
     acc = np.concatenate([_scattered(node, p, v) for p, v in parts], 3)
     if is_float:
         return [rescale.finish_float(node, acc + rescale.bias(node))]
@@ -93,18 +102,34 @@ def phases(node: Node, axis: int) -> list[Phase]:
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     x, w, y = node.input(0), node.input(1), node.output
-    assert w.data is not None and conv2d.groups(node) == 1, node.source
+    assert conv2d.groups(node) == 1, node.source
     (_, h, width, c), (top, left, _, _) = x.shape, node.attrs["padding"]
-    parts = [w.data[:, a.taps][:, :, b.taps] for a in phases(node, 0) for b in phases(node, 1)]
-    packed = np.concatenate([p.ravel() for p in parts])
+    parts = [_stored(node)[:, a.taps][:, :, b.taps] for a in phases(node, 0) for b in phases(node, 1)]
+    laid = np.concatenate([p.ravel() for p in parts])
+    packed = rescale.nibbles(laid.reshape(-1, c)) if is_packed(node) else laid
     params: list[int | np.ndarray | None] = [h, width, c, y.shape[2], y.shape[3], *w.shape[1:3], *node.attrs["stride"]]
     params += [*dilation(node), top, left]
     if y.dtype == "float32":
         params += [packed, *rescale.float_words(node)]
+    elif y.dtype == "int16":
+        params += [packed, *rescale.words(node, channel_axis=0)]
     else:
         rest = rescale.words(node, channel_axis=0)[1:]
         params += [x.zero_point, packed, _phase_biases(node, parts), *rest]
     return Encoded(params, conv2d.image_view(y), [conv2d.image_view(x)], rows=y.shape[1], batch=y.shape[0])
+
+
+def _stored(node: Node) -> np.ndarray:
+    """The weights as the file has them, or int4 ones before they are packed."""
+    integers, w = rescale.integer_weights(node.input(1)), node.input(1)
+    if w.dtype != "int4":
+        return integers
+    if np.abs(integers.astype(np.int32)).max(initial=0) > 128 or integers.max(initial=0) > 127:
+        raise Unsupported(
+            f"{node.source}: int4 weights of a transposed convolution with factors of up to "
+            f"{int(np.abs(integers).max())}; expected products of 8 bits, quantise its weights without groups"
+        )
+    return integers.astype(np.int8)
 
 
 def _phase_biases(node: Node, parts: list[np.ndarray]) -> np.ndarray:

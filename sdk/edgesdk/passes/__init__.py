@@ -19,7 +19,9 @@ from edgesdk.verify import verify
 SIMPLIFY = (
     "fold_constants",  # first: later passes look for constants
     "fold_matmul",  # products with constants become layers before their weights are looked for
+    "fuse_group_norm",  # while its transposes still stand around it
     "move_transposes",  # before all that looks for neighbours
+    "fold_shuffles",  # the transposes that are left
     "sink_reshapes",  # behind it: the order of the axes is settled
     "fold_batch_norm",  # before activations: a relu may follow the norm
     "bound_masks",
@@ -42,6 +44,7 @@ LOWER = (
     "lower_groups",  # before concats are split and slices become copies
     "lower_depthwise",
     "lower_flatten",
+    "lower_pixels",
     "lower_dilated_pool",  # may write pads
     "lower_borders",
     "lower_minmax",  # before requantize: may write quantizations

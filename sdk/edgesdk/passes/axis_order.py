@@ -55,10 +55,12 @@ def is_trivial(shape: Sequence[int], perm: Sequence[int]) -> bool:
 
 @dataclass
 class Rewriting:
-    """The graph under construction. `source` names the node that is being rewritten."""
+    """The graph under construction. `source` names the node that is being rewritten; `in_source_order` tells how
+    axes lie that are moved and that nobody has asked for yet: as in the source, or as they did."""
 
     nodes: list[Node] = field(default_factory=list)
     source: str = ""
+    in_source_order: bool = False
     made: list[Value] = field(default_factory=list)
     origin: dict[Value, Value] = field(default_factory=dict)  # reshaped value -> what was reshaped
     moved: dict[tuple[Value, str, Shape], Value] = field(default_factory=dict)
@@ -90,13 +92,32 @@ class Rewriting:
 
 def stored(r: Rewriting, t: Ordered, perm: Shape) -> Value:
     """The value of `t` with its axes in the order `perm`; free where only axes of size 1 move."""
-    t = settled(r, t)
+    if t.view is not None:
+        direct = merged_order(t, perm)
+        if direct is not None:
+            value = stored(r, replace(t, view=None), direct)
+            return r.reshape(value, tuple(t.shape[a] for a in perm))
+        t = settled(r, t)
     axes = tuple(t.perm.index(a) for a in perm)
     if axes == identity(len(axes)):
         return t.value
     if is_trivial(t.value.shape, axes):
         return r.reshape(t.value, tuple(t.value.shape[a] for a in axes))
     return r.transpose(t.value, axes)
+
+
+def merged_order(t: Ordered, perm: Shape) -> Shape | None:
+    """The order of the source's axes in which those of the view lie as in `perm`; None where that splits an axis."""
+    assert t.view is not None
+    groups = {made[0]: (group, made) for group, made in factors(t.source, t.view)}
+    wanted = [a for a in perm if t.view[a] != 1]
+    order = [a for a, d in enumerate(t.source) if d == 1]
+    while wanted:
+        group, made = groups.get(wanted[0], ([], []))
+        if not made or wanted[: len(made)] != made:
+            return None
+        order, wanted = order + group, wanted[len(made) :]
+    return tuple(order)
 
 
 def cost(r: Rewriting, t: Ordered, perm: Shape) -> int:
@@ -114,11 +135,24 @@ def settled(r: Rewriting, t: Ordered, last: int | None = None) -> Ordered:
     splits = factors(t.source, t.view)
     group_of = {axis: group for group, _ in splits for axis in group}
     order: list[int] = []
-    for axis in t.perm:
+    for axis in identity(len(t.perm)) if r.in_source_order else t.perm:
         order += [a for a in group_of.get(axis, [axis]) if a not in order]
     tail = next((group for group, made in splits if last in made), [])
     perm = (*(a for a in order if a not in tail), *tail)
     return reshaped(r, Ordered(stored(r, replace(t, view=None), perm), perm), t.view)
+
+
+def as_columns(t: Ordered) -> tuple[Ordered, np.ndarray | None]:
+    """`t` with the columns of its last axis in the order in which the axes that the view merges there lie, and the
+    column of the source that each of them holds (None: its own). A layer's weights follow at no cost."""
+    splits = [] if t.view is None else factors(t.source, t.view)
+    tail = next((group for group, made in splits if made == [len(t.shape) - 1]), [])
+    lies = [a for a in t.perm if a in tail]
+    if lies == tail:
+        return t, None
+    columns = np.arange(t.shape[-1]).reshape([t.source[a] for a in tail]).transpose([tail.index(a) for a in lies])
+    named = dict(zip(lies, tail, strict=True))
+    return replace(t, perm=tuple(named.get(a, a) for a in t.perm)), columns.ravel()
 
 
 def factors(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
@@ -194,9 +228,10 @@ def common(r: Rewriting, operands: Sequence[Operand]) -> list[Operand]:
     if first.view is not None and alike:
         if all(c.elements == 1 or np.broadcast_shapes(c.shape, first.view) == first.view for c in constants):
             return list(operands)
+    placed = any(t.view is None and len(t.shape) == rank for t in tensors)
     raised: list[Operand] = []
     for o in operands:
-        if isinstance(o, Ordered):
+        if isinstance(o, Ordered) and not (placed and o.view is not None and len(o.shape) == rank):
             o = settled(r, o)
             o = settled(r, reshaped(r, o, (1,) * (rank - len(o.shape)) + o.shape))
         raised.append(o)
@@ -204,7 +239,10 @@ def common(r: Rewriting, operands: Sequence[Operand]) -> list[Operand]:
 
 
 def lead_of(r: Rewriting, tensors: Sequence[Ordered]) -> Ordered:
-    """The tensor whose order costs the others least; of equals the one that waits for a transposition."""
+    """The tensor whose order costs the others least; of equals the one that waits for a transposition. What is only
+    seen in its shape moves in any case, so that where it moves is left to the others."""
+    if not all(t.view is not None for t in tensors):
+        tensors = [t for t in tensors if t.view is None]
 
     def price(t: Ordered) -> tuple[int, bool, int]:
         moved = sum(cost(r, other, t.perm) for other in tensors) if t.view is None else 0
@@ -220,7 +258,7 @@ def aligned(r: Rewriting, operands: Sequence[Operand]) -> tuple[list[Value], Ord
     values = []
     for o in operands:
         if isinstance(o, Ordered):
-            values.append(o.value if o.view is not None else stored(r, o, lead.perm))
+            values.append(o.value if lead.view is not None else stored(r, o, lead.perm))
         else:
             assert o.data is not None
             values.append(relaid(r, o, laid_constant(o.data, lead)))

@@ -15,8 +15,9 @@ def _is_dense(node: Node) -> bool:
     a, b = node.input(0), node.input(1)
     rank = max(len(a.shape), len(b.shape))
     plain = not node.attrs["adj_x"] and len(a.shape) == rank and b.data is not None
-    # Weights have no zero point.
-    return plain and all(d == 1 for d in b.shape[:-2]) and (b.quant is None or not b.quant.zero_point.any())
+    # Weights have no zero point, and no more than 8 bits.
+    weights = b.dtype != "int16" and (b.quant is None or not b.quant.zero_point.any())
+    return plain and weights and all(d == 1 for d in b.shape[:-2])
 
 
 def _dense(node: Node) -> Node:

@@ -12,11 +12,16 @@ def lower_depthwise(graph: Graph) -> Graph:
         if node.op == "depthwise_conv2d" and channels == 1:
             node.op = "conv2d"
             node.inputs[1] = _as_conv_weights(node)
-        elif node.op == "conv2d" and node.attrs.get("groups", 1) == channels > 1:
+        elif node.op == "conv2d" and node.attrs.get("groups", 1) == channels > 1 and not _has_factors(node.input(1)):
             node.op = "depthwise_conv2d"
             node.inputs[1] = _as_depthwise_weights(node)
             node.attrs = {k: v for k, v in node.attrs.items() if k != "groups"}
     return graph
+
+
+def _has_factors(w: Value) -> bool:
+    """Of int4 weights: depthwise kernels take none."""
+    return w.quant is not None and w.quant.factors is not None
 
 
 def _as_conv_weights(node: Node) -> Value:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from edgesdk.ir import Graph, Node, Value
 
-WEIGHTS = {"int8": "int8", "float32": "float32"}
+WEIGHTS = {"int8": ("int8", "int4"), "float32": ("float32",)}
 
 
 def lower_flatten(graph: Graph) -> Graph:
@@ -16,10 +16,16 @@ def lower_flatten(graph: Graph) -> Graph:
 
 def _flattened(producers: dict[Value, Node], node: Node) -> Value | None:
     """The image of several rows that the node reads flattened."""
-    if node.op != "fully_connected" or WEIGHTS.get(node.input(0).dtype) != node.input(1).dtype:
+    if node.op != "fully_connected" or not _summed_by_rows(node.input(0), node.input(1)):
         return None
     made = producers.get(node.input(0))
     if made is None or made.op != "reshape" or node.output.shape[:-1] != (1,):
         return None
     image = made.input(0)
     return image if len(image.shape) == 4 and image.shape[0] == 1 < image.shape[1] and image.data is None else None
+
+
+def _summed_by_rows(x: Value, weights: Value) -> bool:
+    """Factors of grouped weights do not end with the image's rows."""
+    grouped = weights.quant is not None and weights.quant.factors is not None
+    return weights.dtype in WEIGHTS.get(x.dtype, ()) and not grouped

@@ -2,25 +2,16 @@
 import numpy as np
 
 from edgesdk.ir import Graph, Node, Quant, Value
-from edgesdk.ops import rescale
-
-GROUPED = ("s8s8", "f32")  # types of the grouped_conv2d kernels
 
 
 def lower_groups(graph: Graph) -> Graph:
-    """A convolution in groups that has no kernel of its own becomes one per group, on slices of the channels."""
+    """A transposed convolution in groups, which has no kernel, becomes one per group, on slices of the channels."""
     nodes: list[Node] = []
     for node in graph.nodes:
-        nodes += _split(node) if _is_split(node) else [node]
+        grouped = node.op == "transpose_conv2d" and node.attrs.get("groups", 1) > 1
+        nodes += _split(node) if grouped else [node]
     graph.nodes = nodes
     return graph
-
-
-def _is_split(node: Node) -> bool:
-    groups = node.attrs.get("groups", 1) if node.op in ("conv2d", "transpose_conv2d") else 1
-    if groups == 1 or node.op == "transpose_conv2d":
-        return bool(groups > 1)
-    return groups != node.input(0).shape[3] and rescale.types(node) not in GROUPED
 
 
 def _split(node: Node) -> list[Node]:
@@ -48,5 +39,6 @@ def _channels(v: Value, q: int, n: int) -> Value:
     data = np.split(v.data, n)[q]
     quant = v.quant
     if quant is not None and quant.axis == 0:
-        quant = Quant(np.split(quant.scale, n)[q], np.split(quant.zero_point, n)[q], 0)
+        factors = None if quant.factors is None else np.split(quant.factors, n)[q]
+        quant = Quant(np.split(quant.scale, n)[q], np.split(quant.zero_point, n)[q], 0, quant.group, factors)
     return Value(f"{v.name}/group{q}", data.shape, v.dtype, quant, data)

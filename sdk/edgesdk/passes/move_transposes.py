@@ -22,10 +22,12 @@ from edgesdk.passes.axis_order import (
     Ordered,
     Rewriting,
     aligned,
+    as_columns,
     cost,
     identity,
     is_trivial,
     lead_of,
+    merged_order,
     relaid,
     reshaped,
     settled,
@@ -38,11 +40,19 @@ Rule = Callable[[Rewriting, Node, Orders], Ordered | None]  # None: the op needs
 
 def move_transposes(graph: Graph) -> Graph:
     """The graph with as few items transposed as the rules find; unchanged where they find none."""
-    before = moved_items(graph)
     if not any(n.op == "transpose" for n in graph.nodes):
         return graph
+    tried = [(graph, Rewriting()), *(carried(graph, in_source_order) for in_source_order in (True, False))]
+    moved, r = min(reversed(tried), key=lambda t: moved_items(t[0]))
+    if moved is not graph:
+        unify_names(moved, [v.name for v in graph.outputs], r.made)
+    return moved
+
+
+def carried(graph: Graph, in_source_order: bool) -> tuple[Graph, Rewriting]:
+    """The graph with its transposes written where the ops need them."""
     given = [*graph.inputs, *(v.value for v in graph.variables)]
-    r, orders = Rewriting(), {v: Ordered(v, identity(len(v.shape))) for v in given}
+    r, orders = Rewriting(in_source_order=in_source_order), {v: Ordered(v, identity(len(v.shape))) for v in given}
     for node in graph.nodes:
         rewrite(r, node, orders)
     final = final_values(r, graph, orders)
@@ -50,10 +60,7 @@ def move_transposes(graph: Graph) -> Graph:
     variables = [replace(v, next=final.get(v.next, v.next)) for v in graph.variables]
     moved = Graph(graph.name, graph.inputs, outputs, r.nodes, graph.metadata, variables)
     fold_into_rows(r, moved)
-    if moved_items(moved) > before:
-        return graph
-    unify_names(moved, [v.name for v in graph.outputs], r.made)
-    return moved
+    return moved, r
 
 
 def moved_items(graph: Graph) -> int:
@@ -93,8 +100,12 @@ def written(r: Rewriting, node: Node, inputs: list[Value | None], order: Ordered
 
 
 def transpose(r: Rewriting, node: Node, orders: Orders) -> Ordered:
-    perm = node.attrs["perm"]
-    t = settled(r, orders[node.input(0)], last=perm[-1])  # what moves in any case moves to where it is wanted
+    perm, t = node.attrs["perm"], orders[node.input(0)]
+    order = None if t.view is None else merged_order(t, perm)
+    if order is not None:
+        lying = Ordered(t.value, tuple(order.index(a) for a in t.perm))
+        return reshaped(r, lying, node.output.shape)
+    t = settled(r, t, last=perm[-1])  # what moves in any case moves to where it is wanted
     return replace(t, perm=tuple(perm.index(a) for a in t.perm))
 
 
@@ -127,7 +138,9 @@ def concat(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
     given = operands(node, orders)
     if given is None:
         return None
-    values, lead = aligned(r, [settled(r, o) if isinstance(o, Ordered) else o for o in given])
+    if all(isinstance(o, Value) or o.view is not None for o in given):  # nobody says yet how they shall lie
+        given = [settled(r, o) if isinstance(o, Ordered) else o for o in given]
+    values, lead = aligned(r, given)
     return written(r, node, list(values), lead, axis=lead.perm.index(node.attrs["axis"]))
 
 
@@ -268,11 +281,22 @@ def fully_connected(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
     t, w = orders[node.input(0)], node.input(1)
     if w.data is None or any(v in orders for v in node.inputs[1:] if v is not None):
         return None
-    if not is_flattened(t, w.shape[1]) or not per_row(w.quant):
+    if not per_row(w.quant):
         return over_axis(r, node, orders)
+    if not is_flattened(t, w.shape[1]):
+        t, columns = as_columns(t)
+        permuted_node = node if columns is None else with_columns(r, node, columns)
+        return over_axis(r, permuted_node, {**orders, node.input(0): t})
     weights = relaid(r, w, w.data[:, flattened_order(t)])
     inputs = [r.reshape(t.value, t.shape), weights, *node.inputs[2:]]
     return written(r, node, inputs, Ordered(t.value, (0, 1)))
+
+
+def with_columns(r: Rewriting, node: Node, columns: np.ndarray) -> Node:
+    """The layer whose weights, input 1, read their last axis in this order."""
+    w = node.input(1)
+    assert w.data is not None
+    return replace(node, inputs=[node.input(0), relaid(r, w, w.data[..., columns]), *node.inputs[2:]])
 
 
 def per_row(quant: Quant | None) -> bool:
@@ -281,13 +305,17 @@ def per_row(quant: Quant | None) -> bool:
 
 
 def recurrent(r: Rewriting, node: Node, orders: Orders) -> Ordered | None:
-    """Sequences may lie batch first or time first."""
-    t = settled(r, orders[node.input(0)])
-    if t.perm != (1, 0, 2):
+    """Sequences may lie batch first or time first, and their items in any order: the weights follow."""
+    t, w = orders[node.input(0)], node.input(1)
+    if w not in orders and w.quant is None:
+        t, columns = as_columns(t)
+        node = node if columns is None else with_columns(r, node, columns)
+    t = settled(r, t)
+    if t.perm not in ((0, 1, 2), (1, 0, 2)):
         return None
     held = [stored(r, orders[v], (0, 1)) if v in orders else v for v in node.inputs[1:] if v is not None]
     y = r.value(node.output, tuple(node.output.shape[a] for a in t.perm))
-    attrs = {**node.attrs, "time_major": not node.attrs["time_major"]}
+    attrs = {**node.attrs, "time_major": node.attrs["time_major"] != (t.perm == (1, 0, 2))}
     r.nodes.append(Node(node.op, [t.value, *held], [y, *node.outputs[1:]], attrs, node.source))
     orders.update({v: Ordered(v, (0, 1)) for v in node.outputs[1:]})
     return replace(t, value=y)

@@ -23,7 +23,7 @@ WINDOW_OPS = ("conv2d", "depthwise_conv2d", "avg_pool2d", "max_pool2d")
 ROW_OPS = (
     ("add", "sub", "mul", "minimum", "maximum", "lut", "quantize", "dequantize", "concat")
     + tuple("relu relu6 relu_n1_to_1 leaky_relu hard_swish logistic tanh clip".split())
-    + (*arithmetic.NAMES, *elementary.NAMES, *activation.NAMES, "log_softmax", "l2_norm", "hardmax", "lrn")
+    + (*arithmetic.NAMES, *elementary.NAMES, *activation.NAMES, "softmax", "log_softmax", "l2_norm", "hardmax", "lrn")
 )
 
 
@@ -67,6 +67,8 @@ def _pace(step: Step, paces: dict[Value, Pace]) -> Pace | None:
         stride, kernel = step.node.attrs["stride"][0], len(ops.rows_read(step.node, step.encoded, 0, 0))
     elif step.node.op not in ROW_OPS or any(v.rows != step.encoded.rows for v in step.encoded.inputs):
         return None
+    elif step.encoded.rows != step.node.output.shape[1]:
+        return None  # its rows are runs of items
     strides = {paces[v].stride for v in read}
     lead = max(paces[v].lead + (kernel - 1) * paces[v].stride for v in read)
     total = strides.pop() * stride
