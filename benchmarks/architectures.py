@@ -5,9 +5,9 @@
 
 `moves` counts the transposes that are left and move items; NEEDED says how many of them there have to be, and why.
 `unfused` counts batch norms, and relus whose neighbour could do them. `distance` is the relative L2 distance of the
-float program's outputs to PyTorch's, the larger of both importers; `int8` tells whether the quantised program and the
-numpy reference agree in every byte of every output. ONNX files are written by torch.onnx's TorchScript exporter. --write puts the table into a Markdown file, between two comments
-that name this command.
+float program's outputs to PyTorch's, the larger of both importers; `int8` tells whether the quantised program and
+the numpy reference agree in every byte of every output. ONNX files are written by torch.onnx's TorchScript
+exporter. --write puts the table into a Markdown file, between two comments that name this command.
 """
 
 from __future__ import annotations

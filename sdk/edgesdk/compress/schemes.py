@@ -159,7 +159,7 @@ def _why_this_one(node: Node) -> str:
         return f"its reduction {node.attrs['reduction']} has no integer kernel"
     if node.op == "softmax" and items[softmax.axis(node)] > min(softmax.MAX_ITEMS.values()):
         return f"its rows of {items[softmax.axis(node)]} items are too long for integers"
-    if node.op == "batch_matmul" and batch_matmul.matrices(node)[0][-1] > batch_matmul.MAX_DEPTH:
+    if node.op == "batch_matmul" and batch_matmul.matrices(node)[0][-1] > min(batch_matmul.MAX_DEPTH.values()):
         return f"sums of {batch_matmul.matrices(node)[0][-1]} products leave 32 bits"
     if node.op in NORMS and normalize.form(node).outer * normalize.form(node).inner > normalize.MAX_ITEMS:
         return "its statistics of so many items leave 64 bits"

@@ -62,9 +62,10 @@ def quads(weights: np.ndarray) -> np.ndarray:
     ['0x85b0879', '0x888086a']
     """
     w = weights.reshape(weights.shape[0], -1).astype(np.int32)
-    w = np.pad(w, ((0, -w.shape[0] % 4), (0, -w.shape[1] % 4))).reshape(-(-w.shape[0] // 4), 4, -1)
-    halves = np.tensordot(w + np.array([[8], [8], [8], [0]]), [1, 16, 256, 4096], (1, 0)).astype(np.int16)
-    parts = halves.reshape(len(w), -1, 2, 2)  # [block, four, half (k, k + 2), word (even k, odd k)]
+    w = np.pad(w, ((0, -w.shape[0] % 4), (0, -w.shape[1] % 4)))
+    biased = w.reshape(len(w) // 4, 4, -1) + np.array([[8], [8], [8], [0]])
+    halves = np.tensordot(biased, [1, 16, 256, 4096], (1, 0)).astype(np.int16)
+    parts = halves.reshape(len(halves), -1, 2, 2)  # [block, four, half (k, k + 2), word (even k, odd k)]
     return np.ascontiguousarray(parts.transpose(0, 1, 3, 2)).ravel().view(np.uint32)
 
 
