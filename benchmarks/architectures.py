@@ -165,7 +165,7 @@ def row(name: str, found: list[Result]) -> tuple[str, ...]:
         *(str(r.nodes) for r in found),
         both(str(r.moves) for r in found),
         str(sum(needed.values())),
-        ", ".join(f"{n} {what}" for what, n in needed.items()) if len(needed) > 1 else "".join(needed),
+        "; ".join(f"{n} {what}" for what, n in needed.items()) if len(needed) > 1 else "".join(needed),
         both(str(r.batch_norms + r.activations) for r in found),
         f"{max(r.error or 0.0 for r in found):.1e}",
         both(INT8[r.int8] for r in found),
@@ -204,7 +204,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="a Markdown file with a table to replace")
     args = parser.parse_args()
     known = zoo.networks()
-    results = [measure(known[n], i) for n in args.names or sorted(known) for i in IMPORTERS]
+    results = []
+    for name in args.names or sorted(known):
+        print(name, file=sys.stderr, flush=True)
+        results += [measure(known[name], importer) for importer in IMPORTERS]
     Console(width=180).print(table(results))
     if args.json:
         args.json.write_text(json.dumps([asdict(r) for r in results], indent=1))
