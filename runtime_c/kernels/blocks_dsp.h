@@ -8,7 +8,7 @@
 
 /* A byte from twice the sum with its bias; `round` is 1 + 2 * zero_point. */
 ERT_INLINE int32_t ert_byte_of(uint32_t doubled, int32_t multiplier, int32_t shift, int32_t round) {
-  const int32_t high = ert_high_product((int32_t)doubled, multiplier);
+  const int32_t high = ert_high_word((int32_t)doubled, multiplier);
   const int32_t shifted = ert_shift_right((int32_t)((uint32_t)high + (uint32_t)(high >> 31)), shift);
   return ert_half_byte((int32_t)((uint32_t)shifted + (uint32_t)round));
 }

@@ -8,8 +8,8 @@
 #include "kernel.h"
 
 #if defined(__GNUC__)
-#define ERT_INLINE static inline __attribute__((always_inline))
-#define ERT_APART static __attribute__((noinline)) /* rarely called: a copy per caller is not worth its code */
+#define ERT_INLINE static inline __attribute__((always_inline, unused))
+#define ERT_APART static __attribute__((noinline, unused)) /* rarely called: a copy per caller is not worth its code */
 #else
 #define ERT_INLINE static inline
 #define ERT_APART static
@@ -119,7 +119,7 @@ ERT_INLINE uint32_t ert_high_halves(uint32_t x, uint32_t y) {
 }
 
 /* (x * y + 2^31) >> 32 */
-ERT_INLINE int32_t ert_high_product(int32_t x, int32_t y) {
+ERT_INLINE int32_t ert_high_word(int32_t x, int32_t y) {
   int32_t r;
   __asm__("smmulr %0, %1, %2" : "=r"(r) : "r"(x), "r"(y));
   return r;
@@ -196,12 +196,12 @@ ERT_INLINE uint32_t ert_low_halves(uint32_t x, uint32_t y) { return (x & 0xffff)
 
 ERT_INLINE uint32_t ert_high_halves(uint32_t x, uint32_t y) { return x >> 16 | (y & 0xffff0000u); }
 
-ERT_INLINE int32_t ert_high_product(int32_t x, int32_t y) {
+ERT_INLINE int32_t ert_high_word(int32_t x, int32_t y) {
   return (int32_t)(((int64_t)x * y + ((int64_t)1 << 31)) >> 32);
 }
 
 ERT_INLINE int32_t ert_high_mac_rounded(int32_t x, int32_t y, int32_t z) {
-  return (int32_t)((uint32_t)z + (uint32_t)ert_high_product(x, y));
+  return (int32_t)((uint32_t)z + (uint32_t)ert_high_word(x, y));
 }
 
 ERT_INLINE int32_t ert_signed_byte(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }

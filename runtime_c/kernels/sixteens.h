@@ -9,6 +9,7 @@
 #ifndef ERT_SIXTEENS_H
 #define ERT_SIXTEENS_H
 
+#include "isa.h"
 #include "conv2d/conv2d.h"
 
 typedef struct {
@@ -18,10 +19,12 @@ typedef struct {
 
 static inline int32_t ert_sixteens_count(int32_t n) { return n / 16 + (n % 16 != 0); }
 
+#if ERT_HAS_mve
 /* Pixels of an output row that one vector holds. */
 static inline int32_t ert_sixteens_pixels(const ert_conv2d_geometry *g) {
   return g->stride_w == 1 && g->out_c <= 8 ? 16 / g->out_c : 1;
 }
+#endif
 
 /* Bytes for a table of taps, of kernels with more than the nine that lie on the stack. */
 static inline int32_t ert_sixteens_scratch(const ert_conv2d_geometry *g) {

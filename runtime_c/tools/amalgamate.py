@@ -21,7 +21,11 @@ ROWS = re.compile(r"^#include ROWS\n", re.MULTILINE)
 DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
 GUARD = re.compile(r"^#ifndef (ERT_\w+_H)\n#define \1\n(.*)#endif\s*\Z", re.MULTILINE | re.DOTALL)
 # Names that one .c file keeps to itself: static functions and objects, types, enumerators at the start of a line.
-PRIVATE = re.compile(r"^static [^(=;]*?\b(\w+)(?:\[[^\]]*\])* ?[(=;]|^\} (\w+);|^typedef [^{;]*?\b(\w+);", re.MULTILINE)
+PRIVATE = re.compile(
+    r"^(?:static|ERT_INLINE|ERT_APART|__attribute__\(\(naked\)\) static) [^(=;]*?\b(\w+)(?:\[[^\]]*\])* ?[(=;]"
+    r"|^\} (\w+);|^typedef [^{;]*?\b(\w+);",
+    re.MULTILINE,
+)
 
 
 def sources(root: Path) -> list[Path]:

@@ -139,14 +139,22 @@ def _cliques(items: Sequence[Item]) -> list[list[Task]]:
     births = {s.first for _, s in segments}
     live = {frozenset(n for n, (_, s) in enumerate(segments) if s.first <= t <= s.last) for t in births}
     largest = sorted(sorted(c) for c in live if not any(c < d for d in live))
-    return [_tasks(items, [segments[n] for n in c]) for c in largest]
+    tasks = [_tasks(items, [segments[n] for n in c]) for c in largest]
+    return [list(t) for t in dict.fromkeys(map(tuple, tasks))]
 
 
 def _tasks(items: Sequence[Item], live: list[tuple[int, Segment]]) -> list[Task]:
-    """Whole units for each, but where a segment may start inside a unit bytes for all."""
+    """Whole units for each, but where a segment may start inside a unit bytes for all. Segments that follow one another
+    in their item are one."""
     whole = all(items[k].flat for k, _ in live)
-    sizes = [aligned(s.n_bytes) if whole else s.n_bytes for _, s in live]
-    return [(k, s.offset, n, s.offset + n) for (k, s), n in zip(live, sizes, strict=True)]
+    tasks: list[Task] = []
+    for k, s in sorted(live, key=lambda of: (of[0], of[1].offset)):
+        n = aligned(s.n_bytes) if whole else s.n_bytes
+        if tasks and tasks[-1][0] == k and tasks[-1][3] == s.offset:
+            tasks[-1] = (k, tasks[-1][1], tasks[-1][2] + n, s.offset + n)
+        else:
+            tasks.append((k, s.offset, n, s.offset + n))
+    return tasks
 
 
 def _have_room(clique: list[Task], low: list[int], high: list[int]) -> bool:
