@@ -14,6 +14,7 @@ void ert_dot4_s8(const int8_t *x, const int8_t *w, int32_t n, uint32_t *acc);
 static inline void ert_dot4_s8(const int8_t *restrict x, const int8_t *restrict w, int32_t n, uint32_t *restrict acc) {
   const int8_t *w1 = w + n, *w2 = w1 + n, *w3 = w2 + n;
   uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+  ERT_UNROLL
   for (int32_t k = 0; k < n; k++) {
     const int32_t v = x[k];
     a0 += (uint32_t)(v * w[k]);

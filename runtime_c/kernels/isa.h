@@ -46,6 +46,15 @@ enum { ERT_ISA_c = 0, ERT_ISA_thumb2 = 1, ERT_ISA_dsp = 2, ERT_ISA_mve = 3 };
 #define ERT_THUMB1_ASM 0
 #endif
 
+/* Scalar cores gain from four turns of an innermost loop at once; where there are vectors, compilers know better. */
+#if defined(__riscv) && defined(__clang__)
+#define ERT_UNROLL _Pragma("clang loop unroll_count(4)")
+#elif defined(__riscv) && defined(__GNUC__)
+#define ERT_UNROLL _Pragma("GCC unroll 4")
+#else
+#define ERT_UNROLL
+#endif
+
 /* A build for a core says which sets it must have: a compiler flag that is missing is an error, not a slow program. */
 #if defined(ERT_NEEDS_thumb2) && !ERT_HAS_thumb2
 #error "this core has Thumb-2, but the compiler's flags do not select it: -mcpu=cortex-m3 or later"
