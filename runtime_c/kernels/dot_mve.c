@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mve.h"
+#include "tiles_mve.h"
 
 #if ERT_HAS_mve
 
-/* acc[i], acc[3 + i] += the runs of pixel i with the rows w0 and w1. */
-ERT_INLINE void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8_t *w1, int32_t *acc) {
+static inline void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8_t *w1, int32_t *acc) {
   int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], b0 = acc[3], b1 = acc[4], b2 = acc[5];
   const int8_t *x0, *x1, *x2;
   __asm__ volatile(
@@ -34,8 +33,7 @@ ERT_INLINE void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8_t 
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = b0, acc[4] = b1, acc[5] = b2;
 }
 
-/* acc[j] += the runs of the first pixel with the row w[j]. */
-ERT_INLINE void dot_4x1(const ert_mve_run *runs, const int8_t *const *w, int32_t *acc) {
+static inline void dot_4x1(const ert_mve_run *runs, const int8_t *const *w, int32_t *acc) {
   int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], a3 = acc[3];
   const int8_t *x, *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
   __asm__ volatile(
@@ -63,33 +61,9 @@ ERT_INLINE void dot_4x1(const ert_mve_run *runs, const int8_t *const *w, int32_t
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
 }
 
-/* Stores the first `left` channels of the sums of n_pixels. */
-ERT_INLINE void finish(const ert_mve_layer *l, const ert_four_lanes *f, int32x4_t *acc, int n_pixels, int32_t left,
-                       int8_t *out, int32_t pixel_bytes) {
-  const int32x4_t multiplier = vldrwq_s32(f->multiplier), shift = vldrbq_s32(f->shift);
-  const int32x4_t min = vdupq_n_s32(l->min), max = vdupq_n_s32(l->max);
-  for (int i = 0; i < n_pixels; i++, out += pixel_bytes) {
-    const int32x4_t x = vaddq_n_s32(ert_mve_requantize(acc[i], multiplier, shift), l->zero_point);
-    const int32x4_t y = vminq_s32(vmaxq_s32(x, min), max);
-    if (left >= 4) vstrbq_s32(out, y);
-    else vstrbq_p_s32(out, y, vctp32q((uint32_t)left));
-  }
-}
+static const ert_mve_dots bytes = {dot_2x3, dot_4x1, 0};
 
-ERT_INLINE void three_by_four(const ert_mve_layer *l, const ert_four_lanes *f, const int8_t *w, const ert_mve_run *runs,
-                              int32_t left, int8_t *out, int32_t pixel_bytes) {
-  int32x4_t v[3];
-  for (int j = 0; j < 2; j++) {
-    const int32_t b0 = f->bias[j], b1 = f->bias[j + 2];
-    int32_t acc[6] = {b0, b0, b0, b1, b1, b1};
-    dot_2x3(runs, w + j * l->n, w + (j + 2) * l->n, acc);
-    for (int i = 0; i < 3; i++)
-      v[i] = j ? ert_mve_odd_lanes(v[i], acc[i], acc[3 + i]) : ert_mve_even_lanes(acc[i], acc[3 + i]);
-  }
-  finish(l, f, v, 3, left, out, pixel_bytes);
-}
-
-/* As three_by_four for one run of at most 16 bytes, with the pixels in registers. */
+/* As ert_mve_three_by_four for one run of at most 16 bytes, with the pixels in registers. */
 ERT_INLINE void three_by_four_short(const ert_mve_layer *l, const ert_four_lanes *f, const int8_t *w,
                                     const int8x16_t *x, int32_t left, int8_t *out, int32_t pixel_bytes) {
   int32x4_t v[3];
@@ -102,46 +76,26 @@ ERT_INLINE void three_by_four_short(const ert_mve_layer *l, const ert_four_lanes
   }
   const int32x4_t bias = vldrwq_s32(f->bias);
   for (int i = 0; i < 3; i++) v[i] = vaddq_s32(v[i], bias);
-  finish(l, f, v, 3, left, out, pixel_bytes);
+  ert_mve_finish(l, f, v, 3, left, out, pixel_bytes);
 }
 
-static void short_pixels(const ert_mve_layer *l, const ert_mve_run *run, int8_t *out, int32_t pixel_bytes) {
+__attribute__((noinline)) static void short_pixels(const ert_mve_layer *l, const ert_mve_run *run, int8_t *out,
+                                                   int32_t pixel_bytes) {
   const mve_pred16_t here = vctp8q((uint32_t)l->n);
   const int8x16_t x[3] = {vldrbq_z_s8(run->x[0], here), vldrbq_z_s8(run->x[1], here), vldrbq_z_s8(run->x[2], here)};
   const ert_four_lanes *f = l->scales;
   const int8_t *w = l->w;
-  int32_t left = l->n_out;
-  for (; left >= 4; left -= 4, f++, w += 4 * l->n, out += 4) three_by_four_short(l, f, w, x, 4, out, pixel_bytes);
-  if (left) three_by_four_short(l, f, w, x, left, out, pixel_bytes);
+  for (int32_t left = l->n_out; left > 0; left -= 4, f++, w += 4 * l->n, out += 4)
+    three_by_four_short(l, f, w, x, left, out, pixel_bytes);
 }
 
 void ert_mve_three_pixels(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes) {
-  if (l->n <= 16) {
-    short_pixels(l, runs, out, pixel_bytes);
-    return;
-  }
-  const ert_four_lanes *f = l->scales;
-  const int8_t *w = l->w;
-  int32_t left = l->n_out;
-  for (; left >= 4; left -= 4, f++, w += 4 * l->n, out += 4) three_by_four(l, f, w, runs, 4, out, pixel_bytes);
-  if (left) three_by_four(l, f, w, runs, left, out, pixel_bytes);
-}
-
-ERT_INLINE void one_by_four(const ert_mve_layer *l, const ert_four_lanes *f, const int8_t *w, const ert_mve_run *runs,
-                            int32_t left, int8_t *out) {
-  const int8_t *rows[4] = {w, w + l->n, w + 2 * l->n, w + 3 * l->n};
-  int32_t acc[4] = {f->bias[0], f->bias[1], f->bias[2], f->bias[3]};
-  dot_4x1(runs, rows, acc);
-  int32x4_t v = ert_mve_odd_lanes(ert_mve_even_lanes(acc[0], acc[2]), acc[1], acc[3]);
-  finish(l, f, &v, 1, left, out, 0);
+  if (l->n <= 16) short_pixels(l, runs, out, pixel_bytes);
+  else ert_mve_three(&bytes, l, runs, out, pixel_bytes);
 }
 
 void ert_mve_one_pixel(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out) {
-  const ert_four_lanes *f = l->scales;
-  const int8_t *w = l->w;
-  int32_t left = l->n_out;
-  for (; left >= 4; left -= 4, f++, w += 4 * l->n, out += 4) one_by_four(l, f, w, runs, 4, out);
-  if (left) one_by_four(l, f, w, runs, left, out);
+  ert_mve_one(&bytes, l, runs, out);
 }
 
 #endif

@@ -7,7 +7,12 @@
  *   h = (2 * (sum + bias) * multiplier + 2^31) >> 32
  *   out = clamp(((h + (h >> 31) + 2^(-shift - 1)) >> -shift) + zero_point, min, max)
  *
- * is requantize.h's rescale. */
+ * is requantize.h's rescale.
+ *
+ * int4 weights: rows of fewer than 32 are int8 ones, which short windows read faster. Longer rows are runs (conv2d: ert_conv2d_runs), each of which has 32
+ * weights in 16 bytes, byte i weights i in its low nibble and 16 + i in its high one. Sixteen that are left have the low
+ * nibbles of 16 bytes; any other rest, n of them, lies like the 32 in ceil(n / 2) bytes. Biases are 16 times what they
+ * stand for, and sums with them 16 times below 2^31. */
 #ifndef ERT_LANES_H
 #define ERT_LANES_H
 
@@ -26,6 +31,13 @@ typedef struct {
 enum { ERT_LANES_SPARE = 16 };
 
 static inline int32_t ert_lanes_count(int32_t n) { return n / 4 + (n % 4 != 0); }
+
+/* Bytes of `runs` runs of n int4 weights, all of a row; INT32_MAX stands for too many. */
+static inline int32_t ert_lanes_s4_bytes(int32_t runs, int32_t n) {
+  if (ert_product(runs, n) < 32) return runs * n;
+  const int32_t rest = n & 31;
+  return ert_product(runs, n / 32 * 16 + (rest == 16 ? 16 : (rest + 1) / 2));
+}
 
 /* The scales of n channels, and their weights in rows of `row_bytes`, at most INT32_MAX, which stands for too many. */
 static inline int ert_lanes_ok(const ert_step *s, const ert_lanes *f, int32_t weights, int32_t row_bytes, int32_t n) {

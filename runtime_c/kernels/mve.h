@@ -20,6 +20,13 @@ ERT_INLINE int32x4_t ert_mve_requantize(int32x4_t x, int32x4_t multiplier, int32
   return vrshlq_s32(vqdmlahq_n_s32(high, high, 1), shift);
 }
 
+/* The lanes of the first n words, found anew here: inline assembly may have set the register of predicates, which no
+ * list of clobbers knows. */
+ERT_INLINE mve_pred16_t ert_mve_first_words(int32_t n) {
+  __asm__ volatile("" : "+r"(n));
+  return vctp32q((uint32_t)n);
+}
+
 /* Four values become the lanes of a vector, in two steps of two. */
 ERT_INLINE int32x4_t ert_mve_even_lanes(int32_t lane0, int32_t lane2) {
   int32x4_t v;
@@ -39,16 +46,26 @@ typedef struct {
   int32_t bytes;
 } ert_mve_run;
 
-/* A layer in the layout "lanes": n_out channels with n weights each. */
+/* A layer in the layout "lanes": n_out channels with n weights each, a row of them `row_bytes` from the next. */
 typedef struct {
   const int8_t *w;
   const ert_four_lanes *scales;
-  int32_t n, n_out, zero_point, min, max;
+  int32_t n, row_bytes, n_out, zero_point, min, max;
 } ert_mve_layer;
+
+ERT_INLINE ert_mve_layer ert_mve_layer_of(const ert_call *c, const ert_lanes *f, int32_t weights, int32_t n,
+                                          int32_t row_bytes, int32_t n_out) {
+  return (ert_mve_layer){
+      ert_blob(c, weights), ert_blob(c, f->scales), n, row_bytes, n_out, f->zero_point, f->min, f->max};
+}
 
 /* The outputs of three pixels, `pixel_bytes` from one to the next (0: all are the same pixel), or of the first alone. */
 void ert_mve_three_pixels(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
 void ert_mve_one_pixel(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
+
+/* As these, for int4 weights. */
+void ert_mve_three_pixels_s4(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
+void ert_mve_one_pixel_s4(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
 
 /* Whether n bytes at a and m bytes at b have none in common. An output row may lie over input rows that only the rows
  * before it read; pixels of several rows are computed together where what they write is not what they read. */

@@ -59,12 +59,14 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("fully_connected", "s8s8"): test_conv.fully_connected("int8"),
     ("fully_connected", "s8s4"): test_conv.fully_connected("int8 int4"),
     ("fully_connected", "s16s8"): test_conv.fully_connected("int16 int8"),
-    ("add", "s8s8"): binaries("add"),
+    ("add", "s8s8"): one_of(binaries("add"), binaries("sub")),
     ("mul", "s8s8"): binaries("mul"),
-    ("minmax", "s8s8"): binaries("minimum"),
-    ("avg_pool2d", "s8"): test_pool.pools("avg_pool2d", "int8"),
-    ("max_pool2d", "s8"): test_pool.pools("max_pool2d", "int8"),
-    ("reduce", "s8"): test_reduce.reductions("mean", "int8"),
+    ("minmax", "s8s8"): one_of(binaries("minimum"), binaries("maximum")),
+    ("avg_pool2d", "s8"): test_pool.pools("avg_pool2d", "int8", test_conv.LANES),
+    ("max_pool2d", "s8"): test_pool.pools("max_pool2d", "int8", test_conv.LANES),
+    ("reduce", "s8"): one_of(
+        test_reduce.image_means("int8"), *(test_reduce.reductions(op, "int8") for op in ("mean", "sum", "reduce_max"))
+    ),
     ("softmax", "s8"): test_softmax.softmaxes("int8"),
     ("quantize", "s8s8"): test_quantize.regrids("int8 int8"),
 }

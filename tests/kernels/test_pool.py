@@ -20,12 +20,12 @@ def pool(draw, op: str, dtype: str, shape, kernel, stride, padding, **attrs) -> 
 
 
 @st.composite
-def pools(draw, op: str, dtype: str) -> tuple[Node, list]:
+def pools(draw, op: str, dtype: str, channels: st.SearchStrategy[int] = st.integers(1, 9)) -> tuple[Node, list]:
     rng = np.random.default_rng(draw(seeds))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     padding = draw(st.tuples(*[st.integers(0, 2)] * 4))
-    shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)))
+    shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), channels))
     attrs = {"count_padding": draw(st.booleans())} if op == "avg_pool2d" else {}
     try:
         node = pool(draw, op, dtype, shape, kernel, stride, padding, **attrs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nodes import inferred, quant, random_array, seeds, value
+from nodes import activations, inferred, quant, random_array, seeds, value
 
 from edgesdk import kernels, ops
 from edgesdk.ir import Graph, Node, Quant
@@ -28,6 +28,17 @@ def reductions(draw, op: str, dtype: str, max_rank: int = 5) -> tuple[Node, list
     return node, [np.abs(x) if dtype == "float32" else x]
 
 
+@st.composite
+def image_means(draw, dtype: str) -> tuple[Node, list]:
+    """What lower_image_mean makes of a pool over the whole image."""
+    channels = st.sampled_from([1, 2, 3, 4, 5, 15, 16, 17, 33])
+    shape = draw(st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), channels))
+    q = quant(draw, dtype)
+    attrs = {"activation": draw(activations), "axes": (1, 2), "keep_dims": True}
+    node = inferred("image_mean", [value("x", shape, dtype, q)], q, **attrs)
+    return node, [random_array(np.random.default_rng(draw(seeds)), shape, dtype)]
+
+
 def check_lowered(node: Node, arrays: list) -> None:
     """The kernel on the node itself, or on what lower_reduce makes of it."""
     expected = ops.module(node.op).reference(node, arrays)[0]
@@ -44,6 +55,12 @@ def check_lowered(node: Node, arrays: list) -> None:
 @given(data=st.data())
 def test_reduction_equals_reference(op: str, dtype: str, data) -> None:
     check_lowered(*data.draw(reductions(op, dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+@given(data=st.data())
+def test_mean_of_an_image_equals_reference(dtype: str, data) -> None:
+    harness.check(*data.draw(image_means(dtype)))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])

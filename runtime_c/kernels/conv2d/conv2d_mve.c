@@ -16,21 +16,13 @@ typedef struct {
   const ert_conv2d_geometry *g;
   int32_t zero_point;
   ert_mve_layer layer;
+  void (*three)(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
+  void (*one)(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
+  int32_t pieces;               /* in which a gathered window is read */
   const int8_t *rows[MAX_ROWS]; /* of the input, NULL outside of it */
-  int whole;                    /* all of the kernel's rows are known and inside */
+  ert_mve_run runs[MAX_RUNS + 1];
+  int whole; /* all of the kernel's rows are known and inside */
 } convolution;
-
-static convolution convolution_of(const ert_call *c) {
-  const ert_conv2d_s8s8_lanes_params *p = (const void *)c->params;
-  const ert_lanes *f = &p->scales;
-  return (convolution){c,
-                       &p->g,
-                       p->in_zero_point,
-                       {ert_blob(c, p->weights), ert_blob(c, f->scales), ert_conv2d_window(&p->g), p->g.out_c,
-                        f->zero_point, f->min, f->max},
-                       {NULL},
-                       0};
-}
 
 /* The input row under row ky of the kernel. */
 static const int8_t *input_row(const convolution *v, int32_t y, int32_t ky) {
@@ -101,29 +93,33 @@ __attribute__((noinline)) static void gather(const convolution *v, int32_t y, in
 }
 
 /* n pixels of one run each, `step` bytes from one to the next. */
-static void row_of_pixels(const convolution *v, const int8_t *x, int32_t step, int32_t n, int8_t *out) {
+static void row_of_pixels(convolution *v, const int8_t *x, int32_t step, int32_t n, int8_t *out) {
   const int32_t pixel = v->g->out_c, span = 2 * step + v->layer.n;
-  ert_mve_run runs[2] = {{{x, x, x}, v->layer.n}, {{NULL, NULL, NULL}, 0}};
+  ert_mve_run *runs = v->runs;
+  runs[0].bytes = v->layer.n, runs[1].bytes = 0;
   while (n > 0) {
     const int32_t taken = n >= 3 && ert_mve_apart(x, span, out, 3 * pixel) ? 3 : 1;
     runs[0].x[0] = x, runs[0].x[1] = x + step, runs[0].x[2] = x + 2 * step;
-    if (taken == 3) ert_mve_three_pixels(&v->layer, runs, out, pixel);
-    else ert_mve_one_pixel(&v->layer, runs, out);
+    if (taken == 3) v->three(&v->layer, runs, out, pixel);
+    else v->one(&v->layer, runs, out);
     n -= taken, x += taken * step, out += taken * pixel;
   }
 }
 
-static void gathered_pixel(const convolution *v, int32_t y, int32_t x, int8_t *out) {
+static void gathered_pixel(convolution *v, int32_t y, int32_t x, int8_t *out) {
   int8_t *window = v->c->scratch;
+  const int32_t bytes = v->layer.n / v->pieces;
   gather(v, y, x, window);
-  row_of_pixels(v, window, 0, 1, out);
+  for (int32_t i = 0; i < v->pieces; i++) v->runs[i].x[0] = window + i * bytes, v->runs[i].bytes = bytes;
+  v->runs[v->pieces].bytes = 0;
+  v->one(&v->layer, v->runs, out);
 }
 
 /* Output pixels [x, end) of a row, all of whose windows lie inside the image. */
-static void inner_pixels(const convolution *v, int32_t x, int32_t end, int8_t *out) {
+static void inner_pixels(convolution *v, int32_t x, int32_t end, int8_t *out) {
   const ert_conv2d_geometry *g = v->g;
   const int32_t step = g->stride_w * g->in_c, bytes = g->kernel_w * g->in_c, first = x * step - g->pad_left * g->in_c;
-  ert_mve_run runs[MAX_RUNS + 1];
+  ert_mve_run *runs = v->runs;
   for (int32_t ky = 0; ky < g->kernel_h; ky++) {
     const int8_t *row = v->rows[ky] + first;
     runs[ky] = (ert_mve_run){{row, row + step, row + 2 * step}, bytes};
@@ -131,8 +127,8 @@ static void inner_pixels(const convolution *v, int32_t x, int32_t end, int8_t *o
   runs[g->kernel_h].bytes = 0;
   while (x < end) {
     const int32_t n = end - x >= 3 ? 3 : 1;
-    if (n == 3) ert_mve_three_pixels(&v->layer, runs, out, g->out_c);
-    else ert_mve_one_pixel(&v->layer, runs, out);
+    if (n == 3) v->three(&v->layer, runs, out, g->out_c);
+    else v->one(&v->layer, runs, out);
     for (int32_t ky = 0; ky < g->kernel_h; ky++)
       for (int i = 0; i < 3; i++) runs[ky].x[i] += n * step;
     x += n, out += n * g->out_c;
@@ -152,7 +148,7 @@ static void row_in_runs(convolution *v, int32_t y, int8_t *out) {
 }
 
 /* Rows that follow one another without a gap are one long row. */
-static void rows_in_place(const convolution *v, int32_t y0, int32_t y1) {
+static void rows_in_place(convolution *v, int32_t y0, int32_t y1) {
   const ert_conv2d_geometry *g = v->g;
   const ert_view *in = &v->c->in[0];
   const ert_out_view *to = &v->c->out;
@@ -184,18 +180,40 @@ static void rows_gathered(convolution *v, int32_t y0, int32_t y1) {
   }
 }
 
-void ert_conv2d_s8s8_4x3__mve(const ert_call *c, int32_t y0, int32_t y1) {
-  convolution v = convolution_of(c);
-  const ert_conv2d_geometry *g = v.g;
+static void convolve(convolution *v, int32_t y0, int32_t y1) {
+  const ert_conv2d_geometry *g = v->g;
   if (ert_conv2d_in_place(g)) {
-    rows_in_place(&v, y0, y1);
+    rows_in_place(v, y0, y1);
     return;
   }
-  if (g->dilation_w > 1 || g->kernel_w * g->in_c % 16 || g->kernel_h > MAX_RUNS) {
-    rows_gathered(&v, y0, y1);
+  if (ert_conv2d_runs(g) < g->kernel_h || g->dilation_w > 1 || g->kernel_w * g->in_c % 16) {
+    rows_gathered(v, y0, y1);
     return;
   }
-  for (int32_t y = y0; y < y1; y++) row_in_runs(&v, y, ert_out_row(&c->out, y));
+  for (int32_t y = y0; y < y1; y++) row_in_runs(v, y, ert_out_row(&v->c->out, y));
+}
+
+static void set(convolution *v, const ert_call *c, int32_t pieces, int32_t row_bytes) {
+  const ert_conv2d_s8s8_lanes_params *p = (const void *)c->params;
+  v->c = c, v->g = &p->g, v->zero_point = p->in_zero_point, v->pieces = pieces;
+  v->layer = ert_mve_layer_of(c, &p->scales, p->weights, ert_conv2d_window(&p->g), row_bytes, p->g.out_c);
+}
+
+void ert_conv2d_s8s8_4x3__mve(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s8_lanes_params *p = (const void *)c->params;
+  convolution v;
+  set(&v, c, 1, ert_conv2d_window(&p->g));
+  v.three = ert_mve_three_pixels, v.one = ert_mve_one_pixel;
+  convolve(&v, y0, y1);
+}
+
+void ert_conv2d_s8s4_4x3__mve(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s4_lanes_params *p = (const void *)c->params;
+  const int32_t runs = ert_conv2d_runs(&p->g);
+  convolution v;
+  set(&v, c, runs, ert_lanes_s4_bytes(runs, ert_conv2d_window(&p->g) / runs));
+  v.three = ert_mve_three_pixels_s4, v.one = ert_mve_one_pixel_s4;
+  convolve(&v, y0, y1);
 }
 
 #endif

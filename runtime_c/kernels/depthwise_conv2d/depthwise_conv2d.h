@@ -58,6 +58,7 @@ typedef struct {
 /* int4 weights are widened as int8 ones are: a kernel reads the weights of a pixel too often to unpack them. */
 typedef ert_depthwise_conv2d_s8s8_fours_params ert_depthwise_conv2d_s8s4_fours_params;
 typedef ert_depthwise_conv2d_s8s8_planes_params ert_depthwise_conv2d_s8s4_planes_params;
+typedef ert_depthwise_conv2d_s8s8_sixteens_params ert_depthwise_conv2d_s8s4_sixteens_params;
 
 /* Items of a row of a plane: two outputs at a time read two more, and end on a whole word. */
 static inline int32_t ert_plane_items(const ert_conv2d_geometry *g) { return (g->out_w + 4) & ~1; }
@@ -121,6 +122,7 @@ int ert_depthwise_conv2d_s8s8_fours_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s);
+int ert_depthwise_conv2d_s8s4_sixteens_check(const ert_step *s);
 int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);

@@ -50,6 +50,8 @@ int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s) {
   return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_sixteens_ok(s, &p->g, p->weights, p->scales, 16);
 }
 
+int ert_depthwise_conv2d_s8s4_sixteens_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_sixteens_check(s); }
+
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {
   const ert_depthwise_conv2d_f32_params *p = (const void *)s->params;
   return geometry_ok(s, &p->g, p->weights, 4, 4) && ert_blob_ok(s, p->bias, p->g.out_c, 4);

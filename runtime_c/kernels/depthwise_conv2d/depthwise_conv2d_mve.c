@@ -223,7 +223,7 @@ static void row_of_pixels(lanes_of *q, int32_t y, int32_t first, int32_t last, i
 
 static void fill(int8_t *v, int32_t byte) { vstrbq_s8(v, vdupq_n_s8((int8_t)byte)); }
 
-void ert_depthwise_conv2d_s8s8_16x1__mve(const ert_call *c, int32_t y0, int32_t y1) {
+static void convolve(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_depthwise_conv2d_s8s8_sixteens_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   uint32_t at[OWN_TAPS];
@@ -242,5 +242,10 @@ void ert_depthwise_conv2d_s8s8_16x1__mve(const ert_call *c, int32_t y0, int32_t 
     row_of_pixels(&q, y, first, inside ? last : first, ert_out_row(&c->out, y));
   }
 }
+
+void ert_depthwise_conv2d_s8s8_16x1__mve(const ert_call *c, int32_t y0, int32_t y1) { convolve(c, y0, y1); }
+
+/* int4 weights are widened when the program is written: there are few of them. */
+void ert_depthwise_conv2d_s8s4_16x1__mve(const ert_call *c, int32_t y0, int32_t y1) { convolve(c, y0, y1); }
 
 #endif

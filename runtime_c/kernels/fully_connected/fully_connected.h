@@ -25,6 +25,8 @@ typedef struct {
   ert_lanes scales;
 } ert_fully_connected_s8s8_lanes_params;
 
+typedef ert_fully_connected_s8s8_lanes_params ert_fully_connected_s8s4_lanes_params; /* rows as lanes.h has them */
+
 typedef struct {
   int32_t in_c, out_c;
   int32_t weights; /* blob: float[out_c][in_c] */
@@ -79,6 +81,7 @@ int ert_fully_connected_s8s8_pairs_check(const ert_step *s);
 int ert_fully_connected_s8s4_quads_check(const ert_step *s);
 int ert_fully_connected_s8s8_panels_check(const ert_step *s);
 int ert_fully_connected_s8s8_lanes_check(const ert_step *s);
+int ert_fully_connected_s8s4_lanes_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

@@ -23,6 +23,12 @@ int ert_fully_connected_s8s8_lanes_check(const ert_step *s) {
   return views_ok(s, p->in_c, p->out_c, 1) && ert_lanes_ok(s, &p->scales, p->weights, p->in_c, p->out_c);
 }
 
+int ert_fully_connected_s8s4_lanes_check(const ert_step *s) {
+  const ert_fully_connected_s8s4_lanes_params *p = (const void *)s->params;
+  return views_ok(s, p->in_c, p->out_c, 1) && p->in_c < INT32_MAX &&
+         ert_lanes_ok(s, &p->scales, p->weights, ert_lanes_s4_bytes(1, p->in_c), p->out_c);
+}
+
 int ert_fully_connected_s8s8_check(const ert_step *s) {
   const ert_fully_connected_s8s8_params *p = (const void *)s->params;
   return shape_ok(s, p->in_c, p->out_c, p->weights, 1, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);

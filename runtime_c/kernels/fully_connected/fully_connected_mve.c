@@ -16,19 +16,31 @@ static int together(const ert_call *c, int32_t y, int32_t n, ert_mve_run *run) {
   return apart;
 }
 
-void ert_fully_connected_s8s8_4x3__mve(const ert_call *c, int32_t y0, int32_t y1) {
-  const ert_fully_connected_s8s8_lanes_params *p = (const void *)c->params;
-  const ert_lanes *f = &p->scales;
-  const ert_mve_layer layer = {
-      ert_blob(c, p->weights), ert_blob(c, f->scales), p->in_c, p->out_c, f->zero_point, f->min, f->max};
-  ert_mve_run runs[2] = {{{NULL, NULL, NULL}, p->in_c}, {{NULL, NULL, NULL}, 0}};
+typedef void three_fn(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
+typedef void one_fn(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
+
+static void connect(const ert_call *c, const ert_mve_layer *l, three_fn *three, one_fn *one, int32_t y0, int32_t y1) {
+  ert_mve_run runs[2] = {{{NULL, NULL, NULL}, l->n}, {{NULL, NULL, NULL}, 0}};
   for (int32_t y = y0; y < y1;) {
-    const int32_t n = y1 - y >= 3 && together(c, y, p->in_c, runs) ? 3 : 1;
+    const int32_t n = y1 - y >= 3 && together(c, y, l->n, runs) ? 3 : 1;
     runs[0].x[0] = ert_row(&c->in[0], y);
-    if (n == 3) ert_mve_three_pixels(&layer, runs, ert_out_row(&c->out, y), c->out.row_bytes);
-    else ert_mve_one_pixel(&layer, runs, ert_out_row(&c->out, y));
+    if (n == 3) three(l, runs, ert_out_row(&c->out, y), c->out.row_bytes);
+    else one(l, runs, ert_out_row(&c->out, y));
     y += n;
   }
+}
+
+void ert_fully_connected_s8s8_4x3__mve(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_s8s8_lanes_params *p = (const void *)c->params;
+  const ert_mve_layer layer = ert_mve_layer_of(c, &p->scales, p->weights, p->in_c, p->in_c, p->out_c);
+  connect(c, &layer, ert_mve_three_pixels, ert_mve_one_pixel, y0, y1);
+}
+
+void ert_fully_connected_s8s4_4x3__mve(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_fully_connected_s8s4_lanes_params *p = (const void *)c->params;
+  const int32_t row_bytes = ert_lanes_s4_bytes(1, p->in_c);
+  const ert_mve_layer layer = ert_mve_layer_of(c, &p->scales, p->weights, p->in_c, row_bytes, p->out_c);
+  connect(c, &layer, ert_mve_three_pixels_s4, ert_mve_one_pixel_s4, y0, y1);
 }
 
 #endif

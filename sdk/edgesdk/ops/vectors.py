@@ -32,9 +32,10 @@ def by_channel(node: Node, channel_axis: int) -> tuple[dict[str, np.ndarray], li
     return {name: np.broadcast_to(a, bias.shape) for name, a in words.items()}, rest
 
 
-def scales(node: Node, channel_axis: int) -> list[int | np.ndarray | None]:
-    """The ert_lanes words of lanes.h; channels are filled up with zeros."""
-    words, rest = by_channel(node, channel_axis)
+def scales(node: Node, factor: int) -> list[int | np.ndarray | None]:
+    """The ert_lanes words of lanes.h with `factor` times the biases; channels are filled up with zeros."""
+    words, rest = by_channel(node, channel_axis=0)
+    words["bias"] = words["bias"] * factor
     n = len(words["bias"])
     fours = np.zeros(-(-n // 4), FOUR)
     for name, a in words.items():
@@ -42,11 +43,64 @@ def scales(node: Node, channel_axis: int) -> list[int | np.ndarray | None]:
     return [fours.view(np.uint8), *rest]
 
 
+def has_nibbles(node: Node) -> bool:
+    """Whether weights are kept as int4: rows of fewer than 32 are widened."""
+    w = node.input(1)
+    return w.dtype == "int4" and w.elements // w.shape[0] >= 32
+
+
+def fits_lanes(node: Node) -> bool:
+    value = node.input(1)
+    if value.quant is not None and value.quant.factors is not None:
+        return False
+    if not has_nibbles(node):
+        return fits_right_shifts(node)
+    most = 128 * np.abs(rescale.integer_weights(value).astype(np.int64)).reshape(value.shape[0], -1).sum(1)
+    sums = np.abs(rescale.folded_bias(node, 0).astype(np.int64)) + most
+    return fits_right_shifts(node) and bool(16 * sums.max() < 2**31)
+
+
+def halves(rows: np.ndarray) -> np.ndarray:
+    """int4 weights [O, n] in bytes whose nibbles are those of the two halves of n.
+
+    >>> halves(np.array([[1, 2, 3]])).tolist()
+    [[49, 2]]
+    """
+    low = (rows.shape[1] + 1) // 2
+    high = np.pad(rows[:, low:], ((0, 0), (0, rows.shape[1] % 2)))
+    return (rows[:, :low].astype(np.uint8) & 15) | (high.astype(np.uint8) << 4)
+
+
+def run_count(node: Node) -> int:
+    """ert_conv2d_runs; a fully connected layer has one."""
+    shape = node.input(1).shape
+    if len(shape) != 4:
+        return 1
+    whole = shape[1] <= 5 and node.attrs.get("dilation", (1, 1))[1] == 1 and shape[2] * shape[3] % 16 == 0
+    return shape[1] if whole else 1
+
+
+def nibble_run(rows: np.ndarray) -> list[np.ndarray]:
+    """A run of each of the int4 rows [O, n] as lanes.h has it."""
+    whole = rows.shape[1] // 32 * 32
+    parts = [halves(rows[:, i : i + 32]) for i in range(0, whole, 32)]
+    rest = rows[:, whole:]
+    return [*parts, rest.astype(np.uint8) & 15 if rest.shape[1] == 16 else halves(rest)]
+
+
+def nibble_rows(rows: np.ndarray, runs: int) -> np.ndarray:
+    """int4 weights [O, n] as lanes.h has them."""
+    parts = [part for run in np.split(rows, runs, axis=1) for part in nibble_run(run)]
+    return np.concatenate(parts, axis=1).view(np.int8)
+
+
 def lanes_words(node: Node) -> list[int | np.ndarray | None]:
     """Weights [O, ...] with those of channels up to a multiple of four and 16 more bytes, then the ert_lanes words."""
     w = rescale.integer_weights(node.input(1)).astype(np.int8)
-    filled = np.zeros((-len(w) % 4, *w.shape[1:]), np.int8)
-    return [np.concatenate([w.ravel(), filled.ravel(), SPARE]), *scales(node, channel_axis=0)]
+    rows = w.reshape(len(w), -1)
+    rows = nibble_rows(rows, run_count(node)) if has_nibbles(node) else rows
+    filled = np.zeros((-len(w) % 4, rows.shape[1]), np.int8)
+    return [np.concatenate([rows.ravel(), filled.ravel(), SPARE]), *scales(node, 16 if has_nibbles(node) else 1)]
 
 
 SIXTEEN = np.dtype([("shift", "i1", (4, 4)), ("bias", "<i4", (4, 4)), ("multiplier", "<i4", (4, 4))])
@@ -77,7 +131,7 @@ def sixteens_words(node: Node) -> list[int | np.ndarray | None]:
     return [np.ascontiguousarray(weights), blocks.view(np.uint8), *rest]
 
 
-_FITS = {"lanes": fits_right_shifts, "sixteens": fits_sixteens}
+_FITS = {"lanes": fits_lanes, "sixteens": fits_sixteens}
 _WORDS = {"lanes": lanes_words, "sixteens": sixteens_words}
 
 
