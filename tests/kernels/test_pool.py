@@ -19,8 +19,11 @@ def pool(draw, op: str, dtype: str, shape, kernel, stride, padding, **attrs) -> 
     return inferred(op, [x], q, kernel=kernel, stride=stride, padding=padding, activation=draw(activations), **attrs)
 
 
+FEW = st.integers(1, 9)
+
+
 @st.composite
-def pools(draw, op: str, dtype: str, channels: st.SearchStrategy[int] = st.integers(1, 9)) -> tuple[Node, list]:
+def pools(draw, op: str, dtype: str, channels: st.SearchStrategy[int] = FEW) -> tuple[Node, list]:
     rng = np.random.default_rng(draw(seeds))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
