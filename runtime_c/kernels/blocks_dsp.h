@@ -50,6 +50,7 @@ ERT_INLINE void ert_run_blocks(ert_tile *t, int32_t n_out, int8_t *to_first, int
   int8_t bytes[2 * ERT_PAIRS_BLOCK], *const first = t->first, *const second = t->second;
   t->first = bytes, t->second = bytes + ERT_PAIRS_BLOCK, t->count = 1;
   blocks(t);
+  t->first = first, t->second = second;
   for (int32_t j = 0; j < rest; j++) first[j] = bytes[j], second[j] = bytes[ERT_PAIRS_BLOCK + j];
 }
 

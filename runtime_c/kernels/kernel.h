@@ -68,7 +68,7 @@ const ert_kernel *ert_find_kernel(int32_t number);
 enum { ERT_MAX_EXTENT = 32767, ERT_MAX_CHANNELS = 1 << 24, ERT_NO_BLOB = -1 };
 
 static inline int32_t ert_row_offset(const uint16_t *table, int32_t rows, int32_t row_bytes, int32_t y) {
-  const int32_t row = y < rows ? y : y % rows;
+  const int32_t row = y < rows ? y : y % rows; /* NOLINT(clang-analyzer-core.DivideZero): ert_load wants rows >= 1 */
   return table ? ERT_ALIGN * table[row] : row * row_bytes;
 }
 

@@ -147,7 +147,7 @@ static void run_fast(walk *q, int32_t pixels, int8_t *const out[2]) {
   const int32_t whole = q->n_out >> 2, rest = q->n_out & 3;
   const uint8_t *panel = whole > 0 ? next_panels(q->first, q, pixels, whole) : q->first;
   if (rest == 0) return;
-  int8_t last[2][4];
+  int8_t last[2][4] = {{0}};
   q->out[0] = last[0], q->out[1] = last[1];
   next_panels(panel, q, pixels, 1);
   for (int32_t i = 0; i < pixels; i++)

@@ -7,6 +7,11 @@
 
 #if ERT_HAS_dsp
 
+/* First layers gather for nearly as long as they multiply: for size they take 8 % longer. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__ARM_FEATURE_DSP)
+#pragma GCC optimize("O2")
+#endif
+
 /* `window` is where the pixel's window begins if all of it lies inside of the image, in rows that follow one another. */
 typedef struct {
   int32_t y, x;
@@ -14,9 +19,16 @@ typedef struct {
   const int8_t *window;
 } pixel;
 
+/* Words, of which the last may overlap the one before. */
 static void copy_bytes(int8_t *to, const int8_t *from, int32_t n) {
-  for (; n >= 4; n -= 4, from += 4, to += 4) ert_store_word(to, ert_load_word(from));
-  for (; n > 0; n--) *to++ = *from++;
+  if (n >= 4) {
+    const int8_t *const last = from + n - 4;
+    int8_t *const to_last = to + n - 4;
+    for (; from < last; from += 4, to += 4) ert_store_word(to, ert_load_word(from));
+    ert_store_word(to_last, ert_load_word(last));
+  } else {
+    for (; n > 0; n--) *to++ = *from++;
+  }
 }
 
 /* Columns of a row, the zero point where they lie outside. */
