@@ -106,6 +106,13 @@ def rows(s: Shapes) -> Graph:
     return single(op, [x], fixed[op] if s.dtype == "int8" else None, **attrs)
 
 
+def pixel_softmax(s: Shapes) -> Graph:
+    """Of an image: over the channels of each pixel."""
+    quants = {"int8": Quant.per_tensor(1 / 256, -128), "int16": Quant.per_tensor(1 / 32768, 0)}
+    x = s.image(s.rng.randint(2, 24))
+    return single("softmax", [x], quants.get(s.dtype), beta=1.0)
+
+
 def filtered(s: Shapes) -> Graph:
     x, filters = s.image(), []
     for extent in x.shape[1:3]:
@@ -248,10 +255,20 @@ LAYERS: dict[Family, int] = {
     grouped_conv2d: 40, transpose_conv2d: 60, batch_matmul: 60, fully_connected_rows: 30, norm: 60, rows: 60,
     filtered: 40, arith: 80, svdf: 50, rnn: 60,
 }  # fmt: skip
+GROUPED: dict[Family, int] = {grouped_conv2d: 40, transpose_conv2d: 60}
 RARE: dict[str, dict[Family, int]] = {
-    "int8": {**ANY, **LAYERS, lstm: 30},
-    "float32": {**ANY, **LAYERS, of_one: 240, power: 12, suppressed: 24, detected: 24, regridded: 30},
-    "int16": {lstm: 30, gathered: 20},
-    "int32": {**ANY, arith: 60, reduction: 40, moved: 20},
-    "int64": {**ANY, arith: 60, reduction: 40, moved: 40},
+    "int8": {**ANY, **LAYERS, lstm: 40, pixel_softmax: 30},
+    "float32": {
+        **ANY,
+        **LAYERS,
+        of_one: 240,
+        power: 20,
+        suppressed: 40,
+        detected: 40,
+        regridded: 30,
+        pixel_softmax: 30,
+    },
+    "int16": {lstm: 40, gathered: 20, batch_matmul: 60, pixel_softmax: 30},
+    "int32": {**ANY, arith: 60, reduction: 60, moved: 40},
+    "int64": {**ANY, arith: 60, reduction: 60, moved: 60},
 }
