@@ -5,8 +5,8 @@
     python benchmarks/fit_cost.py --models ../shared/models      measures the models with the prices there are
 
 Every row of the runtime's table gets steps of its own: what a core prefers to a row is left out of the choice then.
-Prices are not negative and minimise the squared relative error; the error on the shapes that were kept out of the fit
-is stored beside them. `--only` renews the rows of some ops and keeps the others.
+Prices are not negative and minimise the squared relative error. The error beside them is that on shapes that were kept
+out of a fit to the others. `--only` renews the rows of some ops and keeps the others.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ OUTPUT_BYTES = 3072
 WEIGHT_BYTES = 9000
 HELD_OUT = (2, 5, 8)  # of ten shapes
 ATTEMPTS = 200  # to draw a step
+SMALL = 1e-3  # what a price that no shape needs costs beside an error
+LEAST = 60  # shapes of a family
 MISSES = 20  # shapes for which another kernel is chosen, after which there is none
 MODELS = {
     "ic": "mlperf-tiny-ic-resnet8/pretrainedResnet_quant.tflite",
@@ -54,16 +56,17 @@ MODELS = {
     "person": "tflm-person-detect/person_detect.tflite",
     "mcunet": "tinyengine-mcunet/vww.tflite",
 }
+MIXED = {**shapes.LAYERS, **rare_shapes.GROUPED}
 # Types of activations, and of weights where they differ -> families and how many shapes of each.
 DRAWN: dict[str, dict[Family, int]] = {
     "int8": {**shapes.LAYERS, **shapes.OTHERS, **rare_shapes.RARE["int8"]},
     "float32": {**shapes.LAYERS, **shapes.OTHERS, **rare_shapes.RARE["float32"]},
     "int16": {**shapes.OTHERS, **rare_shapes.RARE["int16"]},
-    "int16 int8": shapes.LAYERS,
-    "int8 int4": shapes.LAYERS,
-    "float32 int8": shapes.LAYERS,
-    "float32 float16": shapes.LAYERS,
-    "float32 int4": shapes.LAYERS,
+    "int16 int8": MIXED,
+    "int8 int4": {**MIXED, rare_shapes.fully_connected_rows: 40},
+    "float32 int8": MIXED,
+    "float32 float16": MIXED,
+    "float32 int4": MIXED,
     "int32": rare_shapes.RARE["int32"],
     "int64": rare_shapes.RARE["int64"],
 }
@@ -94,16 +97,25 @@ def fits(graph: Graph) -> bool:
     return reads <= counting.POOL_BYTES and weights <= WEIGHT_BYTES and graph.outputs[0].n_bytes <= OUTPUT_BYTES
 
 
-def all_steps(chain: tuple[str, ...], share: float, only: frozenset[str]) -> Iterator[list[Step]]:
-    """The steps of each family, for each instruction set. They stay apart: finding a kernel takes longer the more of
-    them a program has, and what they read has one type."""
+def all_steps(chain: tuple[str, ...], share: float, only: frozenset[str]) -> Iterator[tuple[bool, list[Step]]]:
+    """Steps for each instruction set, and whether their programs are like those of models: where a program has many
+    kernels, finding one takes longer. What is read has one type."""
     for types, families in DRAWN.items():
+        mixed: list[Step] = []
         for family, n in families.items():
-            for level in range(len(chain)):
-                found = of_level(types, family, chain[level:], math.ceil(n * share))
-                kept = [step for step in found if not only or step.kernel.op in only]
-                if kept:
-                    yield kept
+            found = [s for level in range(len(chain)) for s in of_level(types, family, chain[level:], wanted(n, share))]
+            kept = [s for s in found if not only or s.kernel.op in only]
+            if types == "int8" and family in shapes.LAYERS and kept:
+                yield True, kept
+            else:
+                mixed += kept
+        if mixed:
+            yield False, mixed
+
+
+def wanted(n: int, share: float) -> int:
+    """Of few shapes all, or their prices mean nothing."""
+    return max(math.ceil(n * share), min(n, LEAST))
 
 
 @cache
@@ -124,12 +136,14 @@ def sampled(board: Board, share: float, only: frozenset[str]) -> tuple[list[Samp
     """Measured steps, and what dispatching a call takes outside of its kernel."""
     samples: list[Sample] = []
     outside, calls = 0.0, 0
-    for steps in all_steps(board.core.isa, share, only):
+    for alike, steps in all_steps(board.core.isa, share, only):
         for group in counting.packed(steps):
             found = counting.count(board, counting.together(group))
             samples += [Sample(s, n, False) for s, n in zip(group, found.steps, strict=True)]
-            outside, calls = outside + found.total - sum(found.steps), calls + len(group)
-    return held_back(samples), outside / calls
+            if alike:
+                outside, calls = outside + found.total - sum(found.steps), calls + len(group)
+        print(f"{board.id}: {len(samples)} steps", file=sys.stderr)
+    return held_back(samples), outside / calls if calls else 0.0
 
 
 def held_back(samples: list[Sample]) -> list[Sample]:
@@ -154,13 +168,15 @@ def counted(step: Step) -> Counter[str]:
 
 
 def fitted(samples: list[Sample]) -> dict[str, float]:
-    """Non-negative prices of the least squared relative error."""
+    """Non-negative prices of the least squared relative error; of equally good ones the smallest."""
     rows = [counted(s.step) for s in samples]
     names = sorted({name for row in rows for name in row})
     design = np.array([[row[n] for n in names] for row in rows], float)
     design /= np.array([s.instructions for s in samples])[:, None]
     scale = np.maximum(design.max(0), 1e-12)
-    found, _ = nnls(design / scale, np.ones(len(samples)), maxiter=100 * len(names))
+    small = np.eye(len(names)) * SMALL
+    wanted_sums = np.concatenate([np.ones(len(samples)), np.zeros(len(names))])
+    found, _ = nnls(np.concatenate([design / scale, small]), wanted_sums, maxiter=100 * len(names))
     return {n: round(float(p), 3) for n, p in zip(names, found / scale, strict=True) if round(float(p), 3) > 0}
 
 
@@ -177,7 +193,7 @@ def fit_core(board: Board, share: float, only: frozenset[str]) -> tuple[dict[str
         prices = fitted([s for s in group if not s.held_out])
         error = errors([s for s in group if s.held_out] or group, prices)
         rms, worst = float(np.sqrt(np.mean(error**2))), float(np.abs(error).max())
-        rows[name] = {"error_percent": round(rms, 2), "prices": prices}
+        rows[name] = {"error_percent": round(rms, 2), "prices": fitted(group)}
         lines.append([board.core.name, name, str(len(group)), f"{rms:.2f}", f"{worst:.2f}"])
     return {"dispatch": round(dispatch, 2), "kernels": rows}, lines
 

@@ -106,6 +106,13 @@ def rows(s: Shapes) -> Graph:
     return single(op, [x], fixed[op] if s.dtype == "int8" else None, **attrs)
 
 
+def pixel_softmax(s: Shapes) -> Graph:
+    """Of an image: over the channels of each pixel."""
+    quants = {"int8": Quant.per_tensor(1 / 256, -128), "int16": Quant.per_tensor(1 / 32768, 0)}
+    x = s.image(s.rng.randint(2, 24))
+    return single("softmax", [x], quants.get(s.dtype), beta=1.0, by_image=True)
+
+
 def filtered(s: Shapes) -> Graph:
     x, filters = s.image(), []
     for extent in x.shape[1:3]:
@@ -224,7 +231,7 @@ def lstm(s: Shapes) -> Graph:
 
 def rnn(s: Shapes) -> Graph:
     integer = s.dtype == "int8"
-    kinds = ["gru_reset_before", "gru_reset_after", "rnn_tanh", *["lstm", "rnn_relu"] * (not integer)]
+    kinds = ["gru_reset_before", "gru_reset_after", "rnn_tanh", *["lstm", "lstm", "rnn_relu"] * (not integer)]
     kind, steps, in_c, units = s.rng.choice(kinds), s.rng.randint(1, 6), s.rng.randint(2, 32), s.rng.randint(2, 24)
     gates = ops.module("rnn").GATES[kind]
     weight = Quant.per_tensor(0.01, 0) if integer else None
@@ -237,6 +244,8 @@ def rnn(s: Shapes) -> Graph:
         Value(n, (1, units), "int16" if integer else "float32", Quant.per_tensor(2.0**-15, 0) if integer else None)
         for n in states
     ]
+    if kind == "lstm" and s.rng.random() < 0.5:
+        held.append(array(s, "p", (3, units), "float32", None))  # peepholes
     y = Quant.per_tensor(1 / 128, 0) if integer else None
     return kept("rnn", [x, w, r, b, *held], y, kind=kind, reverse=False, time_major=False, cell_clip=0.0)
 
@@ -246,12 +255,22 @@ ANY: dict[Family, int] = {
 }  # fmt: skip
 LAYERS: dict[Family, int] = {
     grouped_conv2d: 40, transpose_conv2d: 60, batch_matmul: 60, fully_connected_rows: 30, norm: 60, rows: 60,
-    filtered: 40, arith: 80, svdf: 50, rnn: 60,
+    filtered: 40, arith: 80, svdf: 50, rnn: 80,
 }  # fmt: skip
+GROUPED: dict[Family, int] = {grouped_conv2d: 40, transpose_conv2d: 60}
 RARE: dict[str, dict[Family, int]] = {
-    "int8": {**ANY, **LAYERS, lstm: 30},
-    "float32": {**ANY, **LAYERS, of_one: 240, power: 12, suppressed: 24, detected: 24, regridded: 30},
-    "int16": {lstm: 30, gathered: 20},
-    "int32": {**ANY, arith: 60, reduction: 40, moved: 20},
-    "int64": {**ANY, arith: 60, reduction: 40, moved: 40},
+    "int8": {**ANY, **LAYERS, lstm: 40, pixel_softmax: 30},
+    "float32": {
+        **ANY,
+        **LAYERS,
+        of_one: 240,
+        power: 20,
+        suppressed: 40,
+        detected: 40,
+        regridded: 30,
+        pixel_softmax: 30,
+    },
+    "int16": {lstm: 40, gathered: 20, batch_matmul: 60, pixel_softmax: 30},
+    "int32": {**ANY, arith: 60, reduction: 60, moved: 40},
+    "int64": {**ANY, arith: 60, reduction: 60, moved: 60},
 }

@@ -200,10 +200,10 @@ def _reduce(step: Step) -> Counts:
     in_rows, width, inner, kind = parameters(step)[:4]
     rows, groups = step.encoded.rows, step.encoded.rows // in_rows
     added = Counter({"sum": rows * width}) if inner == 1 else loop("tap", inner, rows * width)
-    name = f"kind {kind}"
-    if step.kernel.types == "int":
-        name += f" dtype {parameters(step)[4]}"
-    return Counter({f"{name} {what}": n for what, n in (added + loop("item", inner, groups)).items()})
+    if step.kernel.types == "int":  # kind and type are taken for independent
+        taps, dtype = rows * width * inner, parameters(step)[4]
+        return Counter({"pixel": rows * width, "item": groups * inner, f"kind {kind}": taps, f"dtype {dtype}": taps})
+    return Counter({f"kind {kind} {what}": n for what, n in (added + loop("item", inner, groups)).items()})
 
 
 def _binary(step: Step) -> Counts:

@@ -16,7 +16,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.schedule import Step
 
 # Layout of the weights -> pixels and channels of a tile, and products that its inner loop takes at a time.
-TILES = {"pairs": (2, 4, 4), "quads": (2, 4, 4), "panels": (2, 4, 4), "fours": (3, 4, 16)}
+TILES = {"pairs": (2, 4, 4), "quads": (2, 4, 4), "panels": (2, 4, 4), "lanes": (3, 4, 16)}
 SINGLE = ("pairs", "quads")  # whose fully connected layers take one pixel at a time
 GROUPS = {"fours": 4, "sixteens": 16}  # channels that a depthwise kernel takes at a time
 WORD = 4
@@ -86,9 +86,11 @@ def _windows(g: Window, rows: int) -> Counts:
     run, rows_inside = g.kernel_w * g.in_c, int(g.taps_y.sum())
     whole, border = rows_inside * g.whole, rows_inside * (g.out_w - g.whole)
     missing = (rows * g.kernel_h - rows_inside) * g.out_w
+    outer = rows * g.out_w - int((g.taps_y == g.kernel_h).sum()) * g.whole
     copied = loop("copy", run, whole) if run % WORD else Counter({"run": whole, "run x16": whole * (run // 16)})
     return (
-        Counter({"window": rows * g.out_w, "border column": border * g.kernel_w})
+        Counter({"window": rows * g.out_w, "outer": outer, "outer row": outer * g.kernel_h})
+        + Counter({"border column": border * g.kernel_w})
         + copied
         + loop("border", run, border)
         + loop("missing", run, missing)
