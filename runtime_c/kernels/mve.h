@@ -50,18 +50,28 @@ typedef struct {
 typedef struct {
   const int8_t *w;
   const ert_four_lanes *scales;
-  int32_t n, row_bytes, n_out, zero_point, min, max;
+  int32_t n, row_bytes, n_out, zero_point, min, max, wide;
 } ert_mve_layer;
 
 ERT_INLINE ert_mve_layer ert_mve_layer_of(const ert_call *c, const ert_lanes *f, int32_t weights, int32_t n,
                                           int32_t row_bytes, int32_t n_out) {
   return (ert_mve_layer){
-      ert_blob(c, weights), ert_blob(c, f->scales), n, row_bytes, n_out, f->zero_point, f->min, f->max};
+      ert_blob(c, weights), ert_blob(c, f->scales), n, row_bytes, n_out, f->zero_point, f->min, f->max, 0};
 }
 
 /* The outputs of three pixels, `pixel_bytes` from one to the next (0: all are the same pixel), or of the first alone. */
 void ert_mve_three_pixels(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
 void ert_mve_one_pixel(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
+
+/* A wide layer is one of int16 as lanes.h has it. */
+ERT_INLINE ert_mve_layer ert_mve_layer_s16_of(const ert_call *c, const ert_lanes_s16 *f, int32_t weights, int32_t n,
+                                              int32_t n_out) {
+  return (ert_mve_layer){ert_blob(c, weights), ert_blob(c, f->scales), n, n, n_out, 0, f->min, f->max, f->wide};
+}
+
+/* As these, for int16 items: x are those of int16, a run's `bytes` are items. */
+void ert_mve_three_pixels_s16(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);
+void ert_mve_one_pixel_s16(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out);
 
 /* As these, for int4 weights. */
 void ert_mve_three_pixels_s4(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes);

@@ -126,16 +126,25 @@ static inline void dot_4x1(const ert_mve_run *runs, const int8_t *const *w, int3
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
 }
 
-static const ert_mve_dots nibbles = {dot_2x3, dot_4x1, 4};
+static const ert_mve_dots nibbles = {dot_2x3, dot_4x1, 4, 1};
+
+__attribute__((noinline)) static void three(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out,
+                                            int32_t pixel_bytes) {
+  ert_mve_three(&nibbles, l, runs, out, pixel_bytes);
+}
+
+__attribute__((noinline)) static void one(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out) {
+  ert_mve_one(&nibbles, l, runs, out);
+}
 
 void ert_mve_three_pixels_s4(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out, int32_t pixel_bytes) {
-  if (l->row_bytes == l->n) ert_mve_three_pixels(l, runs, out, pixel_bytes);
-  else ert_mve_three(&nibbles, l, runs, out, pixel_bytes);
+  if (l->n < 32) ert_mve_three_pixels(l, runs, out, pixel_bytes);
+  else three(l, runs, out, pixel_bytes);
 }
 
 void ert_mve_one_pixel_s4(const ert_mve_layer *l, const ert_mve_run *runs, int8_t *out) {
-  if (l->row_bytes == l->n) ert_mve_one_pixel(l, runs, out);
-  else ert_mve_one(&nibbles, l, runs, out);
+  if (l->n < 32) ert_mve_one_pixel(l, runs, out);
+  else one(l, runs, out);
 }
 
 #endif

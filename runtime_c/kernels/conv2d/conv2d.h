@@ -12,7 +12,7 @@
  * f32f16: float16 weights, read as floats.
  * s8s8 pairs: weights, biases, multipliers and shifts as pairs.h has them.
  * s8s4 quads: as quads.h has them.
- * s8s8, s8s4 lanes: scales and what follows the weights as lanes.h has them.
+ * s8s8, s8s4, s16s8 lanes: scales and what follows the weights as lanes.h has them.
  * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
 #define ERT_CONV2D_H
@@ -45,11 +45,17 @@ typedef ert_conv2d_s8s8_pairs_params ert_conv2d_s8s4_quads_params;
 typedef struct {
   ert_conv2d_geometry g;
   int32_t in_zero_point;
-  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][kernel_h][kernel_w][in_c], int8[16] */
+  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][max(16, kernel_h * kernel_w * in_c)], int8[16] */
   ert_lanes scales;
 } ert_conv2d_s8s8_lanes_params;
 
 typedef ert_conv2d_s8s8_lanes_params ert_conv2d_s8s4_lanes_params; /* rows of weights as lanes.h has them */
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][kernel_h][kernel_w][in_c], int8[16] */
+  ert_lanes_s16 scales;
+} ert_conv2d_s16s8_lanes_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -119,7 +125,7 @@ static inline int32_t ert_conv2d_gathered(const ert_conv2d_geometry *g) {
 /* Runs of a window, of equal lengths, that are read where they lie inside the image: a row of the kernel each, where those
  * are whole vectors. */
 static inline int32_t ert_conv2d_runs(const ert_conv2d_geometry *g) {
-  return g->kernel_h <= 5 && g->dilation_w == 1 && g->kernel_w * g->in_c % 16 == 0 ? g->kernel_h : 1;
+  return g->kernel_h <= 3 && g->dilation_w == 1 && g->kernel_w * g->in_c % 16 == 0 ? g->kernel_h : 1;
 }
 
 /* Windows that are gathered before their pixels are computed together: three where they are small. */
@@ -143,6 +149,7 @@ int ert_conv2d_s8s4_quads_check(const ert_step *s);
 int ert_conv2d_s8s8_panels_check(const ert_step *s);
 int ert_conv2d_s8s8_lanes_check(const ert_step *s);
 int ert_conv2d_s8s4_lanes_check(const ert_step *s);
+int ert_conv2d_s16s8_lanes_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);

@@ -57,7 +57,14 @@ int ert_conv2d_s8s8_lanes_check(const ert_step *s) {
   const ert_conv2d_s8s8_lanes_params *p = (const void *)s->params;
   const ert_conv2d_geometry *g = &p->g;
   const int32_t n = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
-  return ert_conv2d_geometry_ok(s, g, 1) && ert_lanes_ok(s, &p->scales, p->weights, n, g->out_c);
+  return ert_conv2d_geometry_ok(s, g, 1) && ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s8_bytes(n), g->out_c);
+}
+
+int ert_conv2d_s16s8_lanes_check(const ert_step *s) {
+  const ert_conv2d_s16s8_lanes_params *p = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  const int32_t n = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
+  return ert_conv2d_geometry_ok(s, g, 2) && ert_lanes_ok(s, p->scales.scales, p->weights, n, g->out_c);
 }
 
 int ert_conv2d_s8s4_lanes_check(const ert_step *s) {
@@ -66,7 +73,7 @@ int ert_conv2d_s8s4_lanes_check(const ert_step *s) {
   const int32_t n = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
   if (!ert_conv2d_geometry_ok(s, g, 1) || n > INT32_MAX / 4) return 0;
   const int32_t runs = ert_conv2d_runs(g);
-  return ert_lanes_ok(s, &p->scales, p->weights, ert_lanes_s4_bytes(runs, n / runs), g->out_c);
+  return ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s4_bytes(runs, n / runs), g->out_c);
 }
 
 int ert_conv2d_f32_check(const ert_step *s) {

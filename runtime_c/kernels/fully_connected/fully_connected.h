@@ -21,11 +21,17 @@ typedef ert_fully_connected_s8s8_params ert_fully_connected_s8s4_quads_params;
 
 typedef struct {
   int32_t in_c, out_c;
-  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][in_c], int8[16] */
+  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][max(16, in_c)], int8[16] */
   ert_lanes scales;
 } ert_fully_connected_s8s8_lanes_params;
 
 typedef ert_fully_connected_s8s8_lanes_params ert_fully_connected_s8s4_lanes_params; /* rows as lanes.h has them */
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][in_c], int8[16] */
+  ert_lanes_s16 scales;
+} ert_fully_connected_s16s8_lanes_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -82,6 +88,7 @@ int ert_fully_connected_s8s4_quads_check(const ert_step *s);
 int ert_fully_connected_s8s8_panels_check(const ert_step *s);
 int ert_fully_connected_s8s8_lanes_check(const ert_step *s);
 int ert_fully_connected_s8s4_lanes_check(const ert_step *s);
+int ert_fully_connected_s16s8_lanes_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

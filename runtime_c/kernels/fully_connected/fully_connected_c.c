@@ -20,13 +20,18 @@ int ert_fully_connected_s8s8_pairs_check(const ert_step *s) {
 
 int ert_fully_connected_s8s8_lanes_check(const ert_step *s) {
   const ert_fully_connected_s8s8_lanes_params *p = (const void *)s->params;
-  return views_ok(s, p->in_c, p->out_c, 1) && ert_lanes_ok(s, &p->scales, p->weights, p->in_c, p->out_c);
+  return views_ok(s, p->in_c, p->out_c, 1) && ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s8_bytes(p->in_c), p->out_c);
+}
+
+int ert_fully_connected_s16s8_lanes_check(const ert_step *s) {
+  const ert_fully_connected_s16s8_lanes_params *p = (const void *)s->params;
+  return views_ok(s, p->in_c, p->out_c, 2) && ert_lanes_ok(s, p->scales.scales, p->weights, p->in_c, p->out_c);
 }
 
 int ert_fully_connected_s8s4_lanes_check(const ert_step *s) {
   const ert_fully_connected_s8s4_lanes_params *p = (const void *)s->params;
   return views_ok(s, p->in_c, p->out_c, 1) && p->in_c < INT32_MAX &&
-         ert_lanes_ok(s, &p->scales, p->weights, ert_lanes_s4_bytes(1, p->in_c), p->out_c);
+         ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s4_bytes(1, p->in_c), p->out_c);
 }
 
 int ert_fully_connected_s8s8_check(const ert_step *s) {

@@ -23,11 +23,13 @@ def fits_right_shifts(node: Node) -> bool:
 
 
 def by_channel(node: Node, channel_axis: int) -> tuple[dict[str, np.ndarray], list[int | np.ndarray | None]]:
-    """Bias, multiplier and shift of every output channel, and the words of zero point, min and max."""
+    """Bias, multiplier and shift of every output channel, and the words of zero point (int16: wide), min and max."""
     bias, multiplier, shift, _, *rest = rescale.words(node, channel_axis)
     assert isinstance(bias, np.ndarray)
     assert isinstance(multiplier, np.ndarray)
     assert isinstance(shift, np.ndarray)
+    if rescale.is_wide(node):
+        multiplier, shift = (multiplier.astype(np.int64) << (17 + shift)).astype(np.int32), np.zeros_like(shift)
     words = {"bias": bias, "multiplier": multiplier, "shift": shift}
     return {name: np.broadcast_to(a, bias.shape) for name, a in words.items()}, rest
 
@@ -49,8 +51,21 @@ def has_nibbles(node: Node) -> bool:
     return w.dtype == "int4" and w.elements // w.shape[0] >= 32
 
 
+def fits_int16(node: Node) -> bool:
+    """Whether the sums of an int16 layer have 32 bits, and its scales are such that one instruction applies them."""
+    if not rescale.is_wide(node):
+        return fits_right_shifts(node)
+    value, (multiplier, shift) = node.input(1), rescale.multipliers(node)
+    axis = 0 if node.op == "fully_connected" or len(value.shape) == 4 else len(value.shape) - 1
+    w = np.moveaxis(rescale.integer_weights(value).astype(np.int64), axis, 0).reshape(value.shape[axis], -1)
+    sums = np.abs(rescale.folded_bias(node, axis)) + 2**15 * np.abs(w).sum(1)
+    return bool(sums.max() < 2**31 and (((shift >= -17) & (shift <= -1)) | (multiplier == 0)).all())
+
+
 def fits_lanes(node: Node) -> bool:
     value = node.input(1)
+    if node.input(0).dtype == "int16":
+        return fits_int16(node)
     if value.quant is not None and value.quant.factors is not None:
         return False
     if not has_nibbles(node):
@@ -76,7 +91,7 @@ def run_count(node: Node) -> int:
     shape = node.input(1).shape
     if len(shape) != 4:
         return 1
-    whole = shape[1] <= 5 and node.attrs.get("dilation", (1, 1))[1] == 1 and shape[2] * shape[3] % 16 == 0
+    whole = shape[1] <= 3 and node.attrs.get("dilation", (1, 1))[1] == 1 and shape[2] * shape[3] % 16 == 0
     return shape[1] if whole else 1
 
 
@@ -98,7 +113,10 @@ def lanes_words(node: Node) -> list[int | np.ndarray | None]:
     """Weights [O, ...] with those of channels up to a multiple of four and 16 more bytes, then the ert_lanes words."""
     w = rescale.integer_weights(node.input(1)).astype(np.int8)
     rows = w.reshape(len(w), -1)
-    rows = nibble_rows(rows, run_count(node)) if has_nibbles(node) else rows
+    if has_nibbles(node):
+        rows = nibble_rows(rows, run_count(node))
+    elif node.input(0).dtype == "int8":
+        rows = np.pad(rows, ((0, 0), (0, max(0, 16 - rows.shape[1]))))
     filled = np.zeros((-len(w) % 4, rows.shape[1]), np.int8)
     return [np.concatenate([rows.ravel(), filled.ravel(), SPARE]), *scales(node, 16 if has_nibbles(node) else 1)]
 
