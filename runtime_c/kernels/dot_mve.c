@@ -72,8 +72,10 @@ typedef struct {
 /* Four channels of three pixels, one run of at most 16 bytes each, which stay in q0 to q2: 58 instructions for 12
  * outputs. The rows of channels 0 and 2 come before those of 1 and 3, in the order that lanes are set. */
 #define ROW(a, b, c) \
-  "vmladav.s8 %[" a "], q0, q3\n\t" \
-  "vmladav.s8 %[" b "], q1, q3\n\t" \
+  "vmladav.s8 %[" a  \
+  "], q0, q3\n\t"    \
+  "vmladav.s8 %[" b  \
+  "], q1, q3\n\t"    \
   "vmladav.s8 %[" c "], q2, q3\n\t"
 #define EACH(instruction, operand) \
   instruction " q4, q4, " operand "\n\t" instruction " q5, q5, " operand "\n\t" instruction " q6, q6, " operand "\n\t"
