@@ -17,7 +17,7 @@ INCLUDES := -Iruntime_c/include -Iruntime_c/src -Iruntime_c/kernels
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -g -O2 -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all
 C_SOURCES = $(wildcard runtime_c/src/*.c runtime_c/kernels/*.c runtime_c/kernels/*/*.c)
-PORTABLE = $(wildcard runtime_c/src/*.c runtime_c/kernels/*.c runtime_c/kernels/*/*_c.c)
+PORTABLE = $(C_SOURCES)
 LIBRARY := $(BUILD)/native/libert$(if $(filter Darwin,$(shell uname -s)),.dylib,.so)
 
 # Command that a Debian package brings, as command:package.
