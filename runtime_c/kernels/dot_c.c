@@ -23,9 +23,10 @@ __attribute__((naked)) void ert_dot4_s8(UNUSED const int8_t *x, UNUSED const int
       "push {r4-r7}\n"
       "adds r0, r0, r2\n adds r1, r1, r2\n adds r4, r1, r2\n adds r5, r4, r2\n adds r6, r5, r2\n"
       "movs r3, #0\n mov r8, r3\n mov r9, r3\n mov r10, r3\n mov r11, r3\n"
-      "lsls r7, r2, #31\n rsbs r2, r2, #0\n cmp r7, #0\n bne 2f\n"
+      "lsls r7, r2, #31\n rsbs r2, r2, #0\n beq 3f\n cmp r7, #0\n bne 2f\n"
       "1:\n" TAP "2:\n" TAP
       "bne 1b\n"
+      "3:\n"
       "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
       "ldr r3, [sp, #16]\n stmia r3!, {r4-r7}\n"
       "pop {r4-r7}\n"
