@@ -57,7 +57,8 @@ int ert_conv2d_s8s8_lanes_check(const ert_step *s) {
   const ert_conv2d_s8s8_lanes_params *p = (const void *)s->params;
   const ert_conv2d_geometry *g = &p->g;
   const int32_t n = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
-  return ert_conv2d_geometry_ok(s, g, 1) && ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s8_bytes(n), g->out_c);
+  return ert_conv2d_geometry_ok(s, g, 1) &&
+         ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s8_bytes(n), g->out_c);
 }
 
 int ert_conv2d_s16s8_lanes_check(const ert_step *s) {

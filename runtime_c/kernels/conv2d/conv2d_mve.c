@@ -137,7 +137,8 @@ static void inner_pixels(convolution *v, int32_t x, int32_t end, int8_t *out) {
 
 __attribute__((noinline)) static void row_in_runs(convolution *v, int32_t y, int8_t *out) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t pixel = g->out_c * v->size, iy = y * g->stride_h - g->pad_top, room = g->in_w - g->kernel_w + g->pad_left;
+  const int32_t pixel = g->out_c * v->size, iy = y * g->stride_h - g->pad_top,
+                room = g->in_w - g->kernel_w + g->pad_left;
   const int inside = iy >= 0 && iy + (g->kernel_h - 1) * g->dilation_h < g->in_h && room >= 0;
   const int32_t last = inside ? ert_clamp(room / g->stride_w + 1, 0, g->out_w) : 0;
   const int32_t first = ert_clamp((g->pad_left + g->stride_w - 1) / g->stride_w, 0, last);

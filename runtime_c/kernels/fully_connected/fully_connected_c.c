@@ -20,7 +20,8 @@ int ert_fully_connected_s8s8_pairs_check(const ert_step *s) {
 
 int ert_fully_connected_s8s8_lanes_check(const ert_step *s) {
   const ert_fully_connected_s8s8_lanes_params *p = (const void *)s->params;
-  return views_ok(s, p->in_c, p->out_c, 1) && ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s8_bytes(p->in_c), p->out_c);
+  return views_ok(s, p->in_c, p->out_c, 1) &&
+         ert_lanes_ok(s, p->scales.scales, p->weights, ert_lanes_s8_bytes(p->in_c), p->out_c);
 }
 
 int ert_fully_connected_s16s8_lanes_check(const ert_step *s) {
