@@ -51,12 +51,16 @@ static inline int32_t ert_lanes_s4_bytes(int32_t runs, int32_t n) {
   return ert_product(runs, n / 32 * 16 + (rest == 16 ? 16 : (rest + 1) / 2));
 }
 
+static inline int ert_four_lanes_ok(const ert_step *s, int32_t scales, int32_t n) {
+  const int32_t bytes = ert_product((int32_t)sizeof(ert_four_lanes), ert_lanes_count(n));
+  return ert_blob_ok(s, scales, 4, 4) && ert_blob_ok(s, scales, bytes, 1);
+}
+
 /* The scales of n channels, and their weights in rows of `row_bytes`, at most INT32_MAX, which stands for too many. */
 static inline int ert_lanes_ok(const ert_step *s, int32_t scales, int32_t weights, int32_t row_bytes, int32_t n) {
   const int32_t bytes = ert_product(row_bytes, ert_product(4, ert_lanes_count(n)));
   return bytes <= INT32_MAX - ERT_LANES_SPARE && ert_blob_ok(s, weights, bytes + ERT_LANES_SPARE, 1) &&
-         ert_blob_ok(s, scales, 4, 4) &&
-         ert_blob_ok(s, scales, ert_product((int32_t)sizeof(ert_four_lanes), ert_lanes_count(n)), 1);
+         ert_four_lanes_ok(s, scales, n);
 }
 
 #endif

@@ -2,7 +2,7 @@
 /* out[y, x, o] = act(b[o] + sum over ky, kx of
  *                in[y * stride_h - pad_top + ky * dilation_h, x * stride_w - pad_left + kx * dilation_w,
  *                   o / multiplier] * w[ky, kx, o]),  multiplier = out_c / in_c.
- * s8s8 sixteens: weights and scales as sixteens.h has them.
+ * s8s8 sixteens: weights and scales as sixteens.h has them. s16s8 lanes: multiplier 1, scales as lanes.h has them.
  * Padding, folding, act and types as in conv2d.h; int4 weights have no groups.
  *
  * s8s8 fours: multiplier 1 and at least 4 channels. Each four channels have what they need in a row, as words: four
@@ -59,6 +59,12 @@ typedef struct {
 typedef ert_depthwise_conv2d_s8s8_fours_params ert_depthwise_conv2d_s8s4_fours_params;
 typedef ert_depthwise_conv2d_s8s8_planes_params ert_depthwise_conv2d_s8s4_planes_params;
 typedef ert_depthwise_conv2d_s8s8_sixteens_params ert_depthwise_conv2d_s8s4_sixteens_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8[kernel_h][kernel_w][out_c] */
+  ert_lanes_s16 scales;
+} ert_depthwise_conv2d_s16s8_lanes_params;
 
 /* Items of a row of a plane: two outputs at a time read two more, and end on a whole word. */
 static inline int32_t ert_plane_items(const ert_conv2d_geometry *g) { return (g->out_w + 4) & ~1; }
@@ -123,6 +129,7 @@ int ert_depthwise_conv2d_s8s8_planes_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s4_sixteens_check(const ert_step *s);
+int ert_depthwise_conv2d_s16s8_lanes_check(const ert_step *s);
 int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);

@@ -50,6 +50,12 @@ int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s) {
   return ert_conv2d_geometry_ok(s, &p->g, 1) && ert_sixteens_ok(s, &p->g, p->weights, p->scales, 16);
 }
 
+int ert_depthwise_conv2d_s16s8_lanes_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s16s8_lanes_params *p = (const void *)s->params;
+  return geometry_ok(s, &p->g, p->weights, 2, 1) && p->g.in_c == p->g.out_c &&
+         ert_four_lanes_ok(s, p->scales.scales, p->g.out_c);
+}
+
 int ert_depthwise_conv2d_s8s4_sixteens_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_sixteens_check(s); }
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {

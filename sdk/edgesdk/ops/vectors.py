@@ -22,9 +22,9 @@ def fits_right_shifts(node: Node) -> bool:
     return bool((((shift <= -1) & (shift >= -31)) | (multiplier == 0)).all())
 
 
-def by_channel(node: Node, channel_axis: int) -> tuple[dict[str, np.ndarray], list[int | np.ndarray | None]]:
+def by_channel(node: Node) -> tuple[dict[str, np.ndarray], list[int | np.ndarray | None]]:
     """Bias, multiplier and shift of every output channel, and the words of zero point (int16: wide), min and max."""
-    bias, multiplier, shift, _, *rest = rescale.words(node, channel_axis)
+    bias, multiplier, shift, _, *rest = rescale.words(node, channel_axis(node))
     assert isinstance(bias, np.ndarray)
     assert isinstance(multiplier, np.ndarray)
     assert isinstance(shift, np.ndarray)
@@ -36,13 +36,13 @@ def by_channel(node: Node, channel_axis: int) -> tuple[dict[str, np.ndarray], li
 
 def scales(node: Node, factor: int) -> list[int | np.ndarray | None]:
     """The ert_lanes words of lanes.h with `factor` times the biases; channels are filled up with zeros."""
-    words, rest = by_channel(node, channel_axis=0)
+    words, rest = by_channel(node)
     words["bias"] = words["bias"] * factor
     n = len(words["bias"])
     fours = np.zeros(-(-n // 4), FOUR)
     for name, a in words.items():
         fours[name] = np.pad(a, (0, -n % 4)).reshape(-1, 4)
-    return [fours.view(np.uint8), *rest]
+    return [fours.view(np.int32), *rest]
 
 
 def has_nibbles(node: Node) -> bool:
@@ -56,14 +56,21 @@ def fits_int16(node: Node) -> bool:
     if not rescale.is_wide(node):
         return fits_right_shifts(node)
     value, (multiplier, shift) = node.input(1), rescale.multipliers(node)
-    axis = 0 if node.op == "fully_connected" or len(value.shape) == 4 else len(value.shape) - 1
+    axis = channel_axis(node)
     w = np.moveaxis(rescale.integer_weights(value).astype(np.int64), axis, 0).reshape(value.shape[axis], -1)
     sums = np.abs(rescale.folded_bias(node, axis)) + 2**15 * np.abs(w).sum(1)
     return bool(sums.max() < 2**31 and (((shift >= -17) & (shift <= -1)) | (multiplier == 0)).all())
 
 
+def channel_axis(node: Node) -> int:
+    """That of output channels in the weights."""
+    return 2 if node.op == "depthwise_conv2d" else 0
+
+
 def fits_lanes(node: Node) -> bool:
     value = node.input(1)
+    if node.op == "depthwise_conv2d" and value.shape[-1] != node.input(0).shape[-1]:
+        return False
     if node.input(0).dtype == "int16":
         return fits_int16(node)
     if value.quant is not None and value.quant.factors is not None:
@@ -112,6 +119,8 @@ def nibble_rows(rows: np.ndarray, runs: int) -> np.ndarray:
 def lanes_words(node: Node) -> list[int | np.ndarray | None]:
     """Weights [O, ...] with those of channels up to a multiple of four and 16 more bytes, then the ert_lanes words."""
     w = rescale.integer_weights(node.input(1)).astype(np.int8)
+    if node.op == "depthwise_conv2d":
+        return [w, *scales(node, 1)]
     rows = w.reshape(len(w), -1)
     if has_nibbles(node):
         rows = nibble_rows(rows, run_count(node))
@@ -140,13 +149,13 @@ def lanes(items: np.ndarray, node: Node) -> np.ndarray:
 
 def sixteens_words(node: Node) -> list[int | np.ndarray | None]:
     """The words of a depthwise_conv2d in the layout "sixteens" from its weights on."""
-    words, rest = by_channel(node, channel_axis=2)
+    words, rest = by_channel(node)
     items = {name: lanes(a, node) for name, a in words.items()}
     blocks = np.zeros(len(items["bias"]), SIXTEEN)
     for name, a in items.items():
         blocks[name] = a.reshape(-1, 4, 4).swapaxes(1, 2)
     weights = lanes(rescale.integer_weights(node.input(1)).astype(np.int8), node)
-    return [np.ascontiguousarray(weights), blocks.view(np.uint8), *rest]
+    return [np.ascontiguousarray(weights), blocks.view(np.int32), *rest]
 
 
 _FITS = {"lanes": fits_lanes, "sixteens": fits_sixteens}
