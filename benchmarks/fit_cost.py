@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -259,25 +260,25 @@ def show(title: str, columns: str, lines: list[list[str]]) -> None:
 
 
 def fit(targets: list[Board], path: Path, share: float, only: frozenset[str]) -> None:
-    known = boards.read_toml(path) if path.exists() else {}
+    """Each core is written when it is done."""
+    lock = Lock()
+
+    def renew(board: Board) -> list[list[str]]:
+        table, lines = fit_core(board, share, only)
+        with lock:
+            known = boards.read_toml(path) if path.exists() else {}
+            known[board.core.name] = merged(known.get(board.core.name), table, only)
+            path.write_text(as_toml(known, firmware.toolchain.find(board.core).version))
+        return lines
+
     with ThreadPoolExecutor(2) as workers:
-        results = list(workers.map(lambda board: fit_core(board, share, only), targets))
-    show(
-        "error in percent on held-out shapes",
-        "core kernel shapes rms worst",
-        [x for _, lines in results for x in lines],
-    )
-    for board, (table, _) in zip(targets, results, strict=True):
-        known[board.core.name] = merged(known.get(board.core.name), table, only)
-    path.write_text(as_toml(known, firmware.toolchain.find(targets[0].core).version))
+        lines = [line for found in workers.map(renew, targets) for line in found]
+    show("error in percent on held-out shapes", "core kernel shapes rms worst", lines)
     cost.prices.cache_clear()
     for board in targets:
-        rows = [
-            k.name
-            for k in kernels.table()
-            if k.isa in board.core.isa and k.name not in known[board.core.name]["kernels"]
-        ]
-        print(f"{board.core.name}: no prices for {', '.join(rows) or 'no row'}")
+        priced = cost.prices()[board.core.name].kernels if path.samefile(boards.folder() / "costs.toml") else {}
+        missing = [k.name for k in kernels.table() if k.isa in board.core.isa and k.name not in priced]
+        print(f"{board.core.name}: no prices for {', '.join(missing) or 'no row'}")
 
 
 def merged(known: dict[str, Any] | None, table: dict[str, Any], only: frozenset[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import test_binary
 import test_conv
+import test_groups
 import test_pool
 import test_quantize
 import test_reduce
@@ -67,6 +68,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("reduce", "s8"): one_of(
         test_reduce.image_means("int8"), *(test_reduce.reductions(op, "int8") for op in ("mean", "sum", "reduce_max"))
     ),
+    ("transpose_conv2d", "s8s8"): test_groups.transposed("int8"),
     ("softmax", "s8"): test_softmax.softmaxes("int8"),
     ("quantize", "s8s8"): test_quantize.regrids("int8 int8"),
 }
@@ -105,6 +107,7 @@ def cases(nodes: SearchStrategy[Any], board: Board, n: int) -> Iterator[tuple[st
 
 # Portable kernels whose innermost parts are assembly on cores without instruction sets of their own.
 PORTABLE = {("conv2d", "s8s8"), ("depthwise_conv2d", "s8s8"), ("fully_connected", "s8s8"), ("mul", "s8s8")}
+PORTABLE |= {("transpose_conv2d", "s8s8")}  # some of its dots have no products at all
 
 
 def own_rows(board: Board) -> list[kernels.Kernel]:
