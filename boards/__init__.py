@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgesdk import kernels
 from edgesdk.errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -105,7 +106,8 @@ class Board(Record, frozen=True):
         return sum(m.bytes for m in found) if found else None
 
 
-NATIVE = {"x86_64": "x86-64", "AMD64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
+# The core with every instruction set of a machine's architecture; those that it lacks are left out.
+NATIVE = {"x86_64": "x86-64-v4", "AMD64": "x86-64-v4", "aarch64": "armv8.6-a", "arm64": "armv8.6-a"}
 
 
 def folder() -> Path:
@@ -137,8 +139,8 @@ def cores() -> dict[str, Core]:
 
 def core(name: str, where: str) -> Core:
     if name == "native":
-        name = NATIVE.get(platform.machine(), platform.machine())
-        return cores().get(name, Core(name=name, isa=("c",)))
+        full = cores().get(NATIVE.get(platform.machine(), ""), Core(name=platform.machine(), isa=("c",)))
+        return msgspec.structs.replace(full, isa=tuple(i for i in full.isa if i in kernels.native_isas()))
     if name not in cores():
         raise UsageError(f"{where}: core {name!r} is not known; expected one of {', '.join(cores())}")
     return cores()[name]

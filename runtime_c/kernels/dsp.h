@@ -7,14 +7,6 @@
 #include "isa.h"
 #include "kernel.h"
 
-#if defined(__GNUC__)
-#define ERT_INLINE static inline __attribute__((always_inline, unused))
-#define ERT_APART static __attribute__((noinline, unused)) /* rarely called: a copy per caller is not worth its code */
-#else
-#define ERT_INLINE static inline
-#define ERT_APART static
-#endif
-
 /* Four bytes from any address. */
 ERT_INLINE uint32_t ert_load_word(const void *from) {
 #if defined(__GNUC__)

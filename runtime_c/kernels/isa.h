@@ -7,7 +7,29 @@
 #ifndef ERT_ISA_H
 #define ERT_ISA_H
 
-enum { ERT_ISA_c = 0, ERT_ISA_thumb2 = 1, ERT_ISA_dsp = 2, ERT_ISA_mve = 3 };
+enum {
+  ERT_ISA_c = 0,
+  ERT_ISA_thumb2,
+  ERT_ISA_dsp,
+  ERT_ISA_mve,
+  ERT_ISA_avx2,       /* x86-64 with AVX2 and FMA */
+  ERT_ISA_avx512vnni, /* AVX-512 F, BW, DQ, VL and VNNI */
+  ERT_ISA_avxvnni,    /* AVX2 with 256-bit VNNI in VEX encoding */
+  ERT_ISA_neon,       /* AArch64, or Armv7-A with NEON */
+  ERT_ISA_neondot,    /* sdot and udot */
+  ERT_ISA_neoni8mm,   /* smmla */
+  ERT_ISA_neonfp16,   /* arithmetic of half floats */
+  ERT_ISA_simd128,    /* WebAssembly */
+  ERT_ISA_relaxed     /* WebAssembly: relaxed SIMD */
+};
+
+#if defined(__GNUC__)
+#define ERT_INLINE static inline __attribute__((always_inline, unused))
+#define ERT_APART static __attribute__((noinline, unused)) /* rarely called: a copy per caller is not worth its code */
+#else
+#define ERT_INLINE static inline
+#define ERT_APART static
+#endif
 
 #define ERT_BUILT_c(f) f
 
@@ -37,6 +59,89 @@ enum { ERT_ISA_c = 0, ERT_ISA_thumb2 = 1, ERT_ISA_dsp = 2, ERT_ISA_mve = 3 };
 #define ERT_HAS_mve 0
 #define ERT_BUILT_mve(f) NULL
 #endif
+
+/* Sets that a processor may lack though the compiler knows them: their files are compiled for them function by function
+ * (ERT_BEGIN_<isa>, ERT_END_<isa> around what follows the includes), and ert_isas() tells at load whether they run. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define ERT_HAS_x86 1
+#define ERT_BUILT_avx2(f) f
+#define ERT_BUILT_avx512vnni(f) f
+#define ERT_BUILT_avxvnni(f) f
+#else
+#define ERT_HAS_x86 0
+#define ERT_BUILT_avx2(f) NULL
+#define ERT_BUILT_avx512vnni(f) NULL
+#define ERT_BUILT_avxvnni(f) NULL
+#endif
+#define ERT_HAS_avx2 ERT_HAS_x86
+#define ERT_HAS_avx512vnni ERT_HAS_x86
+#define ERT_HAS_avxvnni ERT_HAS_x86
+
+#if defined(__ARM_NEON)
+#define ERT_HAS_neon 1
+#define ERT_BUILT_neon(f) f
+#else
+#define ERT_HAS_neon 0
+#define ERT_BUILT_neon(f) NULL
+#endif
+
+#if defined(__aarch64__) && defined(__GNUC__)
+#define ERT_HAS_aarch64 1
+#define ERT_BUILT_neondot(f) f
+#define ERT_BUILT_neoni8mm(f) f
+#define ERT_BUILT_neonfp16(f) f
+#else
+#define ERT_HAS_aarch64 0
+#define ERT_BUILT_neondot(f) NULL
+#define ERT_BUILT_neoni8mm(f) NULL
+#define ERT_BUILT_neonfp16(f) NULL
+#endif
+#define ERT_HAS_neondot ERT_HAS_aarch64
+#define ERT_HAS_neoni8mm ERT_HAS_aarch64
+#define ERT_HAS_neonfp16 ERT_HAS_aarch64
+
+/* A module of WebAssembly has its sets or is not accepted: nothing to find out later. */
+#if defined(__wasm_simd128__)
+#define ERT_HAS_simd128 1
+#define ERT_BUILT_simd128(f) f
+#else
+#define ERT_HAS_simd128 0
+#define ERT_BUILT_simd128(f) NULL
+#endif
+#if defined(__wasm_relaxed_simd__)
+#define ERT_HAS_relaxed 1
+#define ERT_BUILT_relaxed(f) f
+#else
+#define ERT_HAS_relaxed 0
+#define ERT_BUILT_relaxed(f) NULL
+#endif
+
+#define ERT_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define ERT_BEGIN_TARGET(names) ERT_PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
+#define ERT_END_TARGET ERT_PRAGMA(clang attribute pop)
+#else
+#define ERT_BEGIN_TARGET(names) ERT_PRAGMA(GCC push_options) ERT_PRAGMA(GCC target(names))
+#define ERT_END_TARGET ERT_PRAGMA(GCC pop_options)
+#endif
+#define ERT_BEGIN_avx2 ERT_BEGIN_TARGET("avx2,fma,f16c")
+#define ERT_END_avx2 ERT_END_TARGET
+#define ERT_BEGIN_avx512vnni ERT_BEGIN_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define ERT_END_avx512vnni ERT_END_TARGET
+#define ERT_BEGIN_avxvnni ERT_BEGIN_TARGET("avx2,fma,f16c,avxvnni")
+#define ERT_END_avxvnni ERT_END_TARGET
+#if defined(__clang__)
+#define ERT_BEGIN_neondot ERT_BEGIN_TARGET("dotprod")
+#define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("dotprod,i8mm")
+#define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("fullfp16")
+#else
+#define ERT_BEGIN_neondot ERT_BEGIN_TARGET("+dotprod")
+#define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("+dotprod+i8mm")
+#define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("+fp16")
+#endif
+#define ERT_END_neondot ERT_END_TARGET
+#define ERT_END_neoni8mm ERT_END_TARGET
+#define ERT_END_neonfp16 ERT_END_TARGET
 
 /* Armv6-M: eight registers for most instructions, more than compilers keep in order. Portable kernels have
  * their innermost parts in assembly there. */

@@ -65,6 +65,9 @@ typedef struct {
 
 const ert_kernel *ert_find_kernel(int32_t number);
 
+/* The instruction sets that this machine runs: bits 1 << ERT_ISA_x (isa.h). */
+uint32_t ert_isas(void);
+
 enum { ERT_MAX_EXTENT = 32767, ERT_MAX_CHANNELS = 1 << 24, ERT_NO_BLOB = -1 };
 
 static inline int32_t ert_row_offset(const uint16_t *table, int32_t rows, int32_t row_bytes, int32_t y) {

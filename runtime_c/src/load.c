@@ -90,11 +90,11 @@ static int check_scratch(const ert_model *m, const ert_step *s, int32_t bytes) {
   return ERT_OK;
 }
 
-static int check_step(const ert_model *m, const int32_t *words) {
+static int check_step(const ert_model *m, const int32_t *words, uint32_t isas) {
   const ert_step s = ert_step_at(m, words);
   const ert_kernel *k = ert_find_kernel(s.number);
   if (k == NULL) return ERT_EKERNEL;
-  if (k->run == NULL) return ERT_EISA;
+  if (k->run == NULL || !(isas >> k->isa & 1)) return ERT_EISA;
   if (s.n_in < 1 || s.n_in > ERT_MAX_INPUTS || s.n_params != k->n_params || s.rows < 1) return ERT_EPARAM;
   int err = check_view(m, &s, s.out, 0);
   for (int32_t i = 0; i < s.n_in && !err; i++) err = check_view(m, &s, s.in + ERT_VIEW_WORDS * i, 1);
@@ -109,12 +109,12 @@ static int load_steps(ert_model *m) {
   if (err) return err;
   m->steps = (const int32_t *)(const void *)(m->bytes + found.offset);
   m->steps_bytes = found.bytes;
-  const uint32_t n_words = found.bytes / 4;
+  const uint32_t n_words = found.bytes / 4, isas = ert_isas();
   uint32_t at = 0;
   for (; at < n_words && !err; m->n_steps++) {
     const uint32_t n = (uint32_t)ert_step_words(m->steps[at]);
     if (n > n_words - at) return ERT_ELAYOUT;
-    err = check_step(m, m->steps + at);
+    err = check_step(m, m->steps + at, isas);
     at += n;
   }
   return err;

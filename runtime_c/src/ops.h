@@ -3,6 +3,7 @@
 #ifndef ERT_OPS_H
 #define ERT_OPS_H
 
+#include "tiles.h"
 #include "conv2d/conv2d.h"
 #include "depthwise_conv2d/depthwise_conv2d.h"
 #include "fully_connected/fully_connected.h"

@@ -44,11 +44,32 @@ static const ert_kernel table[] = {
 
 enum { N_KERNELS = sizeof table / sizeof table[0] };
 
+#ifdef ERT_USED
 const ert_kernel *ert_find_kernel(int32_t number) {
   for (const ert_kernel *k = table; k < table + N_KERNELS; k++)
     if (k->number == number) return k;
   return NULL;
 }
+#else
+#define ROW(number, op, types, layout, contract, tile, isa, bytes) AT_##op##_##types##_##tile##_##isa,
+enum {
+#include ROWS
+};
+#undef ROW
+#define ROW(number, op, types, layout, contract, tile, isa, bytes) \
+  case number:                                                     \
+    return table + AT_##op##_##types##_##tile##_##isa;
+
+/* Hundreds of rows, found at every call: compilers make a search tree of this. */
+const ert_kernel *ert_find_kernel(int32_t number) {
+  switch (number) {
+#include ROWS
+    default:
+      return NULL;
+  }
+}
+#undef ROW
+#endif
 
 #ifdef ERT_INTROSPECT
 const ert_kernel *ert_kernel_at(int32_t index);

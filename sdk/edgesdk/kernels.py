@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from edgesdk.library import library
+from edgesdk.library import isa_bits, library
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ def table() -> tuple[Kernel, ...]:
     return tuple(rows)
 
 
+@cache
+def native_isas() -> tuple[str, ...]:
+    """Names of the instruction sets that have kernels here and that this machine runs."""
+    return tuple(dict.fromkeys(k.isa for k in table() if runnable(k)))
+
+
 def by_number(number: int) -> Kernel | None:
     return next((k for k in table() if k.number == number), None)
 
@@ -90,7 +96,7 @@ def scratch_bytes(kernel: Kernel, words: Sequence[int]) -> int:
 def runnable(kernel: Kernel) -> bool:
     """Whether this build of the library can execute the row on this machine."""
     row = _row(kernel.index)
-    return row is not None and bool(row.run)
+    return row is not None and bool(row.run) and bool(isa_bits() >> row.isa & 1)
 
 
 def accepts(kernel: Kernel, step_address: int) -> bool:

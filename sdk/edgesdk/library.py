@@ -33,3 +33,11 @@ def library() -> ctypes.CDLL:
             return ctypes.CDLL(str(path))
     looked = ", ".join(str(p) for p in _candidates())
     raise UsageError(f"the runtime library is missing: looked for {looked}; reinstall with `pip install .`")
+
+
+@cache
+def isa_bits() -> int:
+    """The instruction sets that this machine runs, by the bits of runtime_c/kernels/isa.h."""
+    ask = library().ert_isas
+    ask.restype = ctypes.c_uint32
+    return int(ask())

@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     "errors",
     "ir",
-    "library boards images",
-    "samples",
+    "library",
     "kernels",
+    "boards images",
+    "samples",
     "ops",
     "verify",
     "converters passes",

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, panels, rescale, vectors
+from edgesdk.ops import Encoded, RowView, packing, panels, rescale, tiles, vectors
 
 types = rescale.types
 
@@ -120,11 +120,13 @@ def encode_window_op(
 
 
 def fits(node: Node, kernel: Kernel) -> bool:
-    return vectors.fits(node, kernel) and packing.fits(node, kernel)
+    return vectors.fits(node, kernel) and packing.fits(node, kernel) and tiles.fits(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     w = node.input(1)
+    if tiles.is_tiled(kernel):
+        return encode_packed(node, w.shape[1:3], tiles.words(node, kernel))
     if kernel.layout == "panels":
         return encode_packed(node, w.shape[1:3], panels.words(node))
     if packing.is_packed(kernel):
@@ -134,7 +136,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
 
 def encode_packed(node: Node, kernel_hw: tuple[int, ...], weights: list[int | np.ndarray | None]) -> Encoded:
     x, y = node.input(0), node.output
-    params = [*geometry(node, kernel_hw), x.zero_point, *weights]
+    zero_point = [] if y.dtype == "float32" else [x.zero_point]
+    params = [*geometry(node, kernel_hw), *zero_point, *weights]
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
 
 

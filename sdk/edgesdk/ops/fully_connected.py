@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, panels, rescale, same_row, vectors
+from edgesdk.ops import Encoded, RowView, packing, panels, rescale, same_row, tiles, vectors
 
 types = rescale.types
 
@@ -31,7 +31,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def fits(node: Node, kernel: Kernel) -> bool:
-    return vectors.fits(node, kernel) and packing.fits(node, kernel)
+    return vectors.fits(node, kernel) and packing.fits(node, kernel) and tiles.fits(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
@@ -41,6 +41,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     params: list[int | np.ndarray | None] = [in_c, out_c]
     if packed := vectors.words(node, kernel):
         params += packed
+    elif tiles.is_tiled(kernel):
+        params += tiles.words(node, kernel)
     elif kernel.layout == "panels":
         params += panels.words(node)
     elif packing.is_packed(kernel):

@@ -18,6 +18,8 @@ from edgesdk.schedule.frames import Pace
 
 AWAIT = -1  # a row of the streamed input arrives
 BY_CHANNELS = ("planes",)  # layouts of kernels that go through all rows for each channel
+# Instruction sets of machines with much memory: their kernels compute several rows at once, on several threads.
+BY_BLOCKS = {"avx2", "avx512vnni", "avxvnni", "neon", "neondot", "neoni8mm", "neonfp16", "simd128", "relaxed"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def whole(steps: Sequence[Step], first: int) -> Iterator[Call]:
 def goes_by_rows(step: Step) -> bool:
     """Whether one call for all rows writes a row only when no later row needs what lies there: the output may grow
     over the input. (Outputs in place of inputs need no such thing.)"""
-    if not can_run_by_rows(step) or step.kernel.layout in BY_CHANNELS or ops.in_place(step.node):
+    if step.kernel.layout in BY_CHANNELS or step.kernel.isa in BY_BLOCKS:
+        return False
+    if not can_run_by_rows(step) or ops.in_place(step.node):
         return False
     return any(len(rows) < v.rows for rows, v in zip(reads_of(step, 0), step.encoded.inputs, strict=True))
 

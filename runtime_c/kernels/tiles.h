@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolutions and fully connected layers of vector instruction sets: tiles of pixels x channels.
+ *
+ * Weights are panels of NR output channels. A window is read in runs: where the input channels are a multiple of KR, one
+ * run per tap of the kernel, in_c items long, read where it lies; else a single run, the whole window gathered into
+ * scratch and filled up with zero weights to a multiple of KR. A panel is
+ *
+ *   weights[run][k / KR][NR][KR]
+ *
+ * so that one load has KR successive terms of each of some channels. Channels are filled up to a multiple of NR with
+ * weights, biases and multipliers of 0. The layout is named after the two: n16k4 is NR = 16, KR = 4.
+ *
+ * int8: behind each other for every panel bias[NR], multiplier[NR], right shift[NR] (int32, 1 to 31); the same formula
+ * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
+ * biases have 128 * (sum of the channel's weights) taken away.
+ * float32: bias[NR] for every panel. */
+#ifndef ERT_TILES_H
+#define ERT_TILES_H
+
+#include "conv2d/conv2d.h"
+#include "isa.h"
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights, scales; /* blobs */
+  int32_t zero_point, min, max;
+} ert_conv2d_s8s8_tiles_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights, bias; /* blobs */
+  float min, max;
+} ert_conv2d_f32_tiles_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights, scales;
+  int32_t zero_point, min, max;
+} ert_fully_connected_s8s8_tiles_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights, bias;
+  float min, max;
+} ert_fully_connected_f32_tiles_params;
+
+enum {
+  ERT_TILE_PIXELS = 16, /* most in a tile */
+  ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
+  ERT_TILE_ALIGN = 64   /* of gathered windows */
+};
+
+/* What a micro-kernel computes: `pixels` outputs of the channels of one panel. */
+typedef struct {
+  const void *const *in; /* [runs][stride]: where run r of pixel i begins */
+  void *const *out;      /* [pixels]: the panel's first channel of each */
+  const void *weights;
+  const void *scales; /* int8: bias, multiplier, shift; float: bias */
+  int32_t stride;     /* of `in`, in pointers */
+  int32_t runs, run;  /* items of a run, a multiple of KR */
+  int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
+  int32_t zero_point, min, max;
+  float low, high;
+} ert_tile;
+
+typedef void ert_tile_fn(const ert_tile *t);
+
+/* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
+typedef struct {
+  ert_tile_fn *const *by_pixels;
+  int32_t pixels, nr, kr;
+  int32_t item; /* bytes of an input and of an output item */
+} ert_tiling;
+
+static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
+
+/* Whether windows are read where they lie; else they are gathered. */
+static inline int ert_tiles_in_place(const ert_conv2d_geometry *g, int32_t kr) { return g->in_c % kr == 0; }
+
+static inline int32_t ert_tiles_run(const ert_conv2d_geometry *g, int32_t kr) {
+  return ert_tiles_in_place(g, kr) ? g->in_c : ert_round_up(ert_conv2d_window(g), kr);
+}
+
+static inline int32_t ert_tiles_runs(const ert_conv2d_geometry *g, int32_t kr) {
+  return ert_tiles_in_place(g, kr) ? g->kernel_h * g->kernel_w : 1;
+}
+
+/* Scratch: pointers of a block of tiles (runs of input, then outputs), gathered windows or a run of zero points. */
+static inline int32_t ert_tiles_scratch(const ert_conv2d_geometry *g, int32_t kr, int32_t pixels, int32_t item) {
+  const int32_t n = pixels * ERT_BLOCK_TILES, window = ert_round_up(item * ert_tiles_run(g, kr), ERT_TILE_ALIGN);
+  return 8 * n * (ert_tiles_runs(g, kr) + 1) + ERT_TILE_ALIGN + (ert_tiles_in_place(g, kr) ? window : n * window);
+}
+
+/* The same for rows of a fully connected layer. */
+static inline int32_t ert_tiles_rows_scratch(int32_t in_c, int32_t kr, int32_t pixels, int32_t item) {
+  const int32_t n = pixels * ERT_BLOCK_TILES;
+  return 8 * n * 2 + ERT_TILE_ALIGN + (in_c % kr ? n * ert_round_up(item * ert_round_up(in_c, kr), ERT_TILE_ALIGN) : 0);
+}
+
+/* Rows [y0, y1) of the op with its tiles params. */
+void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+
+/* For the rows of kernels.inc: contract and checks of every layout. */
+int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+
+#define ERT_TILES_S8(name, nr, kr)                                                                                    \
+  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                               \
+  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                             \
+  static inline int ert_conv2d_s8s8_##name##_check(const ert_step *s) { return ert_conv2d_s8s8_tiles_ok(s, nr, kr); } \
+  static inline int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                      \
+    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr);                                                              \
+  }
+#define ERT_TILES_F32(name, nr, kr)                                                                                 \
+  typedef ert_conv2d_f32_tiles_params ert_conv2d_f32_##name##_params;                                               \
+  typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32_##name##_params;                             \
+  static inline int ert_conv2d_f32_##name##_check(const ert_step *s) { return ert_conv2d_f32_tiles_ok(s, nr, kr); } \
+  static inline int ert_fully_connected_f32_##name##_check(const ert_step *s) {                                     \
+    return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                             \
+  }
+
+ERT_TILES_F32(n16k1, 16, 1)
+ERT_TILES_S8(n16k4, 16, 4)
+
+#endif
