@@ -62,9 +62,9 @@ typedef struct {
   int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
   int32_t zero_point, min, max;
   float low, high;
-} ert_tile;
+} ert_tile_args;
 
-typedef void ert_tile_fn(const ert_tile *t);
+typedef void ert_tile_fn(const ert_tile_args *t);
 
 /* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
 typedef struct {
@@ -110,19 +110,19 @@ int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 
-#define ERT_TILES_S8(name, nr, kr)                                                                                    \
-  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                               \
-  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                             \
-  static inline int ert_conv2d_s8s8_##name##_check(const ert_step *s) { return ert_conv2d_s8s8_tiles_ok(s, nr, kr); } \
-  static inline int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                      \
-    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr);                                                              \
+#define ERT_TILES_S8(name, nr, kr)                                                                                 \
+  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                            \
+  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                          \
+  ERT_INLINE int ert_conv2d_s8s8_##name##_check(const ert_step *s) { return ert_conv2d_s8s8_tiles_ok(s, nr, kr); } \
+  ERT_INLINE int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                      \
+    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr);                                                           \
   }
-#define ERT_TILES_F32(name, nr, kr)                                                                                 \
-  typedef ert_conv2d_f32_tiles_params ert_conv2d_f32_##name##_params;                                               \
-  typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32_##name##_params;                             \
-  static inline int ert_conv2d_f32_##name##_check(const ert_step *s) { return ert_conv2d_f32_tiles_ok(s, nr, kr); } \
-  static inline int ert_fully_connected_f32_##name##_check(const ert_step *s) {                                     \
-    return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                             \
+#define ERT_TILES_F32(name, nr, kr)                                                                              \
+  typedef ert_conv2d_f32_tiles_params ert_conv2d_f32_##name##_params;                                            \
+  typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32_##name##_params;                          \
+  ERT_INLINE int ert_conv2d_f32_##name##_check(const ert_step *s) { return ert_conv2d_f32_tiles_ok(s, nr, kr); } \
+  ERT_INLINE int ert_fully_connected_f32_##name##_check(const ert_step *s) {                                     \
+    return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                          \
   }
 
 ERT_TILES_F32(n16k1, 16, 1)

@@ -8,7 +8,7 @@
 ERT_BEGIN_avx2
 
     static void
-    store(const ert_tile *t, float *out, __m256 a, __m256 b) {
+    store(const ert_tile_args *t, float *out, __m256 a, __m256 b) {
   const __m256 low = _mm256_set1_ps(t->low), high = _mm256_set1_ps(t->high);
   float both[16];
   /* min and max return their second operand for a NaN: the sum goes through. */
@@ -22,7 +22,7 @@ ERT_BEGIN_avx2
   }
 }
 
-ERT_INLINE void tile(const ert_tile *t, int32_t pixels) {
+ERT_INLINE void tile(const ert_tile_args *t, int32_t pixels) {
   const float *w = t->weights, *bias = t->scales;
   __m256 a[6], b[6];
   for (int i = 0; i < pixels; i++) a[i] = _mm256_loadu_ps(bias), b[i] = _mm256_loadu_ps(bias + 8);
@@ -41,12 +41,12 @@ ERT_INLINE void tile(const ert_tile *t, int32_t pixels) {
   for (int i = 0; i < pixels; i++) store(t, t->out[i], a[i], b[i]);
 }
 
-static void tile1(const ert_tile *t) { tile(t, 1); }
-static void tile2(const ert_tile *t) { tile(t, 2); }
-static void tile3(const ert_tile *t) { tile(t, 3); }
-static void tile4(const ert_tile *t) { tile(t, 4); }
-static void tile5(const ert_tile *t) { tile(t, 5); }
-static void tile6(const ert_tile *t) { tile(t, 6); }
+static void tile1(const ert_tile_args *t) { tile(t, 1); }
+static void tile2(const ert_tile_args *t) { tile(t, 2); }
+static void tile3(const ert_tile_args *t) { tile(t, 3); }
+static void tile4(const ert_tile_args *t) { tile(t, 4); }
+static void tile5(const ert_tile_args *t) { tile(t, 5); }
+static void tile6(const ert_tile_args *t) { tile(t, 6); }
 
 ERT_END_avx2
 

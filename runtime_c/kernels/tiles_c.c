@@ -5,7 +5,7 @@ typedef struct {
   const ert_call *c;
   const ert_conv2d_geometry *g;
   const ert_tiling *k;
-  const ert_tile *t;
+  const ert_tile_args *t;
   int32_t scale_bytes, fill;
   int32_t runs, run, n; /* of a window; pixels of a block */
   const void **in;      /* [runs][n] */
@@ -28,7 +28,7 @@ static void lay_out(tiled *v) {
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
   const int32_t panel_bytes = v->runs * v->run * k->nr * k->item; /* below the size of the blob */
-  ert_tile t = *v->t;
+  ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
   for (int32_t o = 0; o < out_c; o += k->nr) {
     t.channels = out_c - o < k->nr ? out_c - o : k->nr;
@@ -88,7 +88,7 @@ static int apart(const ert_call *c, int32_t y1) {
 }
 
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
-static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile *t,
+static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
                      int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
   const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
@@ -110,7 +110,7 @@ static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_
   }
 }
 
-static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile *t,
+static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
                     int32_t scale_bytes, int32_t y0, int32_t y1) {
   const int in_place = in_c % k->kr == 0, joined = apart(c, y1);
   tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
@@ -133,7 +133,7 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
 
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile t = {.weights = ert_blob(c, p->weights),
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                       .scales = ert_blob(c, p->scales),
                       .zero_point = p->zero_point,
                       .min = p->min,
@@ -143,14 +143,14 @@ void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int
 
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile t = {
+  const ert_tile_args t = {
       .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
   convolve(c, &p->g, k, &t, 4 * k->nr, 0, y0, y1);
 }
 
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile t = {.weights = ert_blob(c, p->weights),
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                       .scales = ert_blob(c, p->scales),
                       .zero_point = p->zero_point,
                       .min = p->min,
@@ -160,7 +160,7 @@ void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_
 
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile t = {
+  const ert_tile_args t = {
       .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
   connect(c, p->in_c, p->out_c, k, &t, 4 * k->nr, y0, y1);
 }

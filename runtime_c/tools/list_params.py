@@ -24,6 +24,7 @@ ROW = re.compile(
     r"ERT_(?:KERNEL|PACKED)\((0x\w+), (\w+), (\w+)(?:, (?=\w+, \w+, \w+, )(\w+))?, (\w+), (\w+), (.*)\)$", re.MULTILINE
 )
 CONTRACT = re.compile(r"/\* (?!SPDX)(.*?) ?\*/", re.DOTALL)
+TILED = re.compile(r"^n\d+k\d+u?$|^d\d+$")  # layouts of tiles.h: parameters of one form
 PLAIN = ("int32_t", "float")
 UNNAMED = ("g", "shape")  # the op's own geometry: its fields are known by their names alone
 
@@ -80,6 +81,10 @@ def contracts(folder: Path) -> str:
     return "\n\n".join(contract(p.read_text()) for p in (folder / f"{folder.name}.h", *others))
 
 
+def params_name(op: str, types: str, layout: str) -> str:
+    return "_".join(filter(None, ("ert", op, types, TILED.sub("tiles", layout), "params")))
+
+
 def described(words: list[Word]) -> str:
     return ", ".join(f"`{w.name}`" + (f" ({w.note})" if w.note else "") for w in words)
 
@@ -92,7 +97,7 @@ def kernel_section() -> str:
         rows = {r[0]: r for r in ROW.findall((path / "kernels.inc").read_text())}
         lines += [f"### {folder}", "", "```", contracts(path), "```", ""]
         for number, op, types, layout, _, isa, scratch in sorted(rows.values()):
-            words = known[f"ert_{op}_{types}_{layout}_params" if layout else f"ert_{op}_{types}_params"]
+            words = known[params_name(op, types, layout)]
             what = f"{op} {types} {layout}".rstrip()
             lines.append(f"- {number} `{what}` ({isa}), scratch `{scratch}`, {len(words)} words: {described(words)}")
         lines.append("")

@@ -66,8 +66,7 @@ def test_format_document_is_current() -> None:
 def test_documented_words_are_those_of_the_library() -> None:
     known = tool("list_params").structs(tool("list_params").headers())
     for k in kernels.table():
-        name = "_".join(filter(None, (k.op, k.types, k.layout)))
-        assert len(known[f"ert_{name}_params"]) == k.n_params, k.name
+        assert len(known[tool("list_params").params_name(k.op, k.types, k.layout)]) == k.n_params, k.name
 
 
 def test_size_report_counts_every_kernel(tmp_path: Path) -> None:
