@@ -13,7 +13,10 @@
  * int8: behind each other for every panel bias[NR], multiplier[NR], right shift[NR] (int32, 1 to 31); the same formula
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
  * biases have 128 * (sum of the channel's weights) taken away.
- * float32: bias[NR] for every panel. */
+ * float32: bias[NR] for every panel.
+ *
+ * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
+ * weights[tap][NR]; the layout d16 has NR = 16. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
 
@@ -32,6 +35,9 @@ typedef struct {
   int32_t weights, bias; /* blobs */
   float min, max;
 } ert_conv2d_f32_tiles_params;
+
+typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_tiles_params;
+typedef ert_conv2d_f32_tiles_params ert_depthwise_conv2d_f32_tiles_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -58,6 +64,7 @@ typedef struct {
   const void *weights;
   const void *scales; /* int8: bias, multiplier, shift; float: bias */
   int32_t stride;     /* of `in`, in pointers */
+  int32_t offset;     /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
   int32_t runs, run;  /* items of a run, a multiple of KR */
   int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
   int32_t zero_point, min, max;
@@ -98,7 +105,15 @@ static inline int32_t ert_tiles_rows_scratch(int32_t in_c, int32_t kr, int32_t p
   return 8 * n * 2 + ERT_TILE_ALIGN + (in_c % kr ? n * ert_round_up(item * ert_round_up(in_c, kr), ERT_TILE_ALIGN) : 0);
 }
 
+/* For depthwise convolutions: pointers, and a padding item of every channel. */
+static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, int32_t pixels, int32_t item) {
+  const int32_t n = pixels * ERT_BLOCK_TILES, taps = g->kernel_h * g->kernel_w;
+  return 8 * n * (taps + 1) + ERT_TILE_ALIGN + ert_round_up(g->in_c * item, ERT_TILE_ALIGN);
+}
+
 /* Rows [y0, y1) of the op with its tiles params. */
+void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
@@ -107,6 +122,8 @@ void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32
 /* For the rows of kernels.inc: contract and checks of every layout. */
 int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr);
+int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr);
 int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 
@@ -125,7 +142,15 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
     return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                          \
   }
 
+#define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
+  typedef ert_depthwise_conv2d_##types##_tiles_params ert_depthwise_conv2d_##types##_##name##_params; \
+  ERT_INLINE int ert_depthwise_conv2d_##types##_##name##_check(const ert_step *s) {                   \
+    return ert_depthwise_conv2d_##types##_tiles_ok(s, nr);                                            \
+  }
+
 ERT_TILES_F32(n16k1, 16, 1)
 ERT_TILES_S8(n16k4, 16, 4)
+ERT_TILES_DEPTHWISE(s8s8, d16, 16)
+ERT_TILES_DEPTHWISE(f32, d16, 16)
 
 #endif

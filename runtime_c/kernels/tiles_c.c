@@ -8,6 +8,7 @@ typedef struct {
   const ert_tile_args *t;
   int32_t scale_bytes, fill;
   int32_t runs, run, n; /* of a window; pixels of a block */
+  int32_t deeper;       /* bytes from a panel's first input to the next one's: depthwise */
   const void **in;      /* [runs][n] */
   void **out;           /* [n] */
   uint8_t *rest;        /* gathered windows, or padding */
@@ -40,6 +41,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
     for (int32_t i = 0; i < pixels; i++) v->out[i] = (uint8_t *)v->out[i] + k->nr * k->item;
     t.weights = (const uint8_t *)t.weights + panel_bytes;
     t.scales = (const uint8_t *)t.scales + v->scale_bytes;
+    t.offset += v->deeper;
   }
 }
 
@@ -87,27 +89,43 @@ static int apart(const ert_call *c, int32_t y1) {
   return a + in->rows * in->row_bytes <= b || b + out->rows * out->row_bytes <= a;
 }
 
+/* Every pixel of rows [y0, y1): windows are gathered or pointed at, and multiplied when a block of them is full. */
+static void convolve_block(tiled *v, int gathered, int32_t y0, int32_t y1) {
+  const ert_conv2d_geometry *g = v->g;
+  const int joined = apart(v->c, y1);
+  int32_t held = 0;
+  for (int32_t y = y0; y < y1; y++) {
+    uint8_t *out = ert_out_row(&v->c->out, y);
+    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * v->k->item) {
+      if (gathered) gather(v, y, x, held);
+      else point(v, y, x, held);
+      v->out[held++] = out;
+      if (held < v->n && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
+      multiply(v, held, g->out_c);
+      held = 0;
+    }
+  }
+}
+
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
 static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
                      int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
+  const int in_place = ert_tiles_in_place(g, k->kr);
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
   lay_out(&v);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
   ERT_MEMSET(v.rest, in_place ? fill : 0, ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n));
-  int32_t held = 0;
-  for (int32_t y = y0; y < y1; y++) {
-    uint8_t *out = ert_out_row(&c->out, y);
-    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * k->item) {
-      if (in_place) point(&v, y, x, held);
-      else gather(&v, y, x, held);
-      v.out[held++] = out;
-      if (held < v.n && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
-      multiply(&v, held, g->out_c);
-      held = 0;
-    }
-  }
+  convolve_block(&v, !in_place, y0, y1);
+}
+
+static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
+                               const ert_tile_args *t, int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
+  tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
+  v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->nr * k->item;
+  lay_out(&v);
+  ERT_MEMSET(v.rest, fill, g->in_c * k->item);
+  convolve_block(&v, 0, y0, y1);
 }
 
 static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
@@ -134,10 +152,10 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                      .scales = ert_blob(c, p->scales),
-                      .zero_point = p->zero_point,
-                      .min = p->min,
-                      .max = p->max};
+                           .scales = ert_blob(c, p->scales),
+                           .zero_point = p->zero_point,
+                           .min = p->min,
+                           .max = p->max};
   convolve(c, &p->g, k, &t, 12 * k->nr, p->in_zero_point, y0, y1);
 }
 
@@ -148,13 +166,30 @@ void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, in
   convolve(c, &p->g, k, &t, 4 * k->nr, 0, y0, y1);
 }
 
+void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->scales),
+                           .zero_point = p->zero_point,
+                           .min = p->min,
+                           .max = p->max};
+  convolve_depthwise(c, &p->g, k, &t, 12 * k->nr, p->in_zero_point, y0, y1);
+}
+
+void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {
+      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
+  convolve_depthwise(c, &p->g, k, &t, 4 * k->nr, 0, y0, y1);
+}
+
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                      .scales = ert_blob(c, p->scales),
-                      .zero_point = p->zero_point,
-                      .min = p->min,
-                      .max = p->max};
+                           .scales = ert_blob(c, p->scales),
+                           .zero_point = p->zero_point,
+                           .min = p->min,
+                           .max = p->max};
   connect(c, p->in_c, p->out_c, k, &t, 12 * k->nr, y0, y1);
 }
 
@@ -205,6 +240,25 @@ int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
   return geometry_ok(s, g, 4, kr) &&
          panels_ok(s, p->weights, panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, nr, kr), 4, p->bias, 4,
                    nr * panels_of(g->out_c, nr));
+}
+
+static int depthwise_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size) {
+  return ert_conv2d_geometry_ok(s, g, size) && g->in_c == g->out_c &&
+         scratch_fits(ert_product(g->kernel_h, g->kernel_w), g->in_c, size);
+}
+
+int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr) {
+  const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;
+  const int32_t channels = nr * panels_of(p->g.out_c, nr);
+  return depthwise_ok(s, &p->g, 1) &&
+         panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 1, p->scales, 12, channels);
+}
+
+int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr) {
+  const ert_depthwise_conv2d_f32_tiles_params *p = (const void *)s->params;
+  const int32_t channels = nr * panels_of(p->g.out_c, nr);
+  return depthwise_ok(s, &p->g, 4) &&
+         panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 4, p->bias, 4, channels);
 }
 
 static int rows_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t size) {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
-The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned.
+The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned; of
+depthwise_conv2d d<NR>.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import f32_word, fixedpoint, rescale, vectors
 
 LAYOUT = re.compile(r"n(\d+)k(\d+)(u?)")
+DEPTHWISE = re.compile(r"d(\d+)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -47,22 +49,55 @@ def by_panel(items: np.ndarray, nr: int) -> np.ndarray:
     return np.pad(items, (0, -len(items) % nr)).reshape(-1, nr)
 
 
+def is_depthwise(kernel: Kernel) -> bool:
+    return DEPTHWISE.fullmatch(kernel.layout) is not None
+
+
+def fits_depthwise(node: Node, kernel: Kernel) -> bool:
+    """fits() of depthwise_conv2d."""
+    if not is_depthwise(kernel):
+        return True
+    same = node.input(0).shape[-1] == node.output.shape[-1]
+    return same and (node.output.dtype == "float32" or vectors.fits_right_shifts(node))
+
+
+def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
+    """[panels][bias, multiplier, right shift][nr], then the words of zero point and limits."""
+    scales, limits = vectors.by_channel(node)
+    bias = scales["bias"].astype(np.int64) + bias_change
+    columns = (bias.astype(np.int32), scales["multiplier"], -scales["shift"].astype(np.int32))
+    table = np.stack([by_panel(a.astype(np.int32), nr) for a in columns], 1)
+    table[:, 2][table[:, 1] == 0] = 1  # any shift of 0 is 0
+    return [np.ascontiguousarray(table), *limits]
+
+
+def float_limits(node: Node) -> list[int | np.ndarray | None]:
+    return [f32_word(v) for v in fixedpoint.float_range(node.attrs["activation"])]
+
+
+def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
+    """The words of the tiles parameters of a depthwise_conv2d from the weights on: [panels][taps][nr]."""
+    nr, w = int(kernel.layout[1:]), node.input(1).data
+    assert w is not None
+    flat = w.reshape(-1, w.shape[-1])
+    filled = np.pad(flat, ((0, 0), (0, -flat.shape[1] % nr))).reshape(len(flat), -1, nr)
+    weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
+    if node.output.dtype == "float32":
+        return [weights, by_panel(rescale.bias(node), nr), *float_limits(node)]
+    return [weights, *scale_table(node, nr)]
+
+
 def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters from the weights on."""
     found = LAYOUT.fullmatch(kernel.layout)
     assert found is not None
     nr, kr, unsigned = int(found[1]), int(found[2]), bool(found[3])
     if node.output.dtype == "float32":
-        low, high = fixedpoint.float_range(node.attrs["activation"])
         w = node.input(1).data
         assert w is not None
-        return [panels(w, nr, kr), by_panel(rescale.bias(node), nr), f32_word(low), f32_word(high)]
+        return [panels(w, nr, kr), by_panel(rescale.bias(node), nr), *float_limits(node)]
     w = rescale.integer_weights(node.input(1)).astype(np.int8)
-    scales, limits = vectors.by_channel(node)
-    bias = scales["bias"].astype(np.int64)
-    if unsigned:
-        bias = bias - 128 * w.astype(np.int64).reshape(len(w), -1).sum(1)
-    columns = (bias.astype(np.int32), scales["multiplier"], -scales["shift"].astype(np.int32))
-    table = np.stack([by_panel(a.astype(np.int32), nr) for a in columns], 1)
-    table[:, 2][table[:, 1] == 0] = 1  # any shift of 0 is 0
-    return [panels(w, nr, kr), np.ascontiguousarray(table), *limits]
+    return [
+        panels(w, nr, kr),
+        *scale_table(node, nr, -128 * w.astype(np.int64).reshape(len(w), -1).sum(1) if unsigned else 0),
+    ]
