@@ -50,7 +50,7 @@ def bias_value(draw, rng: np.random.Generator, x: str, n: int) -> Value | None:
     dtype = draw(st.sampled_from([None, "int32"] if x == "int8" else [None, "int32", "int64"]))
     if dtype is None:
         return None
-    largest = 2**33 if dtype == "int64" else 2**16
+    largest = draw(st.sampled_from([2**20, 2**33])) if dtype == "int64" else 2**16
     return value("b", (n,), dtype, None, rng.integers(-largest, largest, n).astype(dtype))
 
 
@@ -181,7 +181,7 @@ def depthwise(draw, types: str = "int8", least_columns: int = 1) -> tuple[Node, 
     ]
 
 
-@pytest.mark.parametrize("types", ["int8", "int8 int4"])
+@pytest.mark.parametrize("types", ["int8", "int8 int4", "int16 int8"])
 @pytest.mark.parametrize("least_columns", [1, 8])
 @given(data=st.data())
 def test_depthwise_layers_equal_reference(types: str, least_columns: int, data) -> None:

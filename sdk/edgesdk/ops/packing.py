@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orders of weights that kernels of an instruction set read; made when a program is written.
 
-The C side of "pairs" and "quads" is in runtime_c/kernels.
+The C side of "pairs", "quads" and "twos" is in runtime_c/kernels.
 """
 
 from __future__ import annotations
@@ -67,6 +67,18 @@ def quads(weights: np.ndarray) -> np.ndarray:
     halves = np.tensordot(biased, [1, 16, 256, 4096], (1, 0)).astype(np.int16)
     parts = halves.reshape(len(halves), -1, 2, 2)  # [block, four, half (k, k + 2), word (even k, odd k)]
     return np.ascontiguousarray(parts.transpose(0, 1, 3, 2)).ravel().view(np.uint32)
+
+
+def twos(weights: np.ndarray) -> np.ndarray:
+    """int8 [O, ...] as the words of twos.h.
+
+    >>> [hex(w) for w in twos(np.array([[1, 2, 3], [-1, -2, -3]]))]
+    ['0xfe02ff01', '0x0', '0xfd03', '0x0']
+    """
+    w = weights.reshape(weights.shape[0], -1).astype(np.int8)
+    w = np.pad(w, ((0, -w.shape[0] % 4), (0, -w.shape[1] % 4)))
+    parts = w.reshape(len(w) // 4, 2, 2, -1, 2)  # [block, pair, channel, two, item]
+    return np.ascontiguousarray(parts.transpose(0, 3, 1, 4, 2)).ravel().view(np.uint32)
 
 
 PACKED = {"pairs": pairs, "quads": quads}
