@@ -95,12 +95,11 @@ def fits_lanes(node: Node) -> bool:
 def halves(rows: np.ndarray) -> np.ndarray:
     """int4 weights [O, n] in bytes whose nibbles are those of the two halves of n.
 
-    >>> halves(np.array([[1, 2, 3]])).tolist()
-    [[49, 2]]
+    >>> halves(np.array([[1, 2, 3, 4]])).tolist()
+    [[49, 66]]
     """
-    low = (rows.shape[1] + 1) // 2
-    high = np.pad(rows[:, low:], ((0, 0), (0, rows.shape[1] % 2)))
-    return (rows[:, :low].astype(np.uint8) & 15) | (high.astype(np.uint8) << 4)
+    low, high = np.split(rows.astype(np.uint8), 2, axis=1)
+    return (low & 15) | (high << 4)
 
 
 def run_count(node: Node) -> int:
@@ -116,8 +115,7 @@ def nibble_run(rows: np.ndarray) -> list[np.ndarray]:
     """A run of each of the int4 rows [O, n] as lanes.h has it."""
     whole = rows.shape[1] // 32 * 32
     parts = [halves(rows[:, i : i + 32]) for i in range(0, whole, 32)]
-    rest = rows[:, whole:]
-    return [*parts, rest.astype(np.uint8) & 15 if rest.shape[1] == 16 else halves(rest)]
+    return [*parts, rows[:, whole:].astype(np.uint8) << 4]
 
 
 def nibble_rows(rows: np.ndarray, runs: int) -> np.ndarray:
