@@ -109,6 +109,11 @@ def _fully_connected(step: Step) -> Counts:
     )
 
 
+def _fully_connected_rows(step: Step) -> Counts:
+    rows, in_c, out_c = parameters(step)[:3]
+    return _tiles(rows, 0, in_c, out_c, (1, *TILES["pairs"][1:]), True)
+
+
 def _listed(g: Window, rows: int) -> int:
     """Windows whose taps are looked up: others lie a stride behind one that is inside the image, too."""
     whole_rows = int((g.taps_y == g.kernel_h).sum())
@@ -184,12 +189,14 @@ _BINARY = ("add", "mul", "minmax")
 _BY_LAYOUT: dict[str, dict[str, Callable[[Step], Counts]]] = {
     "conv2d": {},
     "fully_connected": {},
+    "fully_connected_rows": {},
     "depthwise_conv2d": {"planes": _planes, "by_channel": _by_channel},
     "add": {},
 }
 _OTHERS: dict[str, Callable[[Step], Counts]] = {
     "conv2d": _conv2d,
     "fully_connected": _fully_connected,
+    "fully_connected_rows": _fully_connected_rows,
     "depthwise_conv2d": _depthwise,
     "add": _binary,
 }

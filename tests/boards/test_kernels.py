@@ -60,6 +60,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("fully_connected", "s8s8"): test_conv.fully_connected("int8"),
     ("fully_connected", "s8s4"): test_conv.fully_connected("int8 int4"),
     ("fully_connected", "s16s8"): test_conv.fully_connected("int16 int8"),
+    ("fully_connected_rows", "s8s8"): test_conv.fully_connected_rows("int8"),
     ("add", "s8s8"): one_of(binaries("add"), binaries("sub")),
     ("mul", "s8s8"): binaries("mul"),
     ("minmax", "s8s8"): one_of(binaries("minimum"), binaries("maximum")),

@@ -16,8 +16,9 @@ MOST_SUM = {"pairs": 2**23, "quads": 2**19}  # of the products of a channel, for
 MOST_TOTAL = 2**30  # with the bias
 
 
-def fits(node: Node, kernel: Kernel) -> bool:
-    """Whether the weights [O, ...] of a layer may be packed for a kernel: see runtime_c/kernels/pairs.h, quads.h."""
+def fits(node: Node, kernel: Kernel, parts: int = 1) -> bool:
+    """Whether the weights [O, ...] of a layer may be packed for a kernel that sums them up in so many parts: see
+    runtime_c/kernels/pairs.h, quads.h."""
     if kernel.layout not in MOST_SUM:
         return True
     value = node.input(1)
@@ -25,11 +26,12 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return False
     w = rescale.integer_weights(value).astype(np.int64).reshape(value.shape[0], -1)
     most = 128 * np.abs(w).sum(1)
+    most_of_part = 128 * np.abs(w).reshape(len(w) * parts, -1).sum(1)
     _, shift = rescale.multipliers(node)
     high = w[1::2] * 256 + w[0::2][: len(w[1::2])]
     return bool(
         (np.abs(rescale.folded_bias(node, 0).astype(np.int64)) + most).max() < MOST_TOTAL
-        and most.max() < MOST_SUM[kernel.layout]
+        and most_of_part.max() < MOST_SUM[kernel.layout]
         and shift.max() <= -1
         and shift.min() >= -31
         and high.min(initial=0) >= -(2**15)
