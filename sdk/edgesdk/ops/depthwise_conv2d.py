@@ -52,7 +52,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     encoded = conv2d.encode_window_op(node, node.input(1).shape[:2], 2, kernel)
     packed = {"fours": depthwise_packing.fours, "planes": depthwise_packing.planes}
     if kernel.layout in packed:
-        head, limits = encoded.params[:14], encoded.params[-2:]
+        n_head, n_limits = (13, 3) if node.output.dtype == "int16" else (14, 2)
+        head, limits = encoded.params[:n_head], encoded.params[-n_limits:]
         encoded.params = [*head, packed[kernel.layout](node), *limits]
     return encoded
 
