@@ -12,7 +12,8 @@
  *
  * int8: behind each other for every panel bias[NR], multiplier[NR], right shift[NR] (int32, 1 to 31); the same formula
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
- * biases have 128 * (sum of the channel's weights) taken away.
+ * biases have 128 * (sum of the channel's weights) taken away. One that ends in p is for kernels that add up two
+ * products in 16 bits: its weights are above -128.
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
@@ -150,6 +151,10 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 
 ERT_TILES_F32(n16k1, 16, 1)
 ERT_TILES_S8(n16k4, 16, 4)
+ERT_TILES_F32(n8k1, 8, 1)
+ERT_TILES_S8(n8k4, 8, 4)
+ERT_TILES_S8(n4k16, 4, 16)
+ERT_TILES_S8(n4k16p, 4, 16)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

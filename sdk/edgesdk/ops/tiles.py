@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
-The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned; of
-depthwise_conv2d d<NR>.
+The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
+where two products are added up in 16 bits; of depthwise_conv2d d<NR>, perhaps with that p.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 
 import numpy as np
 
-from edgesdk.ir import Node
+from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
 from edgesdk.ops import f32_word, fixedpoint, rescale, vectors
 
-LAYOUT = re.compile(r"n(\d+)k(\d+)(u?)")
-DEPTHWISE = re.compile(r"d(\d+)")
+LAYOUT = re.compile(r"n(\d+)k(\d+)([up]?)")
+DEPTHWISE = re.compile(r"d(\d+)(p?)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -28,7 +28,14 @@ def fits(node: Node, kernel: Kernel) -> bool:
     if not is_tiled(kernel) or node.output.dtype == "float32":
         return True
     value = node.input(1)
+    if kernel.layout.endswith("p") and not fits_pairs(value):
+        return False
     return vectors.fits_right_shifts(node) and (value.quant is None or value.quant.factors is None)
+
+
+def fits_pairs(weights: Value) -> bool:
+    """Whether the sum of any two products with int8 inputs has 16 bits."""
+    return bool(rescale.integer_weights(weights).min(initial=0) > -128)
 
 
 def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:
@@ -58,6 +65,8 @@ def fits_depthwise(node: Node, kernel: Kernel) -> bool:
     if not is_depthwise(kernel):
         return True
     same = node.input(0).shape[-1] == node.output.shape[-1]
+    if kernel.layout.endswith("p") and not fits_pairs(node.input(1)):
+        return False
     return same and (node.output.dtype == "float32" or vectors.fits_right_shifts(node))
 
 
@@ -77,8 +86,10 @@ def float_limits(node: Node) -> list[int | np.ndarray | None]:
 
 def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters of a depthwise_conv2d from the weights on: [panels][taps][nr]."""
-    nr, w = int(kernel.layout[1:]), node.input(1).data
+    found, w = DEPTHWISE.fullmatch(kernel.layout), node.input(1).data
+    assert found is not None
     assert w is not None
+    nr = int(found[1])
     flat = w.reshape(-1, w.shape[-1])
     filled = np.pad(flat, ((0, 0), (0, -flat.shape[1] % nr))).reshape(len(flat), -1, nr)
     weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
@@ -91,7 +102,7 @@ def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters from the weights on."""
     found = LAYOUT.fullmatch(kernel.layout)
     assert found is not None
-    nr, kr, unsigned = int(found[1]), int(found[2]), bool(found[3])
+    nr, kr, unsigned = int(found[1]), int(found[2]), found[3] == "u"
     if node.output.dtype == "float32":
         w = node.input(1).data
         assert w is not None
