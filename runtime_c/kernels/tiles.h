@@ -76,7 +76,7 @@ typedef void ert_tile_fn(const ert_tile_args *t);
 /* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
 typedef struct {
   ert_tile_fn *const *by_pixels;
-  int32_t pixels, nr, kr;
+  int32_t pixels, nr, kr; /* nr may be that of several panels of the layout: what they have follows each other */
   int32_t item; /* bytes of an input and of an output item */
 } ert_tiling;
 
@@ -150,6 +150,7 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 
 ERT_TILES_F32(n16k1, 16, 1)
 ERT_TILES_S8(n16k4, 16, 4)
+ERT_TILES_S8(n16k4u, 16, 4)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

@@ -28,7 +28,7 @@ static void lay_out(tiled *v) {
 /* All panels for `pixels` pixels whose pointers are set. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
-  const int32_t panel_bytes = v->runs * v->run * k->nr * k->item; /* below the size of the blob */
+  const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * k->nr * k->item;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
   for (int32_t o = 0; o < out_c; o += k->nr) {

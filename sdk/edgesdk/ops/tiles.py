@@ -28,7 +28,16 @@ def fits(node: Node, kernel: Kernel) -> bool:
     if not is_tiled(kernel) or node.output.dtype == "float32":
         return True
     value = node.input(1)
-    return vectors.fits_right_shifts(node) and (value.quant is None or value.quant.factors is None)
+    return (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
+
+
+def _fits_halves(node: Node) -> bool:
+    """Whether no sum leaves 32 bits when half of what the shift divides by is added to it."""
+    multiplier, shift = rescale.multipliers(node)
+    w, axis = rescale.integer_weights(node.input(1)).astype(np.int64), vectors.channel_axis(node)
+    sums = 128 * np.abs(np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)).sum(1)
+    most = np.abs(rescale.folded_bias(node, axis).astype(np.int64)) + sums
+    return bool(((most + 2.0 ** (-shift - 1) < 2**31) | (multiplier == 0)).all())
 
 
 def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:

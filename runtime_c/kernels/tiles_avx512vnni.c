@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8: 6 pixels x up to 4 panels of 16 channels, 24 sums in registers. Inputs become unsigned bytes as they are
+ * broadcast; four of them meet four weights of each channel in one instruction.
+ *
+ * Biases have 2^31 added, so that a sum is s' = s + 2^31 without a sign. With M = twice the multiplier, the high half of
+ * s' * M + 2^31 is h + multiplier, h as in lanes.h; what is added before the shift takes the multiplier away again. It
+ * needs no sign either where nothing below the zero point is let through: those of a ReLU round as they like. */
+#include "tiles_x86.h"
+
+#if ERT_HAS_avx512vnni
+#include <immintrin.h>
+
+enum { PIXELS = 6, PANELS = 4, NR = 16 };
+
+#define EACH_PIXEL(X) X(0) X(1) X(2) X(3) X(4) X(5)
+
+typedef int32_t word __attribute__((aligned(1), may_alias));
+
+/* A vector for each panel that there is. */
+typedef struct {
+  __m512i p0, p1, p2, p3;
+} vectors;
+
+typedef struct {
+  __m512i even, odd, add_even, add_odd, shift;
+} panel_scales;
+
+ERT_BEGIN_avx512vnni
+
+    ERT_INLINE vectors
+    load(const void *from, ptrdiff_t stride, int panels) {
+  const uint8_t *p = from;
+  vectors v;
+  v.p0 = v.p1 = v.p2 = v.p3 = _mm512_loadu_si512(p);
+  if (panels > 1) v.p1 = _mm512_loadu_si512(p + stride);
+  if (panels > 2) v.p2 = _mm512_loadu_si512(p + 2 * stride);
+  if (panels > 3) v.p3 = _mm512_loadu_si512(p + 3 * stride);
+  return v;
+}
+
+ERT_INLINE void put(vectors *to, vectors v, int panels) {
+  to->p0 = v.p0;
+  if (panels > 1) to->p1 = v.p1;
+  if (panels > 2) to->p2 = v.p2;
+  if (panels > 3) to->p3 = v.p3;
+}
+
+ERT_INLINE vectors add(vectors a, const uint8_t *x, __m512i top, vectors w, int panels) {
+  const __m512i u = _mm512_xor_si512(_mm512_set1_epi32(*(const word *)(const void *)x), top);
+  a.p0 = _mm512_dpbusd_epi32(a.p0, u, w.p0);
+  if (panels > 1) a.p1 = _mm512_dpbusd_epi32(a.p1, u, w.p1);
+  if (panels > 2) a.p2 = _mm512_dpbusd_epi32(a.p2, u, w.p2);
+  if (panels > 3) a.p3 = _mm512_dpbusd_epi32(a.p3, u, w.p3);
+  return a;
+}
+
+ERT_INLINE vectors biases(const ert_tile_args *t, int panels) {
+  const __m512i top = _mm512_set1_epi32(INT32_MIN);
+  const vectors b = load(t->scales, 12 * NR, panels);
+  return (vectors){_mm512_xor_si512(b.p0, top), _mm512_xor_si512(b.p1, top), _mm512_xor_si512(b.p2, top),
+                   _mm512_xor_si512(b.p3, top)};
+}
+
+/* Sums of products and biases. */
+ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels) {
+  const __m512i top = _mm512_set1_epi8(-128);
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR;
+  const int8_t *w = t->weights;
+  const void *const *in = t->in;
+  const vectors b = biases(t, panels);
+  vectors a[PIXELS] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
+    const uint8_t *x[PIXELS];
+#define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
+    EACH_PIXEL(PIXEL)
+#undef PIXEL
+    for (ptrdiff_t k = 0; k < t->run; k += 4, w += 4 * NR) {
+      const vectors v = load(w, panel, panels);
+#define PIXEL(i) if (i < pixels) a[i] = add(a[i], x[i] + k, top, v, panels);
+      EACH_PIXEL(PIXEL)
+#undef PIXEL
+    }
+  }
+#define PIXEL(i) if (i < pixels) put(sums + i, a[i], panels);
+  EACH_PIXEL(PIXEL)
+#undef PIXEL
+}
+
+ERT_INLINE panel_scales scales_of(const int32_t *table, int signs) {
+  const __m512i half = _mm512_set1_epi64(INT64_C(1) << 31);
+  const __m512i multiplier = _mm512_loadu_si512(table + NR), shift = _mm512_loadu_si512(table + 2 * NR);
+  const __m512i one = _mm512_set1_epi32(1), doubled = _mm512_add_epi32(multiplier, multiplier);
+  __m512i more = _mm512_sub_epi32(_mm512_sllv_epi32(one, _mm512_sub_epi32(shift, one)), multiplier);
+  if (signs) more = _mm512_sub_epi32(more, one);
+  return (panel_scales){doubled, _mm512_srli_epi64(doubled, 32), _mm512_add_epi64(_mm512_slli_epi64(more, 32), half),
+                        _mm512_mask_blend_epi32(0x5555, more, half), shift};
+}
+
+/* Below 0 halves are rounded away from zero: one less is added there, that is, one more where a sum has its top bit. */
+ERT_INLINE __m512i requantize(__m512i sum, const panel_scales *s, int signs) {
+  const __m512i even = _mm512_add_epi64(_mm512_mul_epu32(sum, s->even), s->add_even);
+  const __m512i odd = _mm512_add_epi64(_mm512_mul_epu32(_mm512_srli_epi64(sum, 32), s->odd), s->add_odd);
+  __m512i h = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+  if (signs) h = _mm512_sub_epi32(h, _mm512_srai_epi32(sum, 31));
+  return _mm512_srav_epi32(h, s->shift);
+}
+
+/* The bytes of up to 4 panels of words, in order. */
+ERT_INLINE __m512i bytes_of(vectors h, __m512i zero_point, int panels) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(h.p0, h.p1), zero_point);
+  const __m512i high = panels > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(h.p2, h.p3), zero_point) : low;
+  return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+}
+
+ERT_INLINE void finish(const ert_tile_args *t, const vectors *sums, int32_t pixels, int panels, int signs) {
+  const int32_t *table = t->scales;
+  const __m512i zero_point = _mm512_set1_epi16((short)t->zero_point);
+  const __m512i low = _mm512_set1_epi8((char)t->min), high = _mm512_set1_epi8((char)t->max);
+  const panel_scales s0 = scales_of(table, signs), s1 = panels > 1 ? scales_of(table + 3 * NR, signs) : s0;
+  const panel_scales s2 = panels > 2 ? scales_of(table + 6 * NR, signs) : s0;
+  const panel_scales s3 = panels > 3 ? scales_of(table + 9 * NR, signs) : s0;
+  for (int32_t i = 0; i < pixels; i++) {
+    vectors h;
+    h.p0 = h.p1 = h.p2 = h.p3 = requantize(sums[i].p0, &s0, signs);
+    if (panels > 1) h.p1 = requantize(sums[i].p1, &s1, signs);
+    if (panels > 2) h.p2 = requantize(sums[i].p2, &s2, signs);
+    if (panels > 3) h.p3 = requantize(sums[i].p3, &s3, signs);
+    const __m512i y = _mm512_max_epi8(_mm512_min_epi8(bytes_of(h, zero_point, panels), high), low);
+    if (t->channels >= NR * PANELS) _mm512_storeu_si512(t->out[i], y);
+    else if (t->channels == NR * 2) _mm256_storeu_si256((__m256i *)t->out[i], _mm512_castsi512_si256(y));
+    else if (t->channels == NR) _mm_storeu_si128((__m128i *)t->out[i], _mm512_castsi512_si128(y));
+    else _mm512_mask_storeu_epi8(t->out[i], ((__mmask64)1 << t->channels) - 1, y);
+  }
+}
+
+#define FINISH(panels)                                                                                   \
+  static void finish##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) {          \
+    if (t->min >= t->zero_point) finish(t, sums, pixels, panels, 0);                                     \
+    else finish(t, sums, pixels, panels, 1);                                                             \
+  }
+FINISH(1)
+FINISH(2)
+FINISH(3)
+FINISH(4)
+
+#define TILES(pixels)                                                                                    \
+  static void tiles##pixels(const ert_tile_args *t) {                                                         \
+    vectors sums[pixels];                                                                        \
+    if (t->channels > 3 * NR) multiply(t, sums, pixels, 4), finish4(t, sums, pixels);                    \
+    else if (t->channels > 2 * NR) multiply(t, sums, pixels, 3), finish3(t, sums, pixels);               \
+    else if (t->channels > NR) multiply(t, sums, pixels, 2), finish2(t, sums, pixels);                   \
+    else multiply(t, sums, pixels, 1), finish1(t, sums, pixels);                                         \
+  }
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
+
+ERT_END_avx512vnni
+
+    static ert_tile_fn *const by_pixels[] = {tiles1, tiles2, tiles3, tiles4, tiles5, tiles6};
+const ert_tiling ert_tiling_s8_avx512vnni = {by_pixels, PIXELS, NR *PANELS, 4, 1};
+
+#endif
