@@ -4,14 +4,8 @@
 
 #include "tiles.h"
 
-/* Before a loop of few turns that must leave nothing of itself: its arrays are registers. */
-#if defined(__clang__)
-#define ERT_UNROLL_ALL _Pragma("clang loop unroll(full)")
-#else
-#define ERT_UNROLL_ALL _Pragma("GCC unroll 16")
-#endif
-
 extern const ert_tiling ert_tiling_f32_avx2, ert_depthwise_f32_avx2;
 extern const ert_tiling ert_tiling_s8_avx512vnni;
+extern const ert_tiling ert_tiling_f32_avx512vnni;
 
 #endif
