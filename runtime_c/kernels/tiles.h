@@ -77,7 +77,7 @@ typedef void ert_tile_fn(const ert_tile_args *t);
 typedef struct {
   ert_tile_fn *const *by_pixels;
   int32_t pixels, nr, kr; /* nr may be that of several panels of the layout: what they have follows each other */
-  int32_t item; /* bytes of an input and of an output item */
+  int32_t item;           /* bytes of an input and of an output item */
 } ert_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }

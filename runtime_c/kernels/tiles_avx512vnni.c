@@ -10,9 +10,7 @@
 #if ERT_HAS_avx512vnni
 #include <immintrin.h>
 
-enum { PIXELS = 6, PANELS = 4, NR = 16 };
-
-#define EACH_PIXEL(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define NR ERT_ZMM_CHANNELS
 
 typedef int32_t word __attribute__((aligned(1), may_alias));
 
@@ -27,8 +25,7 @@ typedef struct {
 
 ERT_BEGIN_avx512vnni
 
-    ERT_INLINE vectors
-    load(const void *from, ptrdiff_t stride, int panels) {
+ERT_INLINE vectors load(const void *from, ptrdiff_t stride, int panels) {
   const uint8_t *p = from;
   vectors v;
   v.p0 = v.p1 = v.p2 = v.p3 = _mm512_loadu_si512(p);
@@ -68,21 +65,23 @@ ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int 
   const int8_t *w = t->weights;
   const void *const *in = t->in;
   const vectors b = biases(t, panels);
-  vectors a[PIXELS] = {b, b, b, b, b, b};
+  vectors a[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
   for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
-    const uint8_t *x[PIXELS];
+    const uint8_t *x[ERT_ZMM_PIXELS];
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
-    EACH_PIXEL(PIXEL)
+    ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
     for (ptrdiff_t k = 0; k < t->run; k += 4, w += 4 * NR) {
       const vectors v = load(w, panel, panels);
-#define PIXEL(i) if (i < pixels) a[i] = add(a[i], x[i] + k, top, v, panels);
-      EACH_PIXEL(PIXEL)
+#define PIXEL(i) \
+  if (i < pixels) a[i] = add(a[i], x[i] + k, top, v, panels);
+      ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
     }
   }
-#define PIXEL(i) if (i < pixels) put(sums + i, a[i], panels);
-  EACH_PIXEL(PIXEL)
+#define PIXEL(i) \
+  if (i < pixels) put(sums + i, a[i], panels);
+  ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
 }
 
@@ -127,41 +126,36 @@ ERT_INLINE void finish(const ert_tile_args *t, const vectors *sums, int32_t pixe
     if (panels > 2) h.p2 = requantize(sums[i].p2, &s2, signs);
     if (panels > 3) h.p3 = requantize(sums[i].p3, &s3, signs);
     const __m512i y = _mm512_max_epi8(_mm512_min_epi8(bytes_of(h, zero_point, panels), high), low);
-    if (t->channels >= NR * PANELS) _mm512_storeu_si512(t->out[i], y);
+    if (t->channels >= NR * ERT_ZMM_PANELS) _mm512_storeu_si512(t->out[i], y);
     else if (t->channels == NR * 2) _mm256_storeu_si256((__m256i *)t->out[i], _mm512_castsi512_si256(y));
     else if (t->channels == NR) _mm_storeu_si128((__m128i *)t->out[i], _mm512_castsi512_si128(y));
     else _mm512_mask_storeu_epi8(t->out[i], ((__mmask64)1 << t->channels) - 1, y);
   }
 }
 
-#define FINISH(panels)                                                                                   \
-  static void finish##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) {          \
-    if (t->min >= t->zero_point) finish(t, sums, pixels, panels, 0);                                     \
-    else finish(t, sums, pixels, panels, 1);                                                             \
+#define FINISH(panels)                                                                      \
+  static void finish##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) { \
+    if (t->min >= t->zero_point) finish(t, sums, pixels, panels, 0);                        \
+    else finish(t, sums, pixels, panels, 1);                                                \
   }
 FINISH(1)
 FINISH(2)
 FINISH(3)
 FINISH(4)
 
-#define TILES(pixels)                                                                                    \
-  static void tiles##pixels(const ert_tile_args *t) {                                                         \
-    vectors sums[pixels];                                                                        \
-    if (t->channels > 3 * NR) multiply(t, sums, pixels, 4), finish4(t, sums, pixels);                    \
-    else if (t->channels > 2 * NR) multiply(t, sums, pixels, 3), finish3(t, sums, pixels);               \
-    else if (t->channels > NR) multiply(t, sums, pixels, 2), finish2(t, sums, pixels);                   \
-    else multiply(t, sums, pixels, 1), finish1(t, sums, pixels);                                         \
-  }
-TILES(1)
-TILES(2)
-TILES(3)
-TILES(4)
-TILES(5)
-TILES(6)
+ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
+  vectors sums[ERT_ZMM_PIXELS];
+  multiply(t, sums, pixels, panels);
+  if (panels == 4) finish4(t, sums, pixels);
+  else if (panels == 3) finish3(t, sums, pixels);
+  else if (panels == 2) finish2(t, sums, pixels);
+  else finish1(t, sums, pixels);
+}
+
+ERT_ZMM_TILES(zmm_s8)
 
 ERT_END_avx512vnni
 
-    static ert_tile_fn *const by_pixels[] = {tiles1, tiles2, tiles3, tiles4, tiles5, tiles6};
-const ert_tiling ert_tiling_s8_avx512vnni = {by_pixels, PIXELS, NR *PANELS, 4, 1};
+const ert_tiling ert_tiling_s8_avx512vnni = {zmm_s8_by_pixels, ERT_ZMM_PIXELS, NR *ERT_ZMM_PANELS, 4, 1};
 
 #endif
