@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8: 6 pixels x up to 4 panels of 16 channels, 24 sums in registers. Inputs become unsigned bytes as they are
- * broadcast; four of them meet four weights of each channel in one instruction.
- *
- * Biases have 2^31 added, so that a sum is s' = s + 2^31 without a sign. With M = twice the multiplier, the high half of
- * s' * M + 2^31 is h + multiplier, h as in lanes.h; what is added before the shift takes the multiplier away again. It
- * needs no sign either where nothing below the zero point is let through: those of a ReLU round as they like. */
+ * broadcast; four of them meet four weights of each channel in one instruction. */
+#include "requantize_x86.h"
 #include "tiles_x86.h"
 
 #if ERT_HAS_avx512vnni
-#include <immintrin.h>
 
 #define NR ERT_ZMM_CHANNELS
 
@@ -18,10 +14,6 @@ typedef int32_t word __attribute__((aligned(1), may_alias));
 typedef struct {
   __m512i p0, p1, p2, p3;
 } vectors;
-
-typedef struct {
-  __m512i even, odd, add_even, add_odd, shift;
-} panel_scales;
 
 ERT_BEGIN_avx512vnni
 
@@ -85,25 +77,6 @@ ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int 
 #undef PIXEL
 }
 
-ERT_INLINE panel_scales scales_of(const int32_t *table, int signs) {
-  const __m512i half = _mm512_set1_epi64(INT64_C(1) << 31);
-  const __m512i multiplier = _mm512_loadu_si512(table + NR), shift = _mm512_loadu_si512(table + 2 * NR);
-  const __m512i one = _mm512_set1_epi32(1), doubled = _mm512_add_epi32(multiplier, multiplier);
-  __m512i more = _mm512_sub_epi32(_mm512_sllv_epi32(one, _mm512_sub_epi32(shift, one)), multiplier);
-  if (signs) more = _mm512_sub_epi32(more, one);
-  return (panel_scales){doubled, _mm512_srli_epi64(doubled, 32), _mm512_add_epi64(_mm512_slli_epi64(more, 32), half),
-                        _mm512_mask_blend_epi32(0x5555, more, half), shift};
-}
-
-/* Below 0 halves are rounded away from zero: one less is added there, that is, one more where a sum has its top bit. */
-ERT_INLINE __m512i requantize(__m512i sum, const panel_scales *s, int signs) {
-  const __m512i even = _mm512_add_epi64(_mm512_mul_epu32(sum, s->even), s->add_even);
-  const __m512i odd = _mm512_add_epi64(_mm512_mul_epu32(_mm512_srli_epi64(sum, 32), s->odd), s->add_odd);
-  __m512i h = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
-  if (signs) h = _mm512_sub_epi32(h, _mm512_srai_epi32(sum, 31));
-  return _mm512_srav_epi32(h, s->shift);
-}
-
 /* The bytes of up to 4 panels of words, in order. */
 ERT_INLINE __m512i bytes_of(vectors h, __m512i zero_point, int panels) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -116,15 +89,16 @@ ERT_INLINE void finish(const ert_tile_args *t, const vectors *sums, int32_t pixe
   const int32_t *table = t->scales;
   const __m512i zero_point = _mm512_set1_epi16((short)t->zero_point);
   const __m512i low = _mm512_set1_epi8((char)t->min), high = _mm512_set1_epi8((char)t->max);
-  const panel_scales s0 = scales_of(table, signs), s1 = panels > 1 ? scales_of(table + 3 * NR, signs) : s0;
-  const panel_scales s2 = panels > 2 ? scales_of(table + 6 * NR, signs) : s0;
-  const panel_scales s3 = panels > 3 ? scales_of(table + 9 * NR, signs) : s0;
+  const ert_zmm_scales s0 = ert_zmm_scales_of(table + NR, table + 2 * NR, signs),
+                       s1 = panels > 1 ? ert_zmm_scales_of(table + 4 * NR, table + 5 * NR, signs) : s0;
+  const ert_zmm_scales s2 = panels > 2 ? ert_zmm_scales_of(table + 7 * NR, table + 8 * NR, signs) : s0;
+  const ert_zmm_scales s3 = panels > 3 ? ert_zmm_scales_of(table + 10 * NR, table + 11 * NR, signs) : s0;
   for (int32_t i = 0; i < pixels; i++) {
     vectors h;
-    h.p0 = h.p1 = h.p2 = h.p3 = requantize(sums[i].p0, &s0, signs);
-    if (panels > 1) h.p1 = requantize(sums[i].p1, &s1, signs);
-    if (panels > 2) h.p2 = requantize(sums[i].p2, &s2, signs);
-    if (panels > 3) h.p3 = requantize(sums[i].p3, &s3, signs);
+    h.p0 = h.p1 = h.p2 = h.p3 = ert_zmm_requantize(sums[i].p0, &s0, signs);
+    if (panels > 1) h.p1 = ert_zmm_requantize(sums[i].p1, &s1, signs);
+    if (panels > 2) h.p2 = ert_zmm_requantize(sums[i].p2, &s2, signs);
+    if (panels > 3) h.p3 = ert_zmm_requantize(sums[i].p3, &s3, signs);
     const __m512i y = _mm512_max_epi8(_mm512_min_epi8(bytes_of(h, zero_point, panels), high), low);
     if (t->channels >= NR * ERT_ZMM_PANELS) _mm512_storeu_si512(t->out[i], y);
     else if (t->channels == NR * 2) _mm256_storeu_si256((__m256i *)t->out[i], _mm512_castsi512_si256(y));

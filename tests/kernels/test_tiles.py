@@ -17,7 +17,8 @@ INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 24, 32, 64, 65]))
 
 def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], dtype: str, **attrs) -> tuple[Node, list]:
     """A layer with scales as models have them: outputs are smaller than sums."""
-    rng, n = np.random.default_rng(draw(seeds)), w_shape[0]
+    axis = 2 if op == "depthwise_conv2d" else 0
+    rng, n = np.random.default_rng(draw(seeds)), w_shape[axis]
     attrs["activation"] = draw(activations)
     if dtype == "float32":
         w, b = (random_array(rng, s, dtype) for s in (w_shape, (n,)))
@@ -26,7 +27,7 @@ def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], dty
     w, b = random_array(rng, w_shape, "int8"), rng.integers(-(2**12), 2**12, n).astype(np.int32)
     scales = rng.uniform(0.5, 1, n).astype(np.float32)
     x = value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points)))
-    inputs = [x, value("w", w_shape, "int8", Quant(scales, np.zeros(n, np.int32), 0), w)]
+    inputs = [x, value("w", w_shape, "int8", Quant(scales, np.zeros(n, np.int32), axis), w)]
     low = draw(st.sampled_from([-128, draw(zero_points)]))
     out = Quant.per_tensor(2.0 ** draw(st.floats(0.01, 14)), low)
     node = inferred(op, [*inputs, value("b", (n,), "int32", None, b)], out, **attrs)
@@ -51,6 +52,26 @@ def convolutions(draw, dtype: str) -> tuple[Node, list]:
 @given(data=st.data())
 def test_convolutions_equal_the_reference(dtype: str, data) -> None:
     harness.check(*data.draw(convolutions(dtype)))
+
+
+@st.composite
+def depthwise(draw, dtype: str) -> tuple[Node, list]:
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 5), (3, 5), (2, 3), (1, 1), (4, 3), (6, 2)]))
+    c = draw(CHANNELS)
+    return layer(
+        draw, "depthwise_conv2d", (draw(st.integers(1, 2)), 7, draw(st.sampled_from([9, 10, 13, 71])), c),
+        (*kernel, c), dtype,
+        stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 3))),
+        dilation=draw(st.sampled_from([(1, 1), (1, 1), (1, 2)])),
+        padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_depthwise_convolutions_equal_the_reference(dtype: str, data) -> None:
+    harness.check(*data.draw(depthwise(dtype)))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
