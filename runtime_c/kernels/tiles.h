@@ -77,8 +77,8 @@ typedef void ert_tile_fn(const ert_tile_args *t);
 /* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
 typedef struct {
   ert_tile_fn *const *by_pixels;
-  int32_t pixels, nr, kr;
-  int32_t item; /* bytes of an input and of an output item */
+  int32_t pixels, nr, kr; /* nr may be that of several panels of the layout: what they have follows each other */
+  int32_t item;           /* bytes of an input and of an output item */
 } ert_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
@@ -155,6 +155,7 @@ ERT_TILES_F32(n8k1, 8, 1)
 ERT_TILES_S8(n8k4, 8, 4)
 ERT_TILES_S8(n4k16, 4, 16)
 ERT_TILES_S8(n4k16p, 4, 16)
+ERT_TILES_S8(n16k4u, 16, 4)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "columns.h"
 #include "tiles.h"
 
 typedef struct {
@@ -32,7 +33,7 @@ static void lay_out(tiled *v, int32_t pixels) {
 /* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
-  const int32_t panel_bytes = v->runs * v->run * k->nr * k->item; /* below the size of the blob */
+  const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * k->nr * k->item;
   const int32_t tiles = (pixels + k->pixels - 1) / k->pixels, out_bytes = k->nr * k->item;
   void **out = v->out;
   ert_tile_args t = *v->t;
@@ -249,7 +250,7 @@ int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
 }
 
 static int depthwise_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size) {
-  return ert_conv2d_geometry_ok(s, g, size) && g->in_c == g->out_c &&
+  return ert_conv2d_geometry_ok(s, g, size) && g->in_c == g->out_c && ert_columns_fit(g) &&
          scratch_fits(ert_product(g->kernel_h, g->kernel_w), g->in_c, size);
 }
 
@@ -258,6 +259,13 @@ int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr) {
   const int32_t channels = nr * panels_of(p->g.out_c, nr);
   return depthwise_ok(s, &p->g, 1) &&
          panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 1, p->scales, 12, channels);
+}
+
+int ert_columns_s8_ok(const ert_step *s, int32_t nr) {
+  const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;
+  const int32_t channels = nr * panels_of(p->g.out_c, nr), deep = ert_round_up(p->g.kernel_h, 4);
+  return depthwise_ok(s, &p->g, 1) &&
+         panels_ok(s, p->weights, ert_product(deep * p->g.kernel_w, channels), 1, p->scales, 12, channels);
 }
 
 int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr) {
