@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks x types x what a user would pick instead, on this machine's CPU, in one interleaved run.
+
+    python benchmarks/cpu.py [--nets N,...] [--types fp32,int8] [--peers P,...] [--isa LEVEL,...] [--threads N] [--json F]
+
+Each peer runs each network in a process of its own; batches of about 120 ms take turns for --rounds rounds. A figure is
+the lowest median of a round, the one that neighbours disturbed least; the median of all runs stands in the JSON. Peers
+live in virtual environments under build/peers (`make peers`), those that are missing are left out and named. Networks
+are written by cpu_models.py when they are missing. int8 edgesdk runs the very file that LiteRT runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import cpu_models
+import cpu_nets
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from edgesdk import boards, convert
+from edgesdk.boards import Board
+
+BATCH_MS = 120.0
+MOST_RUNS = 2000  # of a batch
+FARTHEST = 1e-3  # relative L2 distance that float outputs may have from numpy's
+TYPES = ("fp32", "int8")
+OWN = "edgesdk"
+FILES = {
+    OWN: {"fp32": "{}_fp32.edge", "int8": "{}_int8.edge"},
+    "litert": {"fp32": "{}_fp32.tflite", "int8": "{}_int8.tflite"},
+    "onnxruntime": {"fp32": "{}_fp32.onnx", "int8": "{}_int8.onnx"},
+    "openvino": {"fp32": "{}_fp32.onnx", "int8": "{}_int8.onnx"},
+    "ncnn": {"fp32": "{}_fp32.ncnn.param"},
+    "executorch": {"fp32": "{}_fp32.pte", "int8": "{}_int8.pte"},
+}
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process that holds one model; `answer` is what it said first."""
+
+    peer: str
+    net: str
+    types: str
+    file: Path
+    process: subprocess.Popen[str]
+    answer: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
+    wall: list[list[float]] = field(default_factory=list)  # ms, round by round
+    cpu: list[list[float]] = field(default_factory=list)
+    peak: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Times in ms, `cpu` of the process's threads together; memory and load as of the whole process's life."""
+
+    net: str
+    types: str
+    peer: str
+    best: float
+    median: float
+    cpu: float
+    load: float
+    peak_mb: float | None
+    file_bytes: int
+    library_bytes: int
+    distance: float
+    differ: int | None = None  # int8 outputs unlike LiteRT's
+
+
+@dataclass(frozen=True)
+class Options:
+    folder: Path
+    peers: Path
+    rounds: int
+    threads: int
+    isa: tuple[str, ...] | None
+
+
+def python_of(peer: str, options: Options) -> Path:
+    return Path(sys.executable) if peer == OWN else options.peers / peer / "bin" / "python"
+
+
+def board(isa: Sequence[str] | None) -> Board:
+    """The host, or the host with only these instruction sets."""
+    host = boards.load("host")
+    if isa is None:
+        return host
+    unknown = set(isa) - set(host.core.isa)
+    if unknown:
+        known = ",".join(host.core.isa)
+        raise SystemExit(f"--isa: this machine's core has no {','.join(sorted(unknown))}; expected some of {known}")
+    chain = tuple(level for level in host.core.isa if level in isa)
+    return msgspec.structs.replace(host, core=msgspec.structs.replace(host.core, isa=chain))
+
+
+def write_edge(net: str, types: str, options: Options) -> None:
+    """Always anew: the kernels of the library may have changed."""
+    source = options.folder / f"{net}_{types}.tflite"
+    if source.exists():
+        made = convert(str(source), board(options.isa))
+        (options.folder / f"{net}_{types}.edge").write_bytes(made.data)
+
+
+def start(peer: str, net: str, types: str, options: Options) -> Worker:
+    """Raises RuntimeError with the last line that a process said before it ended."""
+    file = options.folder / FILES[peer][types].format(net)
+    script, image = cpu_models.SCRIPTS / "worker.py", options.folder / f"{net}_input.npy"
+    command = [python_of(peer, options), "-W", "ignore", script, peer, file, image, options.threads]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)} if peer == OWN else None,
+        )  # fmt: skip
+        worker = Worker(peer, net, types, file, process)
+        first = pipe(process.stdout).readline()
+        if not first:
+            raise RuntimeError(said(errors))
+    worker.answer = json.loads(first)
+    return worker
+
+
+def said(errors: IO[str]) -> str:
+    errors.seek(0)
+    return (errors.read().strip().splitlines() or ["no message"])[-1]
+
+
+def pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+def run(worker: Worker, count: int) -> dict[str, Any]:
+    pipe(worker.process.stdin).write(f"{count}\n")
+    pipe(worker.process.stdin).flush()
+    return dict(json.loads(pipe(worker.process.stdout).readline()))
+
+
+def stop(workers: Iterable[Worker]) -> None:
+    for w in workers:
+        pipe(w.process.stdin).close()
+        w.process.wait(30)
+
+
+def warm_up(worker: Worker) -> None:
+    """And how many runs make a batch."""
+    fastest = min(run(worker, 5)["wall"])
+    worker.batch = max(3, min(MOST_RUNS, int(BATCH_MS / max(fastest, 1e-3))))
+
+
+def measure(workers: list[Worker], rounds: int) -> None:
+    """Batches in turns; every other round backwards, so that nobody always follows the same neighbour."""
+    for w in workers:
+        warm_up(w)
+    for k in range(rounds):
+        for w in workers[:: 1 if k % 2 == 0 else -1]:
+            times = run(w, w.batch)
+            w.wall.append(times["wall"])
+            w.cpu.append(times["cpu"])
+            w.peak = times["peak"]
+
+
+def row(w: Worker, expected: np.ndarray, raw: list[int] | None) -> Row:
+    weights = w.file.with_suffix(".bin")
+    file_bytes = w.file.stat().st_size + (weights.stat().st_size if w.peer == "ncnn" else 0)
+    growth = None if w.peak is None else w.peak - w.answer["before"]
+    given, best = w.answer["raw"], min(range(len(w.wall)), key=lambda k: statistics.median(w.wall[k]))
+    differ = None if raw is None or given is None else sum(a != b for a, b in zip(given, raw, strict=True))
+    return Row(
+        w.net, w.types, w.peer, statistics.median(w.wall[best]), statistics.median(sum(w.wall, [])),
+        statistics.median(w.cpu[best]), w.answer["load"], growth, file_bytes, w.answer["library"],
+        distance(np.array(w.answer["output"]), expected), differ,
+    )  # fmt: skip
+
+
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
+    """Relative L2."""
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def started(net: str, types: Iterable[str], peers: Iterable[str], options: Options, console: Console) -> list[Worker]:
+    """Those that could be; the others are named."""
+    workers: list[Worker] = []
+    for kind in types:
+        for peer in peers:
+            if kind not in FILES[peer] or not (options.folder / FILES[peer][kind].format(net)).exists():
+                continue
+            try:
+                workers.append(start(peer, net, kind, options))
+            except RuntimeError as error:
+                console.print(f"{net} {kind} {peer}: left out: {error}")
+    return workers
+
+
+def compare(net: str, types: Sequence[str], peers: Sequence[str], options: Options, console: Console) -> list[Row]:
+    """One network in all types on all peers."""
+    expected = np.load(options.folder / f"{net}_expected.npy").ravel()
+    workers = started(net, types, peers, options, console)
+    try:
+        measure(workers, options.rounds)
+    finally:
+        stop(workers)
+    raw = {w.types: w.answer["raw"] for w in workers if w.peer == "litert"}
+    rows = [row(w, expected, raw.get(w.types)) for w in workers]
+    for r in rows:
+        if r.types == "fp32" and r.distance > FARTHEST:
+            console.print(
+                f"[red]{net} {r.peer}: output is {r.distance:.1e} from the reference: not the same network[/]"
+            )
+    return rows
+
+
+def tables(rows: list[Row], types: str) -> list[Table]:
+    """Times with the factor by which edgesdk is slower, then what loading and memory take."""
+    mine = [r for r in rows if r.types == types]
+    peers, nets = ordered(r.peer for r in mine), ordered(r.net for r in mine)
+    at = {(r.net, r.peer): r for r in mine}
+    times = Table("network", *peers, "/ fastest peer", title=f"{types}: ms (edgesdk / peer)")
+    for net in nets:
+        others = [at[net, p].best for p in peers if p != OWN and (net, p) in at]
+        fastest = ratio(at.get((net, OWN)), min(others)) if others else None
+        times.add_row(net, *(timed(at, net, p) for p in peers), shown(fastest))
+    if OWN in peers:
+        means = [geometric([ratio(at.get((n, OWN)), at[n, p].best) for n in nets if (n, p) in at]) for p in peers]
+        times.add_row("geometric mean", *("" if p == OWN else shown(m) for p, m in zip(peers, means, strict=True)), "")
+    what = Table("network", *peers, title=f"{types}: load and first run ms, peak growth MB, model kB")
+    for net in nets:
+        what.add_row(net, *(footprint(at.get((net, p))) for p in peers))
+    what.add_row("library kB", *(f"{max(r.library_bytes for r in mine if r.peer == p) / 1e3:,.0f}" for p in peers))
+    return [times, what]
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def ratio(own: Row | None, other: float) -> float | None:
+    return None if own is None else own.best / other
+
+
+def geometric(ratios: list[float | None]) -> float | None:
+    known = [math.log(r) for r in ratios if r is not None]
+    return math.exp(sum(known) / len(known)) if known else None
+
+
+def shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def timed(at: dict[tuple[str, str], Row], net: str, peer: str) -> str:
+    found = at.get((net, peer))
+    if found is None:
+        return "-"
+    ms = f"{found.best:.3f}" if found.best < 1 else f"{found.best:.2f}"
+    factor = shown(ratio(at.get((net, OWN)), found.best))
+    return ms if peer == OWN or not factor else f"{ms} ({factor})"
+
+
+def footprint(r: Row | None) -> str:
+    if r is None:
+        return "-"
+    growth = "?" if r.peak_mb is None else f"{r.peak_mb:.1f}"
+    return f"{r.load:.1f}, {growth}, {r.file_bytes / 1e3:,.0f}"
+
+
+def differences(rows: list[Row]) -> list[str]:
+    """How far int8 outputs of edgesdk are from LiteRT's."""
+    return [
+        f"{r.net}: {r.differ} of edgesdk's int8 outputs are not LiteRT's"
+        for r in rows
+        if r.peer == OWN and r.types == "int8" and r.differ
+    ]
+
+
+def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": (names or [platform.processor()])[0] if info.exists() else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "load": os.getloadavg()[0],
+        "isa": list(boards.load("host").core.isa),
+    }
+
+
+def bench(nets: list[str], types: list[str], peers: list[str], options: Options, console: Console) -> list[Row]:
+    there = [p for p in peers if python_of(p, options).exists()]
+    for name in sorted(set(peers) - set(there)):
+        console.print(f"{name}: skipped, not installed; make peers")
+    rows: list[Row] = []
+    for net in nets:
+        cpu_models.write_missing(cpu_nets.NETS[net], options.folder, options.peers, console.print)
+        for kind in types if OWN in there else []:
+            write_edge(net, kind, options)
+        rows += compare(net, types, there, options, console)
+        console.print(f"{net}: done")
+    return rows
+
+
+def listed(names: str, known: Iterable[str]) -> list[str]:
+    chosen = names.split(",")
+    if unknown := [n for n in chosen if n not in known]:
+        raise SystemExit(f"{', '.join(unknown)}: not known; expected some of {', '.join(known)}")
+    return chosen
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--nets", default=",".join(cpu_nets.NETS))
+    made.add_argument("--types", default=",".join(TYPES))
+    made.add_argument("--peers", default=",".join(FILES))
+    made.add_argument("--isa", help="the only instruction sets that edgesdk may use")
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--rounds", type=int, default=10)
+    made.add_argument("--folder", type=Path, default=cpu_models.FOLDER, help="of the models")
+    made.add_argument("--environments", type=Path, default=cpu_models.PEERS, help="of the peers")
+    made.add_argument("--json", type=Path)
+    return made
+
+
+def main() -> int:
+    given = parser().parse_args()
+    isa = tuple(given.isa.split(",")) if given.isa else None
+    options = Options(given.folder.resolve(), given.environments.absolute(), given.rounds, given.threads, isa)
+    console = Console(width=170)
+    nets, types = listed(given.nets, cpu_nets.NETS), listed(given.types, TYPES)
+    before = machine()
+    rows = bench(nets, types, listed(given.peers, FILES), options, console)
+    for kind in types:
+        for table in tables(rows, kind):
+            console.print(table)
+    for line in differences(rows):
+        console.print(line)
+    if given.json:
+        result = {
+            "machine": before,
+            "threads": given.threads,
+            "rounds": given.rounds,
+            "rows": [asdict(r) for r in rows],
+        }
+        given.json.write_text(json.dumps(result, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
