@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks x types x what a user would pick instead, on this machine's CPU, in one interleaved run.
 
-    python benchmarks/cpu.py [--nets N,...] [--types fp32,int8] [--peers P,...] [--isa LEVEL,...] [--threads N] [--json F]
+    python benchmarks/cpu.py [--nets N,...] [--types fp32,int8] [--peers P,...] [--isa LEVEL,...] [--threads N]
+                             [--rounds N] [--json OUT]
+    python benchmarks/cpu.py --layers MODEL      where the time goes and what bounds it (cpu_layers.py)
 
 Each peer runs each network in a process of its own; batches of about 120 ms take turns for --rounds rounds. A figure is
 the lowest median of a round, the one that neighbours disturbed least; the median of all runs stands in the JSON. Peers
@@ -25,6 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import cpu_layers
 import cpu_models
 import cpu_nets
 import msgspec
@@ -331,6 +334,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=10)
     made.add_argument("--folder", type=Path, default=cpu_models.FOLDER, help="of the models")
     made.add_argument("--environments", type=Path, default=cpu_models.PEERS, help="of the peers")
+    made.add_argument("--layers", type=Path, metavar="MODEL", help="look into a .tflite, .onnx or .edge file instead")
     made.add_argument("--json", type=Path)
     return made
 
@@ -340,6 +344,9 @@ def main() -> int:
     isa = tuple(given.isa.split(",")) if given.isa else None
     options = Options(given.folder.resolve(), given.environments.absolute(), given.rounds, given.threads, isa)
     console = Console(width=170)
+    if given.layers:
+        cpu_layers.show(given.layers, board(isa), 10, console, given.json)
+        return 0
     nets, types = listed(given.nets, cpu_nets.NETS), listed(given.types, TYPES)
     before = machine()
     rows = bench(nets, types, listed(given.peers, FILES), options, console)
