@@ -107,7 +107,7 @@ bench-cpu: setup native ## Time on this machine beside LiteRT, onnxruntime, Open
 PEERS := litert onnxruntime openvino ncnn executorch
 peers: $(PEERS:%=$(BUILD)/peers/%/.ready) ## Install what bench-cpu compares with (2 GB; PEERS=litert for less)
 
-$(BUILD)/peers/%/.ready: benchmarks/cpu_peers/%.txt
+$(BUILD)/peers/%/.ready: benchmarks/cpu_peers/%.txt | system-build
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@

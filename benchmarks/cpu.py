@@ -2,11 +2,12 @@
 """Networks x types x what a user would pick instead, on this machine's CPU, in one interleaved run.
 
     python benchmarks/cpu.py [--nets N,...] [--types fp32,int8] [--peers P,...] [--isa LEVEL,...] [--threads N]
-                             [--rounds N] [--json OUT]
+                             [--rounds N] [--clock wall|cpu] [--json OUT]
     python benchmarks/cpu.py --layers MODEL      where the time goes and what bounds it (cpu_layers.py)
+    python benchmarks/cpu.py --int4              int4 weights beside int8 (cpu_int4.py)
 
 Each peer runs each network in a process of its own; batches of about 120 ms take turns for --rounds rounds. A figure is
-the lowest median of a round, the one that neighbours disturbed least; the median of all runs stands in the JSON. Peers
+the lowest median of a round, the one that neighbours disturbed least; the JSON has the median of all runs, too. Peers
 live in virtual environments under build/peers (`make peers`), those that are missing are left out and named. Networks
 are written by cpu_models.py when they are missing. int8 edgesdk runs the very file that LiteRT runs.
 """
@@ -27,6 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import cpu_int4
 import cpu_layers
 import cpu_models
 import cpu_nets
@@ -71,20 +73,21 @@ class Worker:
 
 @dataclass(frozen=True)
 class Row:
-    """Times in ms, `cpu` of the process's threads together; memory and load as of the whole process's life."""
+    """Lowest medians of a round in ms, by the wall clock and of the process's threads together; `median` is that of
+    all runs by the wall clock."""
 
     net: str
     types: str
     peer: str
-    best: float
-    median: float
+    wall: float
     cpu: float
+    median: float
     load: float
     peak_mb: float | None
     file_bytes: int
     library_bytes: int
     distance: float
-    differ: int | None = None  # int8 outputs unlike LiteRT's
+    farthest: int | None = None  # difference of an int8 output from LiteRT's
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class Options:
     rounds: int
     threads: int
     isa: tuple[str, ...] | None
+    programs: Path  # where .edge files are written
+
+
+def model_of(peer: str, net: str, types: str, options: Options) -> Path:
+    return (options.programs if peer == OWN else options.folder) / FILES[peer][types].format(net)
 
 
 def python_of(peer: str, options: Options) -> Path:
@@ -114,16 +122,15 @@ def board(isa: Sequence[str] | None) -> Board:
 
 
 def write_edge(net: str, types: str, options: Options) -> None:
-    """Always anew: the kernels of the library may have changed."""
     source = options.folder / f"{net}_{types}.tflite"
     if source.exists():
         made = convert(str(source), board(options.isa))
-        (options.folder / f"{net}_{types}.edge").write_bytes(made.data)
+        model_of(OWN, net, types, options).write_bytes(made.data)
 
 
 def start(peer: str, net: str, types: str, options: Options) -> Worker:
     """Raises RuntimeError with the last line that a process said before it ended."""
-    file = options.folder / FILES[peer][types].format(net)
+    file = model_of(peer, net, types, options)
     script, image = cpu_models.SCRIPTS / "worker.py", options.folder / f"{net}_input.npy"
     command = [python_of(peer, options), "-W", "ignore", script, peer, file, image, options.threads]
     with tempfile.TemporaryFile("w+") as errors:
@@ -183,13 +190,17 @@ def row(w: Worker, expected: np.ndarray, raw: list[int] | None) -> Row:
     weights = w.file.with_suffix(".bin")
     file_bytes = w.file.stat().st_size + (weights.stat().st_size if w.peer == "ncnn" else 0)
     growth = None if w.peak is None else w.peak - w.answer["before"]
-    given, best = w.answer["raw"], min(range(len(w.wall)), key=lambda k: statistics.median(w.wall[k]))
-    differ = None if raw is None or given is None else sum(a != b for a, b in zip(given, raw, strict=True))
+    given = w.answer["raw"]
+    farthest = None if raw is None or given is None else max(abs(a - b) for a, b in zip(given, raw, strict=True))
     return Row(
-        w.net, w.types, w.peer, statistics.median(w.wall[best]), statistics.median(sum(w.wall, [])),
-        statistics.median(w.cpu[best]), w.answer["load"], growth, file_bytes, w.answer["library"],
-        distance(np.array(w.answer["output"]), expected), differ,
+        w.net, w.types, w.peer, lowest(w.wall), lowest(w.cpu), statistics.median(sum(w.wall, [])),
+        w.answer["load"], growth, file_bytes, w.answer["library"],
+        distance(np.array(w.answer["output"]), expected), farthest,
     )  # fmt: skip
+
+
+def lowest(rounds: list[list[float]]) -> float:
+    return min(map(statistics.median, rounds))
 
 
 def distance(found: np.ndarray, expected: np.ndarray) -> float:
@@ -202,7 +213,7 @@ def started(net: str, types: Iterable[str], peers: Iterable[str], options: Optio
     workers: list[Worker] = []
     for kind in types:
         for peer in peers:
-            if kind not in FILES[peer] or not (options.folder / FILES[peer][kind].format(net)).exists():
+            if kind not in FILES[peer] or not model_of(peer, net, kind, options).exists():
                 continue
             try:
                 workers.append(start(peer, net, kind, options))
@@ -229,18 +240,20 @@ def compare(net: str, types: Sequence[str], peers: Sequence[str], options: Optio
     return rows
 
 
-def tables(rows: list[Row], types: str) -> list[Table]:
+def tables(rows: list[Row], types: str, clock: str) -> list[Table]:
     """Times with the factor by which edgesdk is slower, then what loading and memory take."""
     mine = [r for r in rows if r.types == types]
+    if not mine:
+        return []
     peers, nets = ordered(r.peer for r in mine), ordered(r.net for r in mine)
-    at = {(r.net, r.peer): r for r in mine}
-    times = Table("network", *peers, "/ fastest peer", title=f"{types}: ms (edgesdk / peer)")
+    at, ms = {(r.net, r.peer): r for r in mine}, {(r.net, r.peer): getattr(r, clock) for r in mine}
+    times = Table("network", *peers, "/ fastest peer", title=f"{types}: ms by the {clock} clock (edgesdk / peer)")
     for net in nets:
-        others = [at[net, p].best for p in peers if p != OWN and (net, p) in at]
-        fastest = ratio(at.get((net, OWN)), min(others)) if others else None
-        times.add_row(net, *(timed(at, net, p) for p in peers), shown(fastest))
+        others = [ms[net, p] for p in peers if p != OWN and (net, p) in ms]
+        fastest = ratio(ms.get((net, OWN)), min(others)) if others else None
+        times.add_row(net, *(timed(ms, net, p) for p in peers), shown(fastest))
     if OWN in peers:
-        means = [geometric([ratio(at.get((n, OWN)), at[n, p].best) for n in nets if (n, p) in at]) for p in peers]
+        means = [geometric([ratio(ms.get((n, OWN)), ms[n, p]) for n in nets if (n, p) in ms]) for p in peers]
         times.add_row("geometric mean", *("" if p == OWN else shown(m) for p, m in zip(peers, means, strict=True)), "")
     what = Table("network", *peers, title=f"{types}: load and first run ms, peak growth MB, model kB")
     for net in nets:
@@ -253,8 +266,8 @@ def ordered(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def ratio(own: Row | None, other: float) -> float | None:
-    return None if own is None else own.best / other
+def ratio(own: float | None, other: float) -> float | None:
+    return None if own is None else own / other
 
 
 def geometric(ratios: list[float | None]) -> float | None:
@@ -266,13 +279,13 @@ def shown(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def timed(at: dict[tuple[str, str], Row], net: str, peer: str) -> str:
-    found = at.get((net, peer))
-    if found is None:
+def timed(ms: dict[tuple[str, str], float], net: str, peer: str) -> str:
+    if (net, peer) not in ms:
         return "-"
-    ms = f"{found.best:.3f}" if found.best < 1 else f"{found.best:.2f}"
-    factor = shown(ratio(at.get((net, OWN)), found.best))
-    return ms if peer == OWN or not factor else f"{ms} ({factor})"
+    found = ms[net, peer]
+    text = f"{found:.3f}" if found < 1 else f"{found:.2f}"
+    factor = shown(ratio(ms.get((net, OWN)), found))
+    return text if peer == OWN or not factor else f"{text} ({factor})"
 
 
 def footprint(r: Row | None) -> str:
@@ -280,15 +293,6 @@ def footprint(r: Row | None) -> str:
         return "-"
     growth = "?" if r.peak_mb is None else f"{r.peak_mb:.1f}"
     return f"{r.load:.1f}, {growth}, {r.file_bytes / 1e3:,.0f}"
-
-
-def differences(rows: list[Row]) -> list[str]:
-    """How far int8 outputs of edgesdk are from LiteRT's."""
-    return [
-        f"{r.net}: {r.differ} of edgesdk's int8 outputs are not LiteRT's"
-        for r in rows
-        if r.peer == OWN and r.types == "int8" and r.differ
-    ]
 
 
 def machine() -> dict[str, Any]:
@@ -334,7 +338,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=10)
     made.add_argument("--folder", type=Path, default=cpu_models.FOLDER, help="of the models")
     made.add_argument("--environments", type=Path, default=cpu_models.PEERS, help="of the peers")
+    made.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="of the tables; cpu on a busy machine")
     made.add_argument("--layers", type=Path, metavar="MODEL", help="look into a .tflite, .onnx or .edge file instead")
+    made.add_argument("--int4", action="store_true", help="compare int4 with int8 weights instead")
     made.add_argument("--json", type=Path)
     return made
 
@@ -342,19 +348,22 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     given = parser().parse_args()
     isa = tuple(given.isa.split(",")) if given.isa else None
-    options = Options(given.folder.resolve(), given.environments.absolute(), given.rounds, given.threads, isa)
     console = Console(width=170)
     if given.layers:
         cpu_layers.show(given.layers, board(isa), 10, console, given.json)
         return 0
+    if given.int4:
+        cpu_int4.show(board(isa).core.isa, given.rounds, console, given.json)
+        return 0
     nets, types = listed(given.nets, cpu_nets.NETS), listed(given.types, TYPES)
     before = machine()
-    rows = bench(nets, types, listed(given.peers, FILES), options, console)
+    with tempfile.TemporaryDirectory() as programs:
+        folders = given.folder.resolve(), given.environments.absolute()
+        options = Options(*folders, given.rounds, given.threads, isa, Path(programs))
+        rows = bench(nets, types, listed(given.peers, FILES), options, console)
     for kind in types:
-        for table in tables(rows, kind):
+        for table in tables(rows, kind, given.clock):
             console.print(table)
-    for line in differences(rows):
-        console.print(line)
     if given.json:
         result = {
             "machine": before,

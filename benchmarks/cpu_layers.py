@@ -119,7 +119,8 @@ def inputs_for(session: runtime.Session) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     drawn = [rng.standard_normal(x.shape) for x in session.inputs]
     return [
-        (40 * d).astype(x.dtype) if x.dtype.kind == "i" else d.astype(x.dtype) for d, x in zip(drawn, session.inputs)
+        (40 * d).astype(x.dtype) if x.dtype.kind == "i" else d.astype(x.dtype)
+        for d, x in zip(drawn, session.inputs, strict=True)
     ]
 
 
