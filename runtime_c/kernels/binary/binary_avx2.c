@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of int8, 32 at a time: for eight of them two loads that widen, two products, two sums and a shift. */
+/* Sums of int8, 32 at a time: for eight of them two loads that widen, two products, two sums and a shift.
+ * Sums and products of floats, eight at a time. */
 #include "binary/walk.h"
 
 #if ERT_HAS_avx2
@@ -49,6 +50,45 @@ void ert_add_s8s8_x32__avx2(const ert_call *c, int32_t y0, int32_t y1) {
   for (int32_t y = y0; y < y1; y++)
     add_row(&k, ert_row(&c->in[0], y), ert_row(&c->in[1], y), ert_out_row(&c->out, y), p->shape.w * p->shape.c);
 }
+
+/* Eight items of an operand from item i on, or one that stands for all. */
+ERT_INLINE __m256 items(const float *x, int32_t step, int32_t i) {
+  return step ? _mm256_loadu_ps(x + i) : _mm256_set1_ps(*x);
+}
+
+ERT_INLINE __m256 clamped(__m256 x, float low, float high) { /* min and max give their second operand for a NaN */
+  return _mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), x));
+}
+
+static float clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+
+static void add_f32(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const ert_add_f32_params *p = (const void *)g;
+  const float *a = va, *b = vb;
+  float *out = vout;
+  const __m256 sign = _mm256_set1_ps(p->b_sign);
+  int32_t i = 0;
+  for (; i <= g->c - 8; i += 8) {
+    const __m256 sum = _mm256_add_ps(items(a, g->a_item, i), _mm256_mul_ps(sign, items(b, g->b_item, i)));
+    _mm256_storeu_ps(out + i, clamped(sum, p->min, p->max));
+  }
+  for (; i < g->c; i++) out[i] = clamp(a[i * g->a_item] + p->b_sign * b[i * g->b_item], p->min, p->max);
+}
+
+static void mul_f32(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const ert_mul_f32_params *p = (const void *)g;
+  const float *a = va, *b = vb;
+  float *out = vout;
+  int32_t i = 0;
+  for (; i <= g->c - 8; i += 8) {
+    const __m256 product = _mm256_mul_ps(items(a, g->a_item, i), items(b, g->b_item, i));
+    _mm256_storeu_ps(out + i, clamped(product, p->min, p->max));
+  }
+  for (; i < g->c; i++) out[i] = clamp(a[i * g->a_item] * b[i * g->b_item], p->min, p->max);
+}
+
+void ert_add_f32_x8__avx2(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, add_f32); }
+void ert_mul_f32_x8__avx2(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, mul_f32); }
 
 ERT_END_avx2
 
