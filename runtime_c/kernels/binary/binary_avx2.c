@@ -6,7 +6,7 @@
 #if ERT_HAS_avx2
 #include <immintrin.h>
 
-enum { BLOCK = 32 };
+enum { SUMS_AT_ONCE = 32 };
 
 typedef struct {
   __m256i a_factor, b_factor, offset, low, high;
@@ -15,8 +15,7 @@ typedef struct {
 
 ERT_BEGIN_avx2
 
-    ERT_INLINE __m256i
-    eight(const constants *k, const int8_t *a, const int8_t *b) {
+ERT_INLINE __m256i eight(const constants *k, const int8_t *a, const int8_t *b) {
   const __m256i wide_a = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)a));
   const __m256i wide_b = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)b));
   const __m256i first = _mm256_add_epi32(_mm256_mullo_epi32(wide_a, k->a_factor), k->offset);
@@ -34,9 +33,9 @@ ERT_INLINE void block(const constants *k, const int8_t *a, const int8_t *b, int8
 
 static void add_row(const constants *k, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
   int32_t i = 0;
-  for (; i <= n - BLOCK; i += BLOCK) block(k, a + i, b + i, out + i);
+  for (; i <= n - SUMS_AT_ONCE; i += SUMS_AT_ONCE) block(k, a + i, b + i, out + i);
   if (i == n) return;
-  int8_t rest[3][BLOCK] = {{0}}; /* nothing is read or written past the ends */
+  int8_t rest[3][SUMS_AT_ONCE] = {{0}}; /* nothing is read or written past the ends */
   ERT_MEMMOVE(rest[0], a + i, n - i);
   ERT_MEMMOVE(rest[1], b + i, n - i);
   block(k, rest[0], rest[1], rest[2]);

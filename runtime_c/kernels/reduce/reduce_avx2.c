@@ -7,7 +7,7 @@
 #if ERT_HAS_avx2
 #include <immintrin.h>
 
-enum { BLOCK = 32, MOST = 256 }; /* 256 bytes add up to 16 bits at most */
+enum { CHANNELS_AT_ONCE = 32, MOST_BYTES = 256 }; /* 256 bytes add up to 16 bits at most */
 
 void ert_reduce_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1);
 void ert_reduce_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1);
@@ -20,8 +20,7 @@ typedef struct {
 
 ERT_BEGIN_avx2
 
-    static void
-    add_to(uint32_t *acc, __m256i sums) {
+static void add_to(uint32_t *acc, __m256i sums) {
   const __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums));
   const __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sums, 1));
   _mm256_storeu_si256((void *)acc, _mm256_add_epi32(_mm256_loadu_si256((void *)acc), low));
@@ -30,9 +29,9 @@ ERT_BEGIN_avx2
 
 /* 32 channels of n pixels. */
 static void sum_block_s8(uint32_t *acc, const int8_t *x, int32_t n, int32_t stride) {
-  for (int32_t left = n; left > 0; left -= MOST) {
+  for (int32_t left = n; left > 0; left -= MOST_BYTES) {
     __m256i a = _mm256_setzero_si256(), b = a;
-    for (int32_t w = left < MOST ? left : MOST; w > 0; w--, x += stride) {
+    for (int32_t w = left < MOST_BYTES ? left : MOST_BYTES; w > 0; w--, x += stride) {
       a = _mm256_add_epi16(a, _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)x)));
       b = _mm256_add_epi16(b, _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(x + 16))));
     }
@@ -43,7 +42,7 @@ static void sum_block_s8(uint32_t *acc, const int8_t *x, int32_t n, int32_t stri
 
 static void sum_row_s8(const ert_reduce_shape *g, const int8_t *x, uint32_t *acc) {
   int32_t i = 0;
-  for (; i <= g->inner - BLOCK; i += BLOCK) sum_block_s8(acc + i, x + i, g->width, g->inner);
+  for (; i <= g->inner - CHANNELS_AT_ONCE; i += CHANNELS_AT_ONCE) sum_block_s8(acc + i, x + i, g->width, g->inner);
   for (int32_t w = 0; i < g->inner && w < g->width; w++) ert_sum_s8(acc + i, x + w * g->inner + i, g->inner - i);
 }
 
@@ -85,7 +84,7 @@ static void finish_s8(const ert_reduce_s8_params *p, const uint32_t *acc, int8_t
 void ert_reduce_s8_x32__avx2(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_reduce_s8_params *p = (const void *)c->params;
   const ert_reduce_shape *g = &p->shape;
-  if (g->kind != ERT_REDUCE_REQUANTIZE || g->inner < BLOCK) {
+  if (g->kind != ERT_REDUCE_REQUANTIZE || g->inner < CHANNELS_AT_ONCE) {
     ert_reduce_s8_x1__c(c, y0, y1);
     return;
   }
@@ -109,14 +108,14 @@ static void sum_block_f32(float *acc, const float *x, int32_t n, int32_t stride)
 
 static void sum_row_f32(const ert_reduce_shape *g, const float *x, float *acc) {
   int32_t i = 0;
-  for (; i <= g->inner - BLOCK; i += BLOCK) sum_block_f32(acc + i, x + i, g->width, g->inner);
+  for (; i <= g->inner - CHANNELS_AT_ONCE; i += CHANNELS_AT_ONCE) sum_block_f32(acc + i, x + i, g->width, g->inner);
   for (int32_t w = 0; i < g->inner && w < g->width; w++) ert_sum_f32(acc + i, x + w * g->inner + i, g->inner - i);
 }
 
 void ert_reduce_f32_x32__avx2(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_reduce_f32_params *p = (const void *)c->params;
   const ert_reduce_shape *g = &p->shape;
-  if (g->kind != ERT_REDUCE_REQUANTIZE || g->inner < BLOCK) {
+  if (g->kind != ERT_REDUCE_REQUANTIZE || g->inner < CHANNELS_AT_ONCE) {
     ert_reduce_f32_x1__c(c, y0, y1);
     return;
   }
