@@ -35,6 +35,7 @@ def quantised(x: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 # step is (scale, zero point), so that figures of memory and time leave Python packages out.
 def edgesdk() -> Iterator[Any]:
     import ctypes
+    import mmap
 
     from edgesdk import program, runtime
     from edgesdk.library import library
@@ -42,7 +43,8 @@ def edgesdk() -> Iterator[Any]:
     lib, read = library(), program.read(Path(model).read_bytes())
     x = quantised(image, *grid(read.inputs[0])) if read.inputs[0].dtype == "int8" else image
     yield
-    session = runtime.open_session(Path(model).read_bytes())
+    with Path(model).open("rb") as file:
+        session = runtime.open_session(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     given, out = session.inputs[0], session.outputs[0]
     handle, run = ctypes.byref(session._session), lib.ert_run
 
