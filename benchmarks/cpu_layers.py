@@ -4,9 +4,9 @@
     python benchmarks/cpu.py --layers MODEL [--isa LEVEL,...] [--json OUT]
 
 MODEL is a .tflite, .onnx or .edge file. A layer cannot be faster than its products at the machine's peak, nor than its
-bytes (inputs, weights, output, each once) at the bandwidth of a buffer as large as all that one inference touches.
-Both peaks are measured by peaks.c, compiled for this machine. `of bound` is the time that the larger of the two would
-take, divided by the time that was taken. Needs cc.
+bytes (inputs, weights, output, each once) at the bandwidth of a buffer of as many bytes that is read again and again.
+Both peaks are measured by peaks.c, compiled for this machine. `of bound` is the longer of these two times, divided by
+the time that was taken. Needs cc.
 """
 
 from __future__ import annotations
@@ -134,19 +134,19 @@ def moved(step: program.StepRecord, info: dict[str, Any]) -> int:
 def layers(data: bytes, peaks: Peaks) -> list[Layer]:
     read, session = program.read(data), runtime.open_session(data)
     times = step_times(session, inputs_for(session))
-    rate = bandwidth(peaks.read, len(data) + read.arena_bytes)
     return [
-        layer(step, info, float(us), peaks, rate)
+        layer(step, info, float(us), peaks)
         for step, info, us in zip(read.steps, read.metadata["steps"], times, strict=True)
     ]
 
 
-def layer(step: program.StepRecord, info: dict[str, Any], us: float, peaks: Peaks, rate: float) -> Layer:
+def layer(step: program.StepRecord, info: dict[str, Any], us: float, peaks: Peaks) -> Layer:
     kernel = kernels.by_number(step.kernel)
     peak = peaks.float32 if info["dtype"].startswith("float") else peaks.int8
     size = moved(step, info)
     name = kernel.name if kernel else str(step.kernel)
-    return Layer(info["source"], info["op"], name, us, info["macs"], size, info["macs"] / peak * 1e6, size / rate * 1e6)
+    bytes_us = size / bandwidth(peaks.read, size) * 1e6
+    return Layer(info["source"], info["op"], name, us, info["macs"], size, info["macs"] / peak * 1e6, bytes_us)
 
 
 def heading(found: list[Layer], peaks: Peaks) -> str:
