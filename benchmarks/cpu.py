@@ -82,7 +82,8 @@ class Row:
     wall: float
     cpu: float
     median: float
-    load: float
+    load_wall: float
+    load_cpu: float
     peak_mb: float | None
     file_bytes: int
     library_bytes: int
@@ -159,7 +160,10 @@ def pipe(stream: IO[str] | None) -> IO[str]:
 def run(worker: Worker, count: int) -> dict[str, Any]:
     pipe(worker.process.stdin).write(f"{count}\n")
     pipe(worker.process.stdin).flush()
-    return dict(json.loads(pipe(worker.process.stdout).readline()))
+    line = pipe(worker.process.stdout).readline()
+    if not line:
+        raise SystemExit(f"{worker.net} {worker.types} {worker.peer}: the process ended while it was measured")
+    return dict(json.loads(line))
 
 
 def stop(workers: Iterable[Worker]) -> None:
@@ -194,7 +198,7 @@ def row(w: Worker, expected: np.ndarray, raw: list[int] | None) -> Row:
     farthest = None if raw is None or given is None else max(abs(a - b) for a, b in zip(given, raw, strict=True))
     return Row(
         w.net, w.types, w.peer, lowest(w.wall), lowest(w.cpu), statistics.median(sum(w.wall, [])),
-        w.answer["load"], growth, file_bytes, w.answer["library"],
+        w.answer["load_wall"], w.answer["load_cpu"], growth, file_bytes, w.answer["library"],
         distance(np.array(w.answer["output"]), expected), farthest,
     )  # fmt: skip
 
@@ -253,13 +257,28 @@ def tables(rows: list[Row], types: str, clock: str) -> list[Table]:
         fastest = ratio(ms.get((net, OWN)), min(others)) if others else None
         times.add_row(net, *(timed(ms, net, p) for p in peers), shown(fastest))
     if OWN in peers:
-        means = [geometric([ratio(ms.get((n, OWN)), ms[n, p]) for n in nets if (n, p) in ms]) for p in peers]
-        times.add_row("geometric mean", *("" if p == OWN else shown(m) for p, m in zip(peers, means, strict=True)), "")
-    what = Table("network", *peers, title=f"{types}: load and first run ms, peak growth MB, model kB")
+        times.add_row("geometric mean", *means(ms, nets, peers), "")
+    return [times, footprints(at, nets, peers, types, clock)]
+
+
+def footprints(at: dict[tuple[str, str], Row], nets: list[str], peers: list[str], types: str, clock: str) -> Table:
+    loads = {key: getattr(r, f"load_{clock}") for key, r in at.items()}
+    what = Table(
+        "network", *peers, title=f"{types}: load and first run ms by the {clock} clock, peak growth MB, model kB"
+    )
     for net in nets:
-        what.add_row(net, *(footprint(at.get((net, p))) for p in peers))
-    what.add_row("library kB", *(f"{max(r.library_bytes for r in mine if r.peer == p) / 1e3:,.0f}" for p in peers))
-    return [times, what]
+        what.add_row(net, *(footprint(at.get((net, p)), loads.get((net, p))) for p in peers))
+    if OWN in peers:
+        what.add_row("load, edgesdk / peer", *means(loads, nets, peers))
+    libraries = (max(r.library_bytes for (_, peer), r in at.items() if peer == p) for p in peers)
+    what.add_row("library kB", *(f"{n / 1e3:,.0f}" for n in libraries))
+    return what
+
+
+def means(ms: dict[tuple[str, str], float], nets: list[str], peers: list[str]) -> list[str]:
+    """Geometric, over the networks that both ran."""
+    ratios = {p: [ratio(ms.get((n, OWN)), ms[n, p]) for n in nets if (n, p) in ms] for p in peers}
+    return ["" if p == OWN else shown(geometric(ratios[p])) for p in peers]
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -288,11 +307,11 @@ def timed(ms: dict[tuple[str, str], float], net: str, peer: str) -> str:
     return text if peer == OWN or not factor else f"{text} ({factor})"
 
 
-def footprint(r: Row | None) -> str:
+def footprint(r: Row | None, load: float | None) -> str:
     if r is None:
         return "-"
     growth = "?" if r.peak_mb is None else f"{r.peak_mb:.1f}"
-    return f"{r.load:.1f}, {growth}, {r.file_bytes / 1e3:,.0f}"
+    return f"{load:.1f}, {growth}, {r.file_bytes / 1e3:,.0f}"
 
 
 def machine() -> dict[str, Any]:

@@ -171,14 +171,14 @@ def main() -> None:
     next(loading)
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before, begun = memory("VmRSS"), time.perf_counter()
+    before, begun = memory("VmRSS"), (time.perf_counter(), time.process_time())
     run = next(loading)
     y = np.asarray(run())
-    took = (time.perf_counter() - begun) * 1e3
+    took = [(now - then) * 1e3 for now, then in zip((time.perf_counter(), time.process_time()), begun, strict=True)]
     scale, zero_point = next(loading)
     raw = y.ravel().tolist() if y.dtype == np.int8 else None
     real = ((y.ravel().astype(np.float64) - zero_point) * scale).tolist()
-    say(load=took, before=before, output=real, raw=raw, library=library_bytes())
+    say(load_wall=took[0], load_cpu=took[1], before=before, output=real, raw=raw, library=library_bytes())
     for line in sys.stdin:
         timed(run, int(line))
 

@@ -68,12 +68,15 @@ def test_ncnn_blobs_are_written_once_and_read_once(name: str) -> None:
 
 def test_means_are_of_networks_that_both_ran() -> None:
     def row(net: str, peer: str, wall: float) -> cpu.Row:
-        return cpu.Row(net, "fp32", peer, wall, wall, wall, 1.0, None, 1000, 1000, 0.0)
+        return cpu.Row(net, "fp32", peer, wall, wall, wall, 10 * wall, wall, None, 1000, 1000, 0.0)
 
     rows = [row("a", "edgesdk", 2.0), row("a", "litert", 1.0), row("b", "edgesdk", 3.0), row("b", "litert", 6.0)]
     rows += [row("a", "ncnn", 4.0)]
-    times = cpu.tables(rows, "fp32", "wall")[0]
+    times, what = cpu.tables(rows, "fp32", "wall")
     cells = {str(c.header): [str(x) for x in c.cells] for c in times.columns}
+    assert [list(c.cells) for c in what.columns][1:3] == [
+        ["20.0, ?, 1", "30.0, ?, 1", "", "1"], ["10.0, ?, 1", "60.0, ?, 1", "1.00", "1"]
+    ]  # fmt: skip
     assert cells["litert"] == ["1.00 (2.00)", "6.00 (0.50)", "1.00"]
     assert cells["ncnn"] == ["4.00 (0.50)", "-", "0.50"]
     assert cells["/ fastest peer"] == ["2.00", "0.50", ""]
