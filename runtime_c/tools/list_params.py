@@ -48,7 +48,8 @@ def structs(text: str) -> dict[str, list[Word]]:
     aliases = {new: old for old, new in ALIAS.findall(text)}
 
     def words(name: str) -> list[Word]:
-        name = aliases.get(name, name)
+        while name in aliases:
+            name = aliases[name]
         return [w for field in FIELD.finditer(bodies[name]) for w in declared(*field.groups(default=""))]
 
     def declared(kind: str, names: str, comment: str) -> list[Word]:
