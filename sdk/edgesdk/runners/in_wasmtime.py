@@ -102,14 +102,15 @@ class WasmtimeSession:
     instance: Instance
     program: Program
     init_us: float = 0.0
+    model_at: int = 0  # address of the file
     at: list[int] = field(default_factory=list)  # addresses of inputs, then outputs
 
     def load(self, data: bytes) -> None:
         begun, made = time.perf_counter(), self.instance
-        where = made.address("edge_room", len(data))
-        self._check(0 if where else MEMORY_CODE)
-        self._write(where, data)
-        self._check(made.call("edge_load", where, len(data)))
+        self.model_at = made.address("edge_room", len(data))
+        self._check(0 if self.model_at else MEMORY_CODE)
+        self._write(self.model_at, data)
+        self._check(made.call("edge_load", self.model_at, len(data)))
         self.init_us = (time.perf_counter() - begun) * 1e6
         for i in range(len(self.program.inputs) + len(self.program.outputs)):
             record = made.address("edge_tensor", i)
