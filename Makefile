@@ -9,6 +9,7 @@ FUZZ_SECONDS ?= 60
 MODELS ?= ../shared/models
 INPUTS ?= ../shared/data/mcu-parity
 TYPESCRIPT := typescript@7.0.2
+WEB_PEERS := @litertjs/core@2.5.3 onnxruntime-web@1.30.0 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 BIN := $(CURDIR)/$(VENV)/bin
@@ -29,7 +30,7 @@ FOR_WEB := node:nodejs chromium:chromium
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream freestanding sanitize native seeds web clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream freestanding sanitize native seeds web bench-web clean
 .PHONY: system-build system-boards system-tests system-web
 
 help: ## List the targets
@@ -101,6 +102,11 @@ bench-cycles: setup ## Modelled cycles of the models and their hot loops, from w
 
 bench-stream: setup ## Instructions per new frame of a sliding window beside the whole window, on an emulated Cortex-M4 (MODELS)
 	$(BIN)/python benchmarks/stream.py --models $(MODELS)
+
+bench-web: setup native ## Time in a browser beside LiteRT.js, onnxruntime-web and tfjs, and what a page downloads (needs npm)
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(BUILD)/npm $(WEB_PEERS); \
+	else echo "left out: the peers need npm (Debian: npm)"; fi
+	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python benchmarks/web.py $(BENCH)
 
 sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
 	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
