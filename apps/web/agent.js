@@ -5,6 +5,7 @@
 //   hello                               -> engine, flavours
 //   load {flavour} wasm model           -> arena_bytes, init_us
 //   run inputs...                       -> outputs...
+//   step_outputs inputs...              -> steps[], for each call of a kernel the step's number; what it wrote...
 //   reset                               -> {}
 //   measure {runs} inputs...            -> first, warm_up, steady[], steps[]
 //   bye                                 -> {}
@@ -109,6 +110,16 @@ export class Agent {
 
   run(_, buffers) {
     return [{}, this.model.run(this.inputs(buffers))];
+  }
+
+  step_outputs(_, buffers) {
+    const steps = [];
+    const chunks = [];
+    this.model.watch((step, bytes) => {
+      steps.push(step);
+      chunks.push(bytes.slice());
+    }, this.inputs(buffers));
+    return [{ steps }, chunks];
   }
 
   reset() {

@@ -61,6 +61,9 @@ const inNode = typeof globalThis.process?.versions?.node === 'string';
 function isBytes(x) {
     return x instanceof ArrayBuffer || ArrayBuffer.isView(x);
 }
+function isSource(x) {
+    return typeof x === 'string' || x instanceof URL || isBytes(x);
+}
 function bytesOf(x) {
     return x instanceof ArrayBuffer
         ? new Uint8Array(x)
@@ -125,19 +128,19 @@ async function instantiate(module, flavour) {
     const exports = instance.exports;
     return exports.edge_probe() ? { flavour, exports, told } : null;
 }
-/** The fastest flavour that the engine takes and computes exactly. */
-async function start(options) {
+/** The fastest flavour of `wanted` that the engine takes and computes exactly. */
+async function start(options, wanted) {
     if (typeof WebAssembly !== 'object')
         throw new EdgeError(EENGINE, 'this engine has no WebAssembly; use a newer one');
-    const asked = options.flavour;
-    const able = isOne(options.wasm) ? [asked ?? 'plain'] : flavours().filter((f) => !asked || f === asked);
+    const asked = options.flavour ? [options.flavour] : wanted;
+    const able = isOne(options.wasm) ? asked.slice(0, 1) : flavours().filter((f) => asked.includes(f));
     for (const flavour of able.reverse()) {
         const runtime = await instantiate(await moduleOf(options.wasm, flavour), flavour);
         if (runtime)
             return runtime;
     }
-    const what = asked ? `the ${asked} flavour` : 'the given module';
-    throw new EdgeError(EENGINE, `this engine cannot run ${what}, or computes it wrongly; leave the choice to edgesdk`);
+    const what = isOne(options.wasm) ? 'the given module' : `any of the flavours ${asked.join(', ')}`;
+    throw new EdgeError(EENGINE, `this engine cannot run ${what}, or computes it wrongly; add files or modules of others`);
 }
 /** -code as a sentence of the runtime. */
 function message(exports, code) {
@@ -265,11 +268,14 @@ export class Model {
         this.sliding = streamed === 2;
         this.arenaBytes = arena >>> 0;
     }
-    /** A model from the address of a .edge file (in node also its path) or from its bytes. */
+    /** A model from the address of a .edge file (in node also its path) or from its bytes; of several files the one for
+     * the fastest flavour that this engine runs. */
     static async load(source, options = {}) {
-        const file = isBytes(source) ? bytesOf(source) : await read(source);
-        const what = isBytes(source) ? 'the model' : String(source);
-        const runtime = await start(options);
+        const sources = isSource(source) ? null : source;
+        const runtime = await start(options, sources ? FLAVOURS.filter((f) => sources[f] !== undefined) : FLAVOURS);
+        const chosen = isSource(source) ? source : source[runtime.flavour];
+        const file = isBytes(chosen) ? bytesOf(chosen) : await read(chosen);
+        const what = isBytes(chosen) ? 'the model' : String(chosen);
         const { exports } = runtime;
         if (options.maxBytes !== undefined)
             exports.edge_limit(options.maxBytes);
@@ -301,23 +307,31 @@ export class Model {
     }
     /** Microseconds of every step, the mean of `runs` inferences; the hook's own cost is in them. */
     stepTimes(runs = 1, inputs) {
-        const { told } = this.live(), sums = new Float64Array(this.steps);
+        const sums = new Float64Array(this.steps);
         let begun = 0;
-        told.event = (step, done) => {
+        const event = (step, done) => {
             const now = performance.now();
             if (done)
                 sums[step] += now - begun;
             begun = performance.now();
         };
         for (let i = 0; i < runs; i++)
-            this.infer(inputs, 1);
-        told.event = () => { };
+            this.hooked(event, inputs);
         const known = this.metadata['steps'] ?? [];
         return Array.from(sums, (sum, i) => ({
             name: known[i]?.source ?? `step ${i}`,
             op: known[i]?.op ?? '',
             microseconds: (sum * 1000) / runs,
         }));
+    }
+    /** One inference that tells, after each call of a kernel, the step and the bytes it wrote: all rows of a plain step,
+     * else its next row. The bytes are a view, valid only then. */
+    watch(seen, inputs) {
+        const { memory } = this.live().exports;
+        this.hooked((step, done, out, bytes) => {
+            if (done)
+                seen(step, new Uint8Array(memory.buffer, out >>> 0, bytes));
+        }, inputs);
     }
     /** As just loaded: what runs leave to the next one, and rows that were pushed, are forgotten. */
     reset() {
@@ -331,6 +345,16 @@ export class Model {
         if (!this.runtime)
             throw new EdgeError(ESTATE, 'the model was disposed of; load it again');
         return this.runtime;
+    }
+    hooked(event, inputs) {
+        const { told } = this.live();
+        told.event = event;
+        try {
+            this.infer(inputs, 1);
+        }
+        finally {
+            told.event = () => { };
+        }
     }
     infer(inputs, hooked) {
         const { exports } = this.live();

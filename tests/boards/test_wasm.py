@@ -51,21 +51,40 @@ def exchange() -> Iterator[web.Exchange]:
         yield found
 
 
-def outputs(engine: str, data: bytes, inputs: list[np.ndarray], request: pytest.FixtureRequest) -> list[np.ndarray]:
-    """Those of two runs from the start, which must not differ."""
+AnySession = web.WebSession | in_wasmtime.WasmtimeSession
+
+
+def opened(engine: str, data: bytes, request: pytest.FixtureRequest) -> AnySession:
+    """The program in a module with all kernels."""
     name, flavour = engine.split()
     if name == "node":
         found: web.Exchange = request.getfixturevalue("exchange")
         if flavour not in web.ask(found, "hello")[0]["flavours"]:
             pytest.skip(f"this node has no {flavour} instructions")
-        session: web.WebSession | in_wasmtime.WasmtimeSession = web.load(found, data, flavour, module(flavour))
-    else:
-        pytest.importorskip("wasmtime")
-        session = in_wasmtime.begin(in_wasmtime.instantiate(flavour, module(flavour)), data)
+        return web.load(found, data, flavour, module(flavour))
+    pytest.importorskip("wasmtime")
+    return in_wasmtime.begin(in_wasmtime.instantiate(flavour, module(flavour)), data)
+
+
+def outputs(engine: str, data: bytes, inputs: list[np.ndarray], request: pytest.FixtureRequest) -> list[np.ndarray]:
+    """Those of two runs from the start, which must not differ."""
+    session = opened(engine, data, request)
     first = session.run(inputs)
     session.reset()
     assert same(session.run(inputs), first)
     return first
+
+
+STEPPED = ["classifier_int8.plain", "classifier_int8.rows", "borders_int8.streamed", "window_int8.sliding"]
+
+
+@pytest.mark.parametrize("engine", ["node simd128", "wasmtime simd128"])
+def test_outputs_of_every_step(engine: str, request: pytest.FixtureRequest) -> None:
+    for case in STEPPED:
+        data = next(p for p in PINNED if p.stem == case).read_bytes()
+        inputs = small_models.inputs(GRAPHS[case.partition(".")[0]])
+        wanted = runtime.step_outputs(runtime.open_session(data), inputs)
+        assert opened(engine, data, request).step_outputs(inputs) == wanted, case
 
 
 def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
@@ -203,6 +222,18 @@ def test_deep_recursion_would_trap_below_the_data() -> None:
     message = made.address("edge_message", -2)
     assert message >= wasm.STACK_BYTES
     assert bytes(made.memory()[message : message + 60]).split(b"\0")[0].decode() == runtime.message(-2)
+
+
+def test_programs_for_relaxed_simd_find_an_engine() -> None:
+    data, _, images = digits()
+    assert runner.needed_flavour(data) in ("plain", "simd128")
+    pytest.importorskip("wasmtime")
+    converted = convert(ROOT / "apps/digits/digits.onnx", "wasm_relaxed")
+    sample = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    host = convert(ROOT / "apps/digits/digits.onnx", "host")
+    wanted = runtime.run(runtime.open_session(host.data), [sample])[0]
+    with runner.open(boards.load("wasm_relaxed"), converted.data) as session:
+        assert near(session.run([sample])[0], wanted)
 
 
 def test_unknown_flavour() -> None:

@@ -20,12 +20,13 @@ from edgesdk.boards import Board
 from edgesdk.errors import DeviceError
 from edgesdk.program import Program, Tensor
 from edgesdk.runners import Measurement
-from edgesdk.runtime import LoadError
+from edgesdk.runtime import LoadError, joined_steps
 
 WARM_UP = 3
 STEP_RUNS = 5
 MEMORY_CODE = -100  # of ert_web.c
 ABOUT = struct.Struct("<4iI")
+ADDRESSES = 0xFFFFFFFF  # wasmtime takes them for signed
 ADDRESS = struct.Struct("<I")
 
 Event = Callable[[int, int, int, int], None]
@@ -46,7 +47,7 @@ class Instance:
         return found
 
     def address(self, name: str, *arguments: int) -> int:
-        return self.call(name, *arguments) & 0xFFFFFFFF
+        return self.call(name, *arguments) & ADDRESSES
 
     def memory(self) -> np.ndarray:
         """All of it, until it grows."""
@@ -150,10 +151,27 @@ class WasmtimeSession:
                 times[step] += (now - begun[0]) * 1e6
             begun[0] = time.perf_counter()
 
-        self.instance.event = event
-        self._infer(inputs, 1)
-        self.instance.event = None
+        self._watch(inputs, event)
         return times
+
+    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
+        """The output bytes of every step of one run."""
+        chunks: list[list[bytes]] = [[] for _ in self.program.steps]
+
+        def event(step: int, done: int, out: int, out_bytes: int) -> None:
+            if done:
+                at = out & ADDRESSES
+                chunks[step].append(self.instance.memory()[at : at + out_bytes].tobytes())
+
+        self._watch(inputs, event)
+        return joined_steps(self.program, chunks)
+
+    def _watch(self, inputs: Sequence[np.ndarray], event: Event) -> None:
+        self.instance.event = event
+        try:
+            self._infer(inputs, 1)
+        finally:
+            self.instance.event = None
 
     def _infer(self, inputs: Sequence[np.ndarray], hooked: int) -> list[np.ndarray]:
         for i, (tensor, array) in enumerate(zip(self.program.inputs, inputs, strict=True)):

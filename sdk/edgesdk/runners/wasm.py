@@ -8,19 +8,20 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import IO
 
-from edgesdk import wasm
+from edgesdk import kernels, program, wasm
 from edgesdk.boards import Board
 from edgesdk.errors import DeviceError
 from edgesdk.runners import Session, web
 
 
 def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
-    if shutil.which("node"):
+    has_wasmtime = importlib.util.find_spec("wasmtime") is not None
+    if shutil.which("node") and not (has_wasmtime and needed_flavour(data) not in node_flavours()):
         return in_node(data)
-    if importlib.util.find_spec("wasmtime"):
+    if has_wasmtime:
         from edgesdk.runners import in_wasmtime
 
         return in_wasmtime.open(board, data)
@@ -28,6 +29,19 @@ def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
         f"board {board.id}: neither node nor wasmtime was found; install Node.js (Debian: nodejs) or "
         "`pip install wasmtime`"
     )
+
+
+def needed_flavour(data: bytes) -> str:
+    """The slowest flavour that has all instruction sets of a program's kernels."""
+    found = (kernels.by_number(step.kernel) for step in program.read(data).steps)
+    sets = {kernel.isa for kernel in found if kernel is not None}
+    return next((f for f, isas in wasm.FLAVOURS.items() if sets <= {"c", *isas}), "plain")
+
+
+@cache
+def node_flavours() -> tuple[str, ...]:
+    with node() as exchange:
+        return tuple(web.ask(exchange, "hello")[0]["flavours"])
 
 
 @contextmanager
@@ -40,10 +54,10 @@ def in_node(data: bytes, options: tuple[str, ...] = ()) -> Iterator[web.WebSessi
 @contextmanager
 def node(options: tuple[str, ...] = ()) -> Iterator[web.Exchange]:
     """The agent in node, which is killed at the end whatever happens; `options` are node's own."""
-    program = shutil.which("node")
-    if program is None:
+    found = shutil.which("node")
+    if found is None:
         raise DeviceError("node was not found on PATH; install Node.js (Debian: apt install nodejs)")
-    command = [program, *options, str(wasm.web_folder() / "node_agent.js")]
+    command = [found, *options, str(wasm.web_folder() / "node_agent.js")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
         try:

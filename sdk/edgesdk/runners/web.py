@@ -15,7 +15,7 @@ from edgesdk import program, wasm
 from edgesdk.errors import DeviceError
 from edgesdk.program import Program
 from edgesdk.runners import Measurement
-from edgesdk.runtime import LoadError
+from edgesdk.runtime import LoadError, joined_steps
 
 LENGTH = struct.Struct("<I")
 FIRST_BINDING_CODE = -100  # from here on codes are those of edgesdk.ts, above it those of ert.h
@@ -72,6 +72,14 @@ class WebSession:
         _, buffers = ask(self.exchange, "run", self._bytes(inputs))
         pairs = zip(self.program.outputs, buffers, strict=True)
         return [np.frombuffer(data, tensor.dtype).reshape(tensor.shape) for tensor, data in pairs]
+
+    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
+        """The output bytes of every step of one run."""
+        header, buffers = ask(self.exchange, "step_outputs", self._bytes(inputs))
+        chunks: list[list[bytes]] = [[] for _ in self.program.steps]
+        for step, written in zip(header["steps"], buffers, strict=True):
+            chunks[step].append(written)
+        return joined_steps(self.program, chunks)
 
     def reset(self) -> None:
         ask(self.exchange, "reset")
