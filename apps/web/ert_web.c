@@ -169,14 +169,3 @@ EXPORT(edge_probe) int32_t edge_probe(void) {
 #else
 EXPORT(edge_probe) int32_t edge_probe(void) { return 1; }
 #endif
-
-/* What a freestanding compiler may call; with bulk memory each of them is one instruction. */
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
-void *memmove(void *to, const void *from, size_t bytes);
-void *memset(void *to, int byte, size_t bytes);
-
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes) { return __builtin_memmove(to, from, bytes); }
-
-void *memmove(void *to, const void *from, size_t bytes) { return __builtin_memmove(to, from, bytes); }
-
-void *memset(void *to, int byte, size_t bytes) { return __builtin_memset(to, byte, bytes); }

@@ -62,6 +62,7 @@ def units(flavour: str, model: program.Program | None) -> Iterator[Unit]:
     include = firmware.runtime_folder() / "include"
     headers = toolchain.digest_files(list(include.glob("*.h")))
     yield Unit(web_folder() / "ert_web.c", (*firmware.CORE_FLAGS, f"-I{include}"), headers)
+    yield Unit(web_folder() / "memory.c", ("-O3",), "")
 
 
 def build(flavour: str, model: program.Program | None = None) -> Path:

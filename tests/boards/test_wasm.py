@@ -4,6 +4,7 @@ computes wrongly is found out, and memory that cannot grow is an error."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import shutil
@@ -234,6 +235,26 @@ def test_programs_for_relaxed_simd_find_an_engine() -> None:
     wanted = runtime.run(runtime.open_session(host.data), [sample])[0]
     with runner.open(boards.load("wasm_relaxed"), converted.data) as session:
         assert near(session.run([sample])[0], wanted)
+
+
+def test_moves_of_bytes(tmp_path: Path) -> None:
+    """Of any length, over themselves, and nothing beside them."""
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler for this machine")
+    names = [f"-D{name}=web_{name}" for name in ("memcpy", "memmove", "memset")]
+    library = tmp_path / "memory.so"
+    source = wasm.web_folder() / "memory.c"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffreestanding", *names, "-o", library, source], check=True)
+    move = ctypes.CDLL(str(library)).web_memmove
+    move.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    for n in range(70):
+        for to in range(0, 80, 3):
+            array = np.arange(200, dtype=np.uint8)
+            wanted = array.copy()
+            wanted[to : to + n] = array[40 : 40 + n]
+            move(array.ctypes.data + to, array.ctypes.data + 40, n)
+            assert (array == wanted).all(), (n, to)
 
 
 def test_unknown_flavour() -> None:
