@@ -105,10 +105,19 @@ def float_ends(model: bytes) -> bytes:
     import tflite_models as tf
 
     read = tf.unpack(model)
+    take_in(read, model)
     graph = read.subgraphs[0]
     graph.inputs = [end(read, int(i), "QUANTIZE") for i in graph.inputs]
     graph.outputs = [end(read, int(i), "DEQUANTIZE") for i in graph.outputs]
     return tf.pack(read)
+
+
+def take_in(read: Any, model: bytes) -> None:
+    """Constants behind the tables, where LiteRT's quantiser puts those of large files, come among them."""
+    for buffer in read.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def end(model: Any, inner: int, code: str) -> int:

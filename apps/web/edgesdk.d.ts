@@ -63,6 +63,8 @@ export declare class Tensor {
     real(): Float32Array;
     /** Items of this tensor's type from anything that `set` takes. */
     items(values: Values): Items;
+    private write;
+    private round;
     /** A view of `length` items of this type at an address of the module. */
     view(at: number, length: number): Items;
     expect(length: number, expected: number): void;

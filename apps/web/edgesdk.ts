@@ -218,7 +218,25 @@ function raise(exports: Exports, code: number, what: string): void {
   if (code < 0) throw new EdgeError(code, `${what}: ${message(exports, code)}`);
 }
 
-/** The JSON of the file's metadata section; empty where there is none, or the engine cannot unpack it. */
+const METADATA_BYTES = 1 << 24; // most that is unpacked
+
+/** The bytes of a stream, which ends where it gets too long. */
+async function limited(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const reader = stream.getReader(), decoder = new TextDecoder();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    text += decoder.decode(value, { stream: true });
+    if (text.length > METADATA_BYTES) {
+      await reader.cancel();
+      return '';
+    }
+  }
+}
+
+/** The JSON of the metadata section of a file that was loaded; empty where there is none, or it cannot be read: a model
+ * runs without it. */
 async function metadataOf(file: Uint8Array<ArrayBuffer>): Promise<Record<string, any>> {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const entries = Array.from({ length: view.getUint32(28, true) }, (_, i) => 32 + 12 * i);
@@ -227,11 +245,15 @@ async function metadataOf(file: Uint8Array<ArrayBuffer>): Promise<Record<string,
   const begin = view.getUint32(at + 4, true);
   const packed = file.slice(begin, begin + view.getUint32(at + 8, true));
   try {
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
-    return await new Response(stream).json();
+    const found = JSON.parse(await limited(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'))));
+    return typeof found === 'object' && found !== null ? found : {};
   } catch {
-    return {}; // a model runs without it
+    return {};
   }
+}
+
+function listOf(metadata: Readonly<Record<string, any>>, key: string): readonly any[] {
+  return Array.isArray(metadata[key]) ? metadata[key] : [];
 }
 
 /** The nearest stored number, halves away from zero. */
@@ -266,7 +288,7 @@ export class Tensor {
   set(values: Values): void {
     const data = this.data;
     this.expect(values.length, data.length);
-    data.set(this.items(values) as any);
+    this.write(data, values);
   }
 
   /** A copy of the items. */
@@ -276,22 +298,36 @@ export class Tensor {
 
   /** The real values. */
   real(): Float32Array {
-    const from = this.scale || 1, zero = this.scale ? this.zeroPoint : 0;
-    return Float32Array.from(this.data as ArrayLike<any>, (q) => from * (Number(q) - zero));
+    const data = this.data, scale = this.scale || 1, zero = this.scale ? this.zeroPoint : 0;
+    const found = new Float32Array(data.length);
+    for (let i = 0; i < data.length; i++) found[i] = scale * (Number(data[i]) - zero);
+    return found;
   }
 
   /** Items of this tensor's type from anything that `set` takes. */
   items(values: Values): Items {
-    const [, type, low, high] = DTYPES.find((d) => d[0] === this.dtype)!;
+    const type = DTYPES.find((d) => d[0] === this.dtype)![1];
     if (values instanceof type) return values as Items;
-    if (type === BigInt64Array) return BigInt64Array.from(Array.from(values as ArrayLike<number>, (x) => BigInt(x)));
-    const quantised = this.scale > 0, integer = this.dtype !== 'float32';
-    const stored = (x: number) => {
-      const q = quantised ? rounded(x / this.scale) + this.zeroPoint : x;
-      if (Number.isNaN(q) && integer) throw new EdgeError(EINPUT, `${this.name}: NaN; expected numbers`);
-      return Math.min(high, Math.max(low, q));
-    };
-    return (type as typeof Int8Array).from(values as ArrayLike<number>, stored) as Items;
+    const found = new (type as any)(values.length) as Items;
+    this.write(found, values);
+    return found;
+  }
+
+  private write(to: Items, values: Values): void {
+    const [, type, low, high] = DTYPES.find((d) => d[0] === this.dtype)!;
+    if (values instanceof type) to.set(values as any);
+    else if (to instanceof BigInt64Array) to.set(Array.from(values as ArrayLike<number>, (x) => BigInt(x)));
+    else if (to instanceof Float32Array) to.set(values as ArrayLike<number>);
+    else this.round(to, values as ArrayLike<number>, low, high);
+  }
+
+  private round(to: Exclude<Items, BigInt64Array>, values: ArrayLike<number>, low: number, high: number): void {
+    const scale = this.scale || 1, zero = this.scale ? this.zeroPoint : 0;
+    for (let i = 0; i < values.length; i++) {
+      const q = rounded(values[i] / scale) + zero;
+      if (Number.isNaN(q)) throw new EdgeError(EINPUT, `${this.name}: item ${i} is no number; expected numbers`);
+      to[i] = q < low ? low : q > high ? high : q;
+    }
   }
 
   /** A view of `length` items of this type at an address of the module. */
@@ -324,8 +360,10 @@ export class Model {
     const { exports } = runtime!;
     const about = new Int32Array(exports.memory.buffer, exports.edge_about(), 5);
     const [inputs, outputs, steps, streamed, arena] = about;
-    const names = [...(metadata['inputs'] ?? []), ...(metadata['outputs'] ?? [])];
-    const tensors = Array.from({ length: inputs + outputs }, (_, i) => tensorAt(exports, i, names[i] ?? `tensor${i}`));
+    const names = [...listOf(metadata, 'inputs'), ...listOf(metadata, 'outputs')];
+    const tensors = Array.from({ length: inputs + outputs }, (_, i) =>
+      tensorAt(exports, i, String(names[i] ?? `tensor${i}`)),
+    );
     this.inputs = tensors.slice(0, inputs);
     this.outputs = tensors.slice(inputs);
     this.steps = steps;
@@ -359,7 +397,7 @@ export class Model {
 
   /** Names of the classes, where the file has them. */
   get labels(): readonly string[] {
-    return this.metadata['labels'] ?? [];
+    return listOf(this.metadata, 'labels').map(String);
   }
 
   /** One inference. Inputs in order or by name; none: those that lie in `inputs[i].data`. Returns the outputs' items,
@@ -384,10 +422,10 @@ export class Model {
       begun = performance.now();
     };
     for (let i = 0; i < runs; i++) this.hooked(event, inputs);
-    const known = this.metadata['steps'] ?? [];
+    const known = listOf(this.metadata, 'steps');
     return Array.from(sums, (sum, i) => ({
-      name: known[i]?.source ?? `step ${i}`,
-      op: known[i]?.op ?? '',
+      name: String(known[i]?.source ?? `step ${i}`),
+      op: String(known[i]?.op ?? ''),
       microseconds: (sum * 1000) / runs,
     }));
   }

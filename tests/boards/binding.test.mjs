@@ -10,7 +10,7 @@ import { Worker } from 'node:worker_threads';
 const folder = process.env.FOLDER;
 const at = (name) => join(folder, name);
 const { EdgeError, FLAVOURS, Model, flavours } = await import(pathToFileURL(at('edgesdk.js')));
-const { image, scores, rows, result } = JSON.parse(readFileSync(at('case.json')));
+const { image, scores, rows, result, hostile } = JSON.parse(readFileSync(at('case.json')));
 const bytes = readFileSync(at('digits.edge'));
 const pixels = Int8Array.from(image);
 
@@ -150,6 +150,15 @@ test('memory that may not grow is an error, for the model and for its arena', as
   const vast = Uint8Array.from(bytes);
   new DataView(vast.buffer).setUint32(24, 0x1ffffff0, true); // an arena of half a gigabyte
   await assert.rejects(Model.load(vast, { maxBytes: 1 << 26 }), refused('EMEMORY'));
+});
+
+test('metadata that makes no sense is left out', async () => {
+  for (const name of hostile) {
+    const model = await Model.load(at(name));
+    assert.deepEqual([...model.run([pixels])[0]], scores, name);
+    assert.equal(model.stepTimes().length, model.steps);
+    assert.ok(model.inputs[0].name && model.labels.length === 0, name);
+  }
 });
 
 test('works in a worker', async () => {

@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -275,6 +277,30 @@ def test_modules_hold_what_the_program_calls() -> None:
     assert refused.value.code == -7
 
 
+def write_hostile(data: bytes, folder: Path) -> Iterator[str]:
+    """Files whose metadata is something else, or far too long; they run all the same."""
+    known = program.read(data)
+    sections = {"steps": [{"op": 1}, None, 3], "inputs": {"a": 1}, "outputs": None, "labels": 5}
+    texts = [b"null", b"3", b"[]", b"not JSON", json.dumps(sections).encode(), b" " * (40 << 20) + b"{}"]
+    for i, text in enumerate(texts):
+        path = folder / f"hostile{i}.edge"
+        path.write_bytes(with_metadata(program.write(replace(known, metadata={})), zlib.compress(text)))
+        yield path.name
+
+
+def with_metadata(data: bytes, packed: bytes) -> bytes:
+    """The file with other metadata, which is its last section."""
+    made = bytearray(data)
+    entries = [program.HEADER.size + program.SECTION.size * i for i in range(int.from_bytes(data[28:32], "little"))]
+    at = next(e for e in entries if program.SECTION.unpack_from(data, e)[0] == program.METADATA)
+    _, offset, length = program.SECTION.unpack_from(data, at)
+    assert offset + length == len(data)
+    program.SECTION.pack_into(made, at, program.METADATA, offset, len(packed))
+    made[offset:] = packed
+    made[8:12] = len(made).to_bytes(4, "little")
+    return bytes(made)
+
+
 @needs_node
 def test_binding(tmp_path: Path) -> None:
     """apps/web/edgesdk.js as users call it: tests/boards/binding.test.mjs."""
@@ -285,7 +311,9 @@ def test_binding(tmp_path: Path) -> None:
     inputs = small_models.inputs(GRAPHS[streamed.stem.partition(".")[0]])
     wanted = runtime.run(runtime.open_session(streamed.read_bytes()), inputs)
     classes = runtime.run(runtime.open_session(data), [images[0]])[0]
+    hostile = list(write_hostile(data, tmp_path))
     case = {
+        "hostile": hostile,
         "image": images[0].ravel().tolist(),
         "scores": classes.ravel().tolist(),
         "rows": inputs[0].ravel().tolist(),
