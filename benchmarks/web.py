@@ -293,6 +293,17 @@ def table(rows: list[Row], types: str) -> Table:
     return made
 
 
+def load_table(rows: list[Row]) -> Table:
+    """Compiling the runtime and the model, and the first inference; files were read before."""
+    peers, nets = list(dict.fromkeys(r.peer for r in rows)), list(dict.fromkeys(r.net for r in rows))
+    ms = {(r.net, r.types, r.peer): r.load_ms for r in rows}
+    made = Table("network", *peers, title=f"load and first inference, ms: {', '.join(TYPES)}")
+    for net in nets:
+        both = [[ms.get((net, t, p)) for t in TYPES] for p in peers]
+        made.add_row(net, *(", ".join("-" if m is None else f"{m:.0f}" for m in pair) for pair in both))
+    return made
+
+
 def cell(ms: dict[tuple[str, str], float], net: str, peer: str) -> str:
     if (net, peer) not in ms:
         return "-"
@@ -369,6 +380,7 @@ def main() -> int:
     console.print(found["engine"])
     for kind in types:
         console.print(table(found["rows"], kind))
+    console.print(load_table(found["rows"]))
     sizes = Table("runtime", "gzip -9, kB", title="what a page downloads")
     for name, n_bytes in found["gzip_bytes"].items():
         sizes.add_row(name, f"{n_bytes / 1e3:,.1f}")

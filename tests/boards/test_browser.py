@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import http.client
+import re
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +70,28 @@ def test_chromium_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(LoadError) as refused:
             web.load(session.exchange, data, flavour, wasm.build(flavour, session.program).read_bytes())
         assert refused.value.code == -7
+
+
+@needs_browser
+@needs_zig
+def test_page_to_copy(tmp_path: Path) -> None:
+    """apps/web/index.html finds the binding, a module and the model beside it, and shows ten probabilities."""
+    wasm.write_package(tmp_path)
+    shutil.copy(wasm.web_folder() / "index.html", tmp_path)
+    (tmp_path / "digits.edge").write_bytes(digits("wasm"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/index.html"
+        options = (*browser.QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000")
+        assert CHROMIUM is not None
+        command = [CHROMIUM, *options, "--dump-dom", address]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(re.findall(r'<meter value="\d', shown)) == 10, shown[-600:]
+    assert re.search(r'id="state">\d \((relaxed|simd128)\)', shown), shown[-600:]
 
 
 @pytest.fixture
