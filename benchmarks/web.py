@@ -57,8 +57,8 @@ class Peer:
 
 
 PEERS = {
-    OWN: Peer("edgesdk", TYPES, "{}_{}_relaxed.edge", None, {"flavour": "relaxed"}),
-    "edgesdk simd128": Peer("edgesdk", TYPES, "{}_{}_simd128.edge", None, {"flavour": "simd128"}),
+    OWN: Peer("edgesdk", TYPES, "{}_{}.edge", None, {"flavour": "relaxed"}),
+    "edgesdk simd128": Peer("edgesdk", TYPES, "{}_{}.edge", None, {"flavour": "simd128"}),
     "litert": Peer("litert", TYPES, "{}_{}.tflite", "@litertjs/core", {}),
     "litert compat": Peer("litert", TYPES, "{}_{}.tflite", "@litertjs/core", {"compat": True}),
     "ort": Peer("ort", TYPES, "{}_{}.onnx", "onnxruntime-web", {}),
@@ -179,9 +179,7 @@ def write_net(net: str, folder: Path, to: Path, types: Sequence[str]) -> dict[st
         source = (folder / f"{net}_{kind}.tflite").read_bytes()
         (to / f"{net}_{kind}.tflite").write_bytes(float_ends(source) if kind == "int8" else source)
         (to / f"{net}_{kind}.onnx").write_bytes((folder / f"{net}_{kind}.onnx").read_bytes())
-        for flavour in ("relaxed", "simd128"):
-            made = convert(to / f"{net}_{kind}.tflite", wasm.board_of(flavour))
-            (to / f"{net}_{kind}_{flavour}.edge").write_bytes(made.data)
+        (to / f"{net}_{kind}.edge").write_bytes(convert(to / f"{net}_{kind}.tflite", "wasm").data)
     layers = write_tfjs(net, folder, to / f"{net}_fp32.bin")
     size = [int(n) for n in image.shape if n > 0][-3:]
     return {"name": net, "image": size, "input": f"models/{net}_input.bin", "layers": layers}
@@ -276,7 +274,7 @@ def downloads(root: Path, peers: Sequence[str], nets: Sequence[str]) -> dict[str
             sizes[name] = gzipped([root / "node_modules" / folder / f for f in files])
     sizes[f"{OWN}, all kernels"] = gzipped([binding, root / "edgesdk" / wasm.file_name("relaxed")])
     for net in nets:
-        model = program.read(program.read_file(root / "models" / f"{net}_int8_relaxed.edge"))
+        model = program.read(program.read_file(root / "models" / f"{net}_int8.edge"))
         sizes[f"{OWN}, those of {net} int8"] = gzipped([binding, wasm.build("relaxed", model)])
     return sizes
 

@@ -21,9 +21,6 @@ export type Items = Float32Array | Uint16Array | Int8Array | Uint8Array | Int16A
 /** The tensor's own items, or numbers: real ones, which a quantised tensor rounds to its grid. */
 export type Values = Items | Float64Array | ArrayLike<number>;
 export type Bytes = ArrayBuffer | ArrayBufferView;
-export type Source = string | URL | Bytes;
-/** A file for each flavour that there is one for: those of `--board wasm_relaxed` run on engines with relaxed SIMD only. */
-export type Sources = Partial<Record<Flavour, Source>>;
 export interface LoadOptions {
     /** Folder of the three modules, or one of them: its address, its bytes, or compiled. Default: beside this file. */
     wasm?: string | URL | Bytes | WebAssembly.Module;
@@ -81,9 +78,8 @@ export declare class Model {
     readonly sliding: boolean;
     readonly arenaBytes: number;
     private constructor();
-    /** A model from the address of a .edge file (in node also its path) or from its bytes; of several files the one for
-     * the fastest flavour that this engine runs. */
-    static load(source: Source | Sources, options?: LoadOptions): Promise<Model>;
+    /** A model from the address of a .edge file (in node also its path) or from its bytes. */
+    static load(source: string | URL | Bytes, options?: LoadOptions): Promise<Model>;
     /** The flavour of the module that runs it; of a module that the caller named, what the caller said. */
     get flavour(): Flavour;
     /** Names of the classes, where the file has them. */

@@ -61,9 +61,6 @@ const inNode = typeof globalThis.process?.versions?.node === 'string';
 function isBytes(x) {
     return x instanceof ArrayBuffer || ArrayBuffer.isView(x);
 }
-function isSource(x) {
-    return typeof x === 'string' || x instanceof URL || isBytes(x);
-}
 function bytesOf(x) {
     return x instanceof ArrayBuffer
         ? new Uint8Array(x)
@@ -128,19 +125,19 @@ async function instantiate(module, flavour) {
     const exports = instance.exports;
     return exports.edge_probe() ? { flavour, exports, told } : null;
 }
-/** The fastest flavour of `wanted` that the engine takes and computes exactly. */
-async function start(options, wanted) {
+/** The fastest flavour that the engine takes and computes exactly. */
+async function start(options) {
     if (typeof WebAssembly !== 'object')
         throw new EdgeError(EENGINE, 'this engine has no WebAssembly; use a newer one');
-    const asked = options.flavour ? [options.flavour] : wanted;
-    const able = isOne(options.wasm) ? asked.slice(0, 1) : flavours().filter((f) => asked.includes(f));
+    const asked = options.flavour;
+    const able = isOne(options.wasm) ? [asked ?? 'plain'] : flavours().filter((f) => !asked || f === asked);
     for (const flavour of able.reverse()) {
         const runtime = await instantiate(await moduleOf(options.wasm, flavour), flavour);
         if (runtime)
             return runtime;
     }
-    const what = isOne(options.wasm) ? 'the given module' : `any of the flavours ${asked.join(', ')}`;
-    throw new EdgeError(EENGINE, `this engine cannot run ${what}, or computes it wrongly; add files or modules of others`);
+    const what = isOne(options.wasm) ? 'the given module' : `the ${asked ?? 'plain'} flavour`;
+    throw new EdgeError(EENGINE, `this engine cannot run ${what}, or computes it wrongly; leave the choice to edgesdk`);
 }
 /** -code as a sentence of the runtime. */
 function message(exports, code) {
@@ -304,14 +301,11 @@ export class Model {
         this.sliding = streamed === 2;
         this.arenaBytes = arena >>> 0;
     }
-    /** A model from the address of a .edge file (in node also its path) or from its bytes; of several files the one for
-     * the fastest flavour that this engine runs. */
+    /** A model from the address of a .edge file (in node also its path) or from its bytes. */
     static async load(source, options = {}) {
-        const sources = isSource(source) ? null : source;
-        const runtime = await start(options, sources ? FLAVOURS.filter((f) => sources[f] !== undefined) : FLAVOURS);
-        const chosen = isSource(source) ? source : source[runtime.flavour];
-        const file = isBytes(chosen) ? bytesOf(chosen) : await read(chosen);
-        const what = isBytes(chosen) ? 'the model' : String(chosen);
+        const file = isBytes(source) ? bytesOf(source) : await read(source);
+        const what = isBytes(source) ? 'the model' : String(source);
+        const runtime = await start(options);
         const { exports } = runtime;
         if (options.maxBytes !== undefined)
             exports.edge_limit(options.maxBytes);

@@ -38,9 +38,6 @@ export type Items =
 /** The tensor's own items, or numbers: real ones, which a quantised tensor rounds to its grid. */
 export type Values = Items | Float64Array | ArrayLike<number>;
 export type Bytes = ArrayBuffer | ArrayBufferView;
-export type Source = string | URL | Bytes;
-/** A file for each flavour that there is one for: those of `--board wasm_relaxed` run on engines with relaxed SIMD only. */
-export type Sources = Partial<Record<Flavour, Source>>;
 
 type ItemsClass = { new (buffer: ArrayBuffer, offset: number, length: number): Items; readonly BYTES_PER_ELEMENT: number };
 const DTYPES: readonly (readonly [DType, ItemsClass, number, number])[] = [
@@ -125,10 +122,6 @@ function isBytes(x: unknown): x is Bytes {
   return x instanceof ArrayBuffer || ArrayBuffer.isView(x);
 }
 
-function isSource(x: Source | Sources): x is Source {
-  return typeof x === 'string' || x instanceof URL || isBytes(x);
-}
-
 function bytesOf(x: Bytes): Uint8Array<ArrayBuffer> {
   return x instanceof ArrayBuffer
     ? new Uint8Array(x)
@@ -195,17 +188,17 @@ async function instantiate(module: WebAssembly.Module, flavour: Flavour): Promis
   return exports.edge_probe() ? { flavour, exports, told } : null;
 }
 
-/** The fastest flavour of `wanted` that the engine takes and computes exactly. */
-async function start(options: LoadOptions, wanted: readonly Flavour[]): Promise<Runtime> {
+/** The fastest flavour that the engine takes and computes exactly. */
+async function start(options: LoadOptions): Promise<Runtime> {
   if (typeof WebAssembly !== 'object') throw new EdgeError(EENGINE, 'this engine has no WebAssembly; use a newer one');
-  const asked = options.flavour ? [options.flavour] : wanted;
-  const able = isOne(options.wasm) ? asked.slice(0, 1) : flavours().filter((f) => asked.includes(f));
+  const asked = options.flavour;
+  const able = isOne(options.wasm) ? [asked ?? 'plain'] : flavours().filter((f) => !asked || f === asked);
   for (const flavour of able.reverse()) {
     const runtime = await instantiate(await moduleOf(options.wasm, flavour), flavour);
     if (runtime) return runtime;
   }
-  const what = isOne(options.wasm) ? 'the given module' : `any of the flavours ${asked.join(', ')}`;
-  throw new EdgeError(EENGINE, `this engine cannot run ${what}, or computes it wrongly; add files or modules of others`);
+  const what = isOne(options.wasm) ? 'the given module' : `the ${asked ?? 'plain'} flavour`;
+  throw new EdgeError(EENGINE, `this engine cannot run ${what}, or computes it wrongly; leave the choice to edgesdk`);
 }
 
 /** -code as a sentence of the runtime. */
@@ -372,14 +365,11 @@ export class Model {
     this.arenaBytes = arena >>> 0;
   }
 
-  /** A model from the address of a .edge file (in node also its path) or from its bytes; of several files the one for
-   * the fastest flavour that this engine runs. */
-  static async load(source: Source | Sources, options: LoadOptions = {}): Promise<Model> {
-    const sources = isSource(source) ? null : source;
-    const runtime = await start(options, sources ? FLAVOURS.filter((f) => sources[f] !== undefined) : FLAVOURS);
-    const chosen = isSource(source) ? source : source[runtime.flavour]!;
-    const file = isBytes(chosen) ? bytesOf(chosen) : await read(chosen);
-    const what = isBytes(chosen) ? 'the model' : String(chosen);
+  /** A model from the address of a .edge file (in node also its path) or from its bytes. */
+  static async load(source: string | URL | Bytes, options: LoadOptions = {}): Promise<Model> {
+    const file = isBytes(source) ? bytesOf(source) : await read(source);
+    const what = isBytes(source) ? 'the model' : String(source);
+    const runtime = await start(options);
     const { exports } = runtime;
     if (options.maxBytes !== undefined) exports.edge_limit(options.maxBytes);
     const at = exports.edge_room(file.length) >>> 0;

@@ -111,15 +111,6 @@ test('shows what every step writes', async () => {
   assert.deepEqual([...written.at(-1)[1]], scores);
 });
 
-test('takes the file of the fastest flavour that runs here', async () => {
-  const missing = at('missing.edge');
-  const model = await Model.load({ plain: missing, simd128: bytes });
-  assert.equal(model.flavour, 'simd128');
-  assert.deepEqual([...model.run([pixels])[0]], scores);
-  await assert.rejects(Model.load({ plain: missing }), refused('EFETCH'));
-  await assert.rejects(Model.load({}), refused('EENGINE'));
-});
-
 test('refuses with one sentence and a code', async () => {
   const wrong = Uint8Array.from(bytes);
   wrong[0] ^= 1;

@@ -28,7 +28,6 @@ PINNED = Path(__file__).resolve().parents[1] / "golden" / "v1.0"
 CHROMIUM = next((name for name in browser.CHROMIUMS if shutil.which(name)), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 needs_zig = pytest.mark.skipif(toolchain.command("zig") is None, reason="no compiler for wasm: pip install ziglang")
-BOARDS = {"simd128": "wasm", "relaxed": "wasm_relaxed"}  # whose files a flavour runs
 # A plain one, one that is pushed row by row, one whose input is bound, one with states, one that slides.
 CASES = [
     "classifier_int8.plain",
@@ -54,7 +53,7 @@ def test_chromium_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     first = PINNED / f"{CASES[0]}.edge"
     with browser.open(boards.load("browser"), first.read_bytes()) as session:
         flavour = session.context["flavour"]
-        assert "Chrome" in session.context["engine"] and flavour in BOARDS
+        assert "Chrome" in session.context["engine"] and flavour in ("simd128", "relaxed")
         for case in CASES:
             data = (PINNED / f"{case}.edge").read_bytes()
             inputs = small_models.inputs(small_models.graphs()[case.partition(".")[0]])
@@ -63,7 +62,7 @@ def test_chromium_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
                 np.testing.assert_allclose(got, wanted, rtol=1e-4 if got.dtype == np.float32 else 0, atol=0)
         image = [np.random.default_rng(3).integers(-128, 128, (1, 8, 8, 1)).astype(np.int8)]
         wanted = runtime.run(runtime.open_session(digits("host")), image)[0]
-        loaded = web.load(session.exchange, digits(BOARDS[flavour]), flavour, wasm.build(flavour).read_bytes())
+        loaded = web.load(session.exchange, digits("wasm"), flavour, wasm.build(flavour).read_bytes())
         assert loaded.run(image)[0].tobytes() == wanted.tobytes()
         measured = loaded.measure(image, 2)
         assert measured.clock == "us" and len(measured.steady) == 2 and min(measured.steady) > 0

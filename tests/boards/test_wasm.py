@@ -227,18 +227,6 @@ def test_deep_recursion_would_trap_below_the_data() -> None:
     assert bytes(made.memory()[message : message + 60]).split(b"\0")[0].decode() == runtime.message(-2)
 
 
-def test_programs_for_relaxed_simd_find_an_engine() -> None:
-    data, _, images = digits()
-    assert runner.needed_flavour(data) in ("plain", "simd128")
-    pytest.importorskip("wasmtime")
-    converted = convert(ROOT / "apps/digits/digits.onnx", "wasm_relaxed")
-    sample = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
-    host = convert(ROOT / "apps/digits/digits.onnx", "host")
-    wanted = runtime.run(runtime.open_session(host.data), [sample])[0]
-    with runner.open(boards.load("wasm_relaxed"), converted.data) as session:
-        assert near(session.run([sample])[0], wanted)
-
-
 def test_moves_of_bytes(tmp_path: Path) -> None:
     """Of any length, over themselves, and nothing beside them."""
     compiler = shutil.which("cc") or shutil.which("clang")

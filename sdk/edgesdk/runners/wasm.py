@@ -8,20 +8,19 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import IO
 
-from edgesdk import kernels, program, wasm
+from edgesdk import wasm
 from edgesdk.boards import Board
 from edgesdk.errors import DeviceError
 from edgesdk.runners import Session, web
 
 
 def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
-    has_wasmtime = importlib.util.find_spec("wasmtime") is not None
-    if shutil.which("node") and not (has_wasmtime and needed_flavour(data) not in node_flavours()):
+    if shutil.which("node"):
         return in_node(data)
-    if has_wasmtime:
+    if importlib.util.find_spec("wasmtime"):
         from edgesdk.runners import in_wasmtime
 
         return in_wasmtime.open(board, data)
@@ -29,19 +28,6 @@ def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
         f"board {board.id}: neither node nor wasmtime was found; install Node.js (Debian: nodejs) or "
         "`pip install wasmtime`"
     )
-
-
-def needed_flavour(data: bytes) -> str:
-    """The slowest flavour that has all instruction sets of a program's kernels."""
-    found = (kernels.by_number(step.kernel) for step in program.read(data).steps)
-    sets = {kernel.isa for kernel in found if kernel is not None}
-    return next((f for f, isas in wasm.FLAVOURS.items() if sets <= {"c", *isas}), "plain")
-
-
-@cache
-def node_flavours() -> tuple[str, ...]:
-    with node() as exchange:
-        return tuple(web.ask(exchange, "hello")[0]["flavours"])
 
 
 @contextmanager
