@@ -30,7 +30,7 @@ FOR_WEB := node:nodejs chromium:chromium
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream freestanding sanitize native seeds web bench-web clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream bench-cpu peers bench-web web freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests system-web
 
 help: ## List the targets
@@ -102,6 +102,18 @@ bench-cycles: setup ## Modelled cycles of the models and their hot loops, from w
 
 bench-stream: setup ## Instructions per new frame of a sliding window beside the whole window, on an emulated Cortex-M4 (MODELS)
 	$(BIN)/python benchmarks/stream.py --models $(MODELS)
+
+bench-cpu: setup native ## Time on this machine beside LiteRT, onnxruntime, OpenVINO, ncnn and ExecuTorch, where `make peers` has been run
+	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python benchmarks/cpu.py $(BENCH)
+
+# Each in a virtual environment of its own: their requirements exclude each other.
+PEERS := litert onnxruntime openvino ncnn executorch
+peers: $(PEERS:%=$(BUILD)/peers/%/.ready) ## Install what bench-cpu compares with (2 GB; PEERS=litert for less)
+
+$(BUILD)/peers/%/.ready: benchmarks/cpu_peers/%.txt | system-build
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	@touch $@
 
 bench-web: setup native ## Time in a browser beside LiteRT.js, onnxruntime-web and tfjs, and what a page downloads (needs npm)
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(BUILD)/npm $(WEB_PEERS); \

@@ -135,9 +135,9 @@ enum {
 #define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("dotprod,i8mm")
 #define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("fullfp16")
 #else
-#define ERT_BEGIN_neondot ERT_BEGIN_TARGET("+dotprod")
-#define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("+dotprod+i8mm")
-#define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("+fp16")
+#define ERT_BEGIN_neondot ERT_BEGIN_TARGET("arch=armv8.2-a+dotprod")
+#define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("arch=armv8.2-a+dotprod+i8mm")
+#define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("arch=armv8.2-a+fp16")
 #endif
 #define ERT_END_neondot ERT_END_TARGET
 #define ERT_END_neoni8mm ERT_END_TARGET
@@ -158,6 +158,16 @@ enum {
 #define ERT_UNROLL _Pragma("GCC unroll 4")
 #else
 #define ERT_UNROLL
+#endif
+
+/* Loops over the registers of a micro-kernel: their number of turns is a constant once it is part of its caller, and
+ * what they index must not lie in memory. */
+#if defined(__clang__)
+#define ERT_UNROLLED _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define ERT_UNROLLED _Pragma("GCC unroll 16")
+#else
+#define ERT_UNROLLED
 #endif
 
 /* A build for a core says which sets it must have: a compiler flag that is missing is an error, not a slow program. */

@@ -12,7 +12,8 @@
  *
  * int8: behind each other for every panel bias[NR], multiplier[NR], right shift[NR] (int32, 1 to 31); the same formula
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
- * biases have 128 * (sum of the channel's weights) taken away.
+ * biases have 128 * (sum of the channel's weights) taken away. One that ends in p is for kernels that add up two
+ * products in 16 bits: its weights are above -128.
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
@@ -76,8 +77,8 @@ typedef void ert_tile_fn(const ert_tile_args *t);
 /* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
 typedef struct {
   ert_tile_fn *const *by_pixels;
-  int32_t pixels, nr, kr;
-  int32_t item; /* bytes of an input and of an output item */
+  int32_t pixels, nr, kr; /* nr may be that of several panels of the layout: what they have follows each other */
+  int32_t item;           /* bytes of an input and of an output item */
 } ert_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
@@ -150,6 +151,11 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 
 ERT_TILES_F32(n16k1, 16, 1)
 ERT_TILES_S8(n16k4, 16, 4)
+ERT_TILES_F32(n8k1, 8, 1)
+ERT_TILES_S8(n8k4, 8, 4)
+ERT_TILES_S8(n4k16, 4, 16)
+ERT_TILES_S8(n4k16p, 4, 16)
+ERT_TILES_S8(n16k4u, 16, 4)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

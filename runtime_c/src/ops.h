@@ -4,6 +4,7 @@
 #define ERT_OPS_H
 
 #include "tiles.h"
+#include "columns.h"
 #include "conv2d/conv2d.h"
 #include "depthwise_conv2d/depthwise_conv2d.h"
 #include "fully_connected/fully_connected.h"

@@ -24,7 +24,7 @@ ROW = re.compile(
     r"ERT_(?:KERNEL|PACKED)\((0x\w+), (\w+), (\w+)(?:, (?=\w+, \w+, \w+, )(\w+))?, (\w+), (\w+), (.*)\)$", re.MULTILINE
 )
 CONTRACT = re.compile(r"/\* (?!SPDX)(.*?) ?\*/", re.DOTALL)
-TILED = re.compile(r"^n\d+k\d+u?$|^d\d+$")  # layouts of tiles.h: parameters of one form
+TILED = re.compile(r"^n\d+k\d+[up]?$|^d\d+(k4|p)?$")  # layouts of tiles.h: parameters of one form
 PLAIN = ("int32_t", "float")
 UNNAMED = ("g", "shape")  # the op's own geometry: its fields are known by their names alone
 
@@ -48,7 +48,8 @@ def structs(text: str) -> dict[str, list[Word]]:
     aliases = {new: old for old, new in ALIAS.findall(text)}
 
     def words(name: str) -> list[Word]:
-        name = aliases.get(name, name)
+        while name in aliases:
+            name = aliases[name]
         return [w for field in FIELD.finditer(bodies[name]) for w in declared(*field.groups(default=""))]
 
     def declared(kind: str, names: str, comment: str) -> list[Word]:

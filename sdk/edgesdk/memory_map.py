@@ -202,14 +202,16 @@ def _read(ends: dict[int, int], sources: list[int], t: int) -> None:
 
 
 def _ends(writes: list[_Write], reads: dict[int, int]) -> Iterator[int]:
-    """For each write the call before other bytes take its place, at most that of the last read."""
+    """For each write the call before other bytes take its place, at most that of the last read: a step may put its
+    output over the last of what it reads."""
     times, low = np.array([w.t for w in writes]), np.array([w.offset for w in writes])
     high = low + np.array([w.n_bytes for w in writes])
     for w in writes:
         later = slice(int(np.searchsorted(times, w.t, "right")), None)
         over = np.flatnonzero((low[later] < w.offset + w.n_bytes) & (high[later] > w.offset))
         read = reads.get(w.source, w.t)
-        yield max(w.t, min(read, int(times[later][over[0]]) - 1) if over.size else read)
+        taken = int(times[later][over[0]]) if over.size else read
+        yield max(w.t, read if taken >= read else taken - 1)
 
 
 def _scratch(p: Program, calls: list[int]) -> Iterator[Bar]:

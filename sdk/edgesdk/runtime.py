@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from edgesdk import program
 from edgesdk.errors import UsageError
 from edgesdk.library import library
 
-ALIGN = 16
+ALIGN = 16  # of a program, as the C runtime asks
+LINE = 64  # of memory made here: a cache line, so that vectors that begin with it lie in one each
 
 
 class _Model(ctypes.Structure):
@@ -77,10 +79,20 @@ class LoadError(UsageError):
 
 
 def aligned(n_bytes: int) -> np.ndarray:
-    """Zeroed bytes at a 16-byte boundary."""
-    raw = np.zeros(n_bytes + ALIGN, np.uint8)
-    skip = -raw.ctypes.data % ALIGN
+    """Zeroed bytes at the start of a cache line."""
+    raw = np.zeros(n_bytes + LINE, np.uint8)
+    skip = -raw.ctypes.data % LINE
     return raw[skip : skip + n_bytes]
+
+
+def in_place(data: bytes | mmap.mmap) -> np.ndarray:
+    """The bytes where they lie, or a copy where that is no place for a program."""
+    file = np.frombuffer(data, np.uint8)
+    if file.size == 0 or file.ctypes.data % ALIGN == 0:
+        return file
+    copy = aligned(file.size)
+    copy[:] = file
+    return copy
 
 
 @dataclass(eq=False)
@@ -104,13 +116,13 @@ class Session:
         library().ert_reset(ctypes.byref(self._session))
 
 
-def open_session(data: bytes) -> Session:
-    """Loads the bytes of a .edge file. Raises LoadError with the runtime's code."""
+def open_session(data: bytes | mmap.mmap) -> Session:
+    """Loads a .edge file, which stays in use: its weights are read where they lie. Of a file that is mapped (mmap) only
+    the pages are read that a run needs. Raises LoadError with the runtime's code."""
     lib = library()
     lib.ert_load.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     lib.ert_begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    file = aligned(len(data))
-    file[:] = np.frombuffer(data, np.uint8)
+    file = in_place(data)
     model, session = _Model(), _Session()
     _raise_for(lib.ert_load(ctypes.byref(model), file.ctypes.data, len(data)))
     arena = aligned(model.arena_bytes)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Portable kernels compiled to WebAssembly give what the reference gives, for random shapes and quantisations, and write
-nowhere else."""
+"""Portable kernels compiled to WebAssembly give what the reference gives, for random shapes and quantisations, and
+write nowhere else."""
 
 from __future__ import annotations
 

@@ -172,3 +172,35 @@ def test_every_pair_of_bytes_is_added_as_in_the_reference(seed: int, ratio: floa
     arrays = [a.astype(np.int8)[None] for a in np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))]
     inputs = [value(name, a.shape, "int8", q) for name, a, q in zip("ab", arrays, grids, strict=False)]
     harness.check(inferred("add", inputs, grids[2], activation="none"), arrays)
+
+
+def every_pair(op: str, scales: tuple[float, float, float], zero_points: tuple[int, int, int]) -> tuple[Node, list]:
+    quants = [Quant.per_tensor(s, z) for s, z in zip(scales, zero_points, strict=True)]
+    bytes_ = np.arange(-128, 128).astype(np.int8)
+    arrays = [np.repeat(bytes_, 256).reshape(8, -1), np.tile(bytes_, 256).reshape(8, -1)]
+    inputs = [value(name, (8, 8192), "int8", q) for name, q in zip("ab", quants, strict=False)]
+    return inferred(op, inputs, quants[2], activation="relu6"), arrays
+
+
+@pytest.mark.parametrize("op", ["add", "sub"])
+@settings(max_examples=10)
+@given(data=st.data())
+def test_one_rounding_gives_every_byte_of_three(op: str, data) -> None:
+    scale = st.floats(0.005, 0.3)
+    scales = tuple(data.draw(scale) for _ in range(3))
+    if data.draw(st.booleans()):  # ties
+        scales = (scales[0], scales[0] * data.draw(st.sampled_from([1, 0.5, 2])), scales[0])
+    node, arrays = every_pair(op, scales, tuple(data.draw(st.integers(-128, 127)) for _ in range(3)))
+    harness.check(node, arrays)
+
+
+def test_sums_of_real_networks_are_linear() -> None:
+    """Where factors were not found, a slower row would run unnoticed."""
+    rng = np.random.default_rng(0)
+    linear = next(k for k in kernels.table() if (k.op, k.layout) == ("add", "linear"))
+    for _ in range(20):
+        a, b = rng.uniform(0.01, 0.1, 2)
+        node, _ = every_pair("add", (a, b, max(a, b) * rng.uniform(0.7, 1.6)), tuple(rng.integers(-128, 128, 3)))
+        assert binary.fits(node, linear)
+    far_apart, _ = every_pair("add", (1.0, 1e-7, 1e-5), (0, 0, 0))  # no factor of 31 bits is so fine
+    assert not binary.fits(far_apart, linear)

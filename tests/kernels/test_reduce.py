@@ -76,6 +76,22 @@ def test_global_average_pool_is_read_row_by_row(shape, dtype: str) -> None:
     assert (view.rows, view.row_bytes) == (shape[1], shape[2] * shape[3] * node.output.itemsize)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_wide_images_equal_the_reference(dtype: str, data) -> None:
+    """As many channels as vectors hold, and more pixels in a row than 16 bits can add up."""
+    shape = (1, data.draw(st.integers(1, 3)), data.draw(st.sampled_from([1, 7, 255, 257, 600])))
+    shape = (*shape, data.draw(st.sampled_from([31, 32, 40, 64, 71])))
+    q, out = (None, None) if dtype == "float32" else (quant(data.draw, dtype), quant(data.draw, dtype))
+    op = data.draw(st.sampled_from(["mean", "sum"]))
+    node = inferred(op, [value("x", shape, dtype, q)], out, axes=(1, 2), keep_dims=False)
+    x = random_array(np.random.default_rng(data.draw(seeds)), shape, dtype)
+    if dtype == "int8" and data.draw(st.booleans()):
+        x[:] = data.draw(st.sampled_from([-128, 127]))
+    harness.check(node, [np.abs(x) if dtype == "float32" else x])
+
+
 def test_nan_is_the_maximum() -> None:
     x = np.array([[1, np.nan, 3], [-np.inf, 2, np.inf]], np.float32)
     node = inferred("reduce_max", [value("x", x.shape, "float32")], None, axes=(1,), keep_dims=False)

@@ -17,6 +17,8 @@
  *           where rescale(x) is (((x * multiplier + 2^31) >> 32) + offset - (x < 0)) >> shift: half a unit and the zero
  *           point are in the offset (of b: b_half). x has the sign of its high product, or that is 0 and the shift hides
  *           it. A multiplier of 2^31 - 1 stands for 2^31 where both scales are equal: x has 21 zeros below.
+ * add s8s8 linear: clamp((a * a_factor + b * b_factor + offset) >> shift, min, max) modulo 2^32, again without
+ *           broadcasting within rows. Written where it gives the byte of add s8s8 for all 2^16 pairs of bytes.
  * mul s8s8: clamp(zero_point + requantize((a - a_zero_point) * (b - b_zero_point)), min, max)
  * minmax:   sign * min(sign * a, sign * b); sign is 1 or -1, a NaN wins
  * add s16s16: clamp(requantize(requantize(a * 2^15, a_scale) + b_sign * requantize(b * 2^15, b_scale), scale), min, max)
@@ -52,6 +54,12 @@ typedef struct {
   int32_t a_base, multiplier, offset, shift;
   int32_t min, max;
 } ert_add_s8s8_dense_params;
+
+typedef struct {
+  ert_binary_shape shape;
+  int32_t a_factor, b_factor, offset, shift; /* shift: to the right, 0 to 31 */
+  int32_t min, max;
+} ert_add_s8s8_linear_params;
 
 typedef struct {
   ert_binary_shape shape;
@@ -97,6 +105,7 @@ typedef struct {
 
 int ert_add_s8s8_check(const ert_step *s);
 int ert_add_s8s8_dense_check(const ert_step *s);
+int ert_add_s8s8_linear_check(const ert_step *s);
 int ert_mul_s8s8_check(const ert_step *s);
 int ert_minmax_s8s8_check(const ert_step *s);
 int ert_add_s16s16_check(const ert_step *s);

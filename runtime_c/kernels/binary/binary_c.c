@@ -12,16 +12,18 @@ int ert_add_s8s8_check(const ert_step *s) {
          ert_within(p->scale.shift, 1, 31);
 }
 
-/* Whether the items of an operand's row are neighbours. */
-static int is_run(const ert_binary_shape *g, int32_t pixel, int32_t item) {
-  return (g->w == 1 || pixel == g->c) && (g->c == 1 || item == 1);
-}
-
 int ert_add_s8s8_dense_check(const ert_step *s) {
   const ert_add_s8s8_dense_params *p = (const void *)s->params;
   const ert_binary_shape *g = &p->shape;
+  return ert_binary_ok(s, 1) && ert_operand_is_run(g, g->a_pixel, g->a_item) &&
+         ert_operand_is_run(g, g->b_pixel, g->b_item) && ert_is_int8(p->min) && ert_is_int8(p->max);
+}
+
+int ert_add_s8s8_linear_check(const ert_step *s) {
+  const ert_add_s8s8_linear_params *p = (const void *)s->params;
+  const ert_binary_shape *g = &p->shape;
   return ert_binary_ok(s, 1) && is_run(g, g->a_pixel, g->a_item) && is_run(g, g->b_pixel, g->b_item) &&
-         ert_is_int8(p->min) && ert_is_int8(p->max);
+         ert_within(p->shift, 0, 31) && ert_is_int8(p->min) && ert_is_int8(p->max);
 }
 
 int ert_mul_s8s8_check(const ert_step *s) {

@@ -35,4 +35,25 @@ static inline void ert_walk(const ert_call *c, int32_t y0, int32_t y1, int32_t s
   }
 }
 
+/* Whether the items of an operand's row are neighbours. */
+static inline int ert_operand_is_run(const ert_binary_shape *g, int32_t pixel, int32_t item) {
+  return (g->w == 1 || pixel == g->c) && (g->c == 1 || item == 1);
+}
+
+/* Runs of items: the pixels of a row together where both operands have them so. */
+#define ERT_WALK_RUNS(name, type)                                                                                 \
+  static inline void name(                                                                                        \
+      const ert_call *c, int32_t y0, int32_t y1,                                                                  \
+      void (*run)(const ert_binary_shape *g, const type *a, const type *b, type *out, int32_t n)) {               \
+    const ert_binary_shape *g = (const void *)c->params;                                                          \
+    const int whole =                                                                                             \
+        g->c > 1 && ert_operand_is_run(g, g->a_pixel, g->a_item) && ert_operand_is_run(g, g->b_pixel, g->b_item); \
+    const int32_t runs = whole ? 1 : g->w, n = whole ? g->w * g->c : g->c;                                        \
+    for (int32_t y = y0; y < y1; y++) {                                                                           \
+      const type *a = ert_row(&c->in[0], y), *b = ert_row(&c->in[1], y);                                          \
+      type *out = ert_out_row(&c->out, y);                                                                        \
+      for (int32_t x = 0; x < runs; x++, out += n) run(g, a + x * g->a_pixel, b + x * g->b_pixel, out, n);        \
+    }                                                                                                             \
+  }
+
 #endif

@@ -8,13 +8,14 @@ passes/lower_minmax.py brings operands into the output's quantisation first. int
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, broadcast, f32_word, fixedpoint, integers, quantize, rescale, same_row
+from edgesdk.ops import Encoded, broadcast, f32_word, fixedpoint, integers, linear_sums, quantize, rescale, same_row
 
 NAMES = ("add", "sub", "mul", "minimum", "maximum")
 LEFT_SHIFT = {"int8": 20, "int16": 15}  # bits that TFLite adds below the inputs of add and sub
@@ -108,13 +109,13 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     values, operands = [node.input(0), node.input(1)], list(found.operands)
     if values[0].dtype in integers.TYPES:
         return broadcast.encode(node, integers.words(node), values, found)
-    sum_swaps = kernel.op == "add" and values[0].dtype == "int8" and values[1].scale > values[0].scale
+    linear = kernel.layout == "linear"
+    sum_swaps = not linear and kernel.op == "add" and values[0].dtype == "int8" and values[1].scale > values[0].scale
     if sum_swaps:
         values, operands = values[::-1], operands[::-1]
         found = replace(found, operands=(operands[0], operands[1]))
     if values[0].dtype == "int8":
-        dense = kernel.layout == "dense"
-        words = _dense_words(node, sum_swaps) if dense else _int8_words(node, kernel, sum_swaps)
+        words = _sum_words(node, kernel, sum_swaps)
     else:
         words = _int16_words(node, kernel) if values[0].dtype == "int16" else _float_words(node, kernel)
     return broadcast.encode(node, words, values, found)
@@ -124,16 +125,44 @@ MOST_SHIFT = 22  # to the right: a zero point so far up is still below 2^30
 
 
 def fits(node: Node, kernel: Kernel) -> bool:
-    """Rows "dense" add inputs whose rows are as long as the output's."""
-    if kernel.layout != "dense":
+    """Rows "dense" and "linear" add inputs whose rows are as long as the output's."""
+    if not kernel.layout:
         return True
     found = layout(node)
-    return (
-        node.op == "add"
-        and found is not None
-        and all(o.row_items == found.w * found.c for o in found.operands)
-        and -sum_scales(node)[2][1] <= MOST_SHIFT
-    )
+    if found is None or any(o.row_items != found.w * found.c for o in found.operands):
+        return False
+    if kernel.layout == "linear":
+        return _linear_words(node) is not None
+    return node.op == "add" and -sum_scales(node)[2][1] <= MOST_SHIFT
+
+
+def _sum_words(node: Node, kernel: Kernel, swapped: bool) -> list[int]:
+    if kernel.layout == "linear":
+        words = _linear_words(node)
+        assert words is not None, f"{node.source}: a row that does not fit was chosen"
+        return [*words, *_range(node)]
+    return _dense_words(node, swapped) if kernel.layout == "dense" else _int8_words(node, kernel, swapped)
+
+
+def _linear_words(node: Node) -> linear_sums.Sum | None:
+    a, b, y = node.input(0), node.input(1), node.output
+    ratios = a.scale / y.scale, (-b.scale if node.op == "sub" else b.scale) / y.scale
+    zero_points = a.zero_point, b.zero_point, y.zero_point
+    return _linear(sum_scales(node), zero_points, ratios, _range(node))
+
+
+@cache
+def _linear(
+    scales: tuple[tuple[int, int], ...],
+    zero_points: tuple[int, ...],
+    ratios: tuple[float, float],
+    limits: tuple[int, int],
+) -> linear_sums.Sum | None:
+    """One search for layers that are alike; the target is what the reference gives for every pair of bytes."""
+    shifted = (linear_sums.BYTES - zero_point << LEFT_SHIFT["int8"] for zero_point in zero_points[:2])
+    a, b = (fixedpoint.requantize(x, *scale) for x, scale in zip(shifted, scales[:2], strict=True))
+    sums = a[:, None] + (b if ratios[1] > 0 else -b)
+    return linear_sums.find(fixedpoint.requantize(sums, *scales[2]) + zero_points[2], ratios, *limits)
 
 
 def _dense_words(node: Node, swapped: bool) -> list[int]:

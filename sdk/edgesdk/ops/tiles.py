@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
-The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned; of
-depthwise_conv2d d<NR>.
+The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
+where two products are added up in 16 bits; of depthwise_conv2d d<NR>, perhaps with that p, or d<NR>k4
+(runtime_c/kernels/columns.h).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import re
 
 import numpy as np
 
-from edgesdk.ir import Node
+from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
 from edgesdk.ops import f32_word, fixedpoint, rescale, vectors
 
-LAYOUT = re.compile(r"n(\d+)k(\d+)(u?)")
-DEPTHWISE = re.compile(r"d(\d+)")
+LAYOUT = re.compile(r"n(\d+)k(\d+)([up]?)")
+DEPTHWISE = re.compile(r"d(\d+)(p|k4)?")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -28,7 +29,23 @@ def fits(node: Node, kernel: Kernel) -> bool:
     if not is_tiled(kernel) or node.output.dtype == "float32":
         return True
     value = node.input(1)
-    return vectors.fits_right_shifts(node) and (value.quant is None or value.quant.factors is None)
+    if kernel.layout.endswith("p") and not fits_pairs(value):
+        return False
+    return (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
+
+
+def _fits_halves(node: Node) -> bool:
+    """Whether no sum leaves 32 bits when half of what the shift divides by is added to it."""
+    multiplier, shift = rescale.multipliers(node)
+    w, axis = rescale.integer_weights(node.input(1)).astype(np.int64), vectors.channel_axis(node)
+    sums = 128 * np.abs(np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)).sum(1)
+    most = np.abs(rescale.folded_bias(node, axis).astype(np.int64)) + sums
+    return bool(((most + 2.0 ** (-shift - 1) < 2**31) | (multiplier == 0)).all())
+
+
+def fits_pairs(weights: Value) -> bool:
+    """Whether the sum of any two products with int8 inputs has 16 bits."""
+    return bool(rescale.integer_weights(weights).min(initial=0) > -128)
 
 
 def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:
@@ -57,8 +74,11 @@ def fits_depthwise(node: Node, kernel: Kernel) -> bool:
     """fits() of depthwise_conv2d."""
     if not is_depthwise(kernel):
         return True
-    same = node.input(0).shape[-1] == node.output.shape[-1]
-    return same and (node.output.dtype == "float32" or vectors.fits_right_shifts(node))
+    if node.input(0).shape[-1] != node.output.shape[-1]:
+        return False
+    if kernel.layout.endswith("p") and not fits_pairs(node.input(1)):
+        return False
+    return node.output.dtype == "float32" or (vectors.fits_right_shifts(node) and _fits_halves(node))
 
 
 def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
@@ -77,8 +97,15 @@ def float_limits(node: Node) -> list[int | np.ndarray | None]:
 
 def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters of a depthwise_conv2d from the weights on: [panels][taps][nr]."""
-    nr, w = int(kernel.layout[1:]), node.input(1).data
+    found = DEPTHWISE.fullmatch(kernel.layout)
+    assert found is not None
+    nr, w = int(found[1]), node.input(1).data
     assert w is not None
+    if found[2] == "k4":
+        order = interleaved(nr)
+        table, *limits = scale_table(node, nr, -128 * w.astype(np.int64).sum((0, 1)))
+        assert isinstance(table, np.ndarray)
+        return [columns(w, nr), np.ascontiguousarray(table[:, :, order]), *limits]
     flat = w.reshape(-1, w.shape[-1])
     filled = np.pad(flat, ((0, 0), (0, -flat.shape[1] % nr))).reshape(len(flat), -1, nr)
     weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
@@ -87,11 +114,29 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     return [weights, *scale_table(node, nr)]
 
 
+def interleaved(nr: int) -> np.ndarray:
+    """The order of the channels of a panel in columns.h.
+
+    >>> interleaved(32)[:12].tolist()
+    [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7]
+    """
+    i = np.arange(nr)
+    return 16 * (i // 4 % (nr // 16)) + 4 * (i // (nr // 4)) + i % 4
+
+
+def columns(w: np.ndarray, nr: int) -> np.ndarray:
+    """Weights [KH, KW, C] as [panels, kw, kh / 4, nr, 4], the channels interleaved."""
+    kh, kw, c = w.shape
+    filled = np.pad(w, ((0, -kh % 4), (0, 0), (0, -c % nr)))
+    parts = filled.reshape(-1, 4, kw, filled.shape[2] // nr, nr)[..., interleaved(nr)]
+    return np.ascontiguousarray(parts.transpose(3, 2, 0, 4, 1)).astype(np.int8)
+
+
 def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters from the weights on."""
     found = LAYOUT.fullmatch(kernel.layout)
     assert found is not None
-    nr, kr, unsigned = int(found[1]), int(found[2]), bool(found[3])
+    nr, kr, unsigned = int(found[1]), int(found[2]), found[3] == "u"
     if node.output.dtype == "float32":
         w = node.input(1).data
         assert w is not None

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Depthwise convolutions of vector instruction sets that go along the columns of the image: neighbouring pixels share the
+ * columns of their windows, which are loaded, and brought into the order that products want, once for all of them.
+ *
+ * Weights are panels of NR channels, filled up with zeros. float32: the layout d<NR> of tiles.h. int8: the layout
+ * d<NR>k4, for kernels that multiply bytes of four rows of the window at once and add 128 to every input:
+ *
+ *   weights[panel][kernel_w][ceil(kernel_h / 4)][NR][4]
+ *
+ * and for each panel bias[NR], multiplier[NR], right shift[NR] as in tiles.h, the biases with 128 * (sum of the channel's
+ * weights) taken away. Four rows of NR bytes are interleaved in groups of sixteen channels, so the NR channels of a panel
+ * come in the order 16 * (i / 4 mod (NR / 16)) + 4 * (i / (NR / 4)) + i mod 4. */
+#ifndef ERT_COLUMNS_H
+#define ERT_COLUMNS_H
+
+#include "tiles.h"
+
+/* What a micro-kernel computes: the channels of one panel of a row of outputs. */
+typedef struct {
+  const void *const *in; /* [kernel_h][columns]: every channel of a column of the padded image */
+  uint8_t *out;          /* the panel's channels of the first pixel */
+  const void *weights;
+  const void *scales;
+  int32_t columns;
+  int32_t offset;       /* bytes to add to every pointer of `in` for the panel's first channel */
+  int32_t pixels, step; /* outputs, and bytes from one to the next */
+  int32_t kernel_h, kernel_w, stride, dilation;
+  int32_t channels; /* of the panel that there are */
+  int32_t zero_point, min, max;
+  float low, high;
+} ert_columns_args;
+
+/* The micro-kernel of a row: NR channels, `depth` rows of the window at once, bytes of an item. */
+typedef struct {
+  void (*run)(const ert_columns_args *t);
+  int32_t nr, depth, item;
+} ert_columns_kernel;
+
+/* INT32_MAX for too many. */
+static inline int32_t ert_columns_count(const ert_conv2d_geometry *g) {
+  const int32_t first = ert_product(g->out_w - 1, g->stride_w), window = (g->kernel_w - 1) * g->dilation_w + 1;
+  return first < INT32_MAX - window ? first + window : INT32_MAX;
+}
+
+static inline int ert_columns_fit(const ert_conv2d_geometry *g) {
+  return ert_product(g->kernel_h, ert_columns_count(g)) < INT32_MAX / 32;
+}
+
+/* Pointers of a row of outputs, and a padding item of every channel. */
+static inline int32_t ert_columns_scratch(const ert_conv2d_geometry *g, int32_t item) {
+  return 8 * g->kernel_h * ert_columns_count(g) + ERT_TILE_ALIGN + ert_round_up(g->in_c * item, ERT_TILE_ALIGN);
+}
+
+void ert_columns_s8(const ert_call *c, const ert_columns_kernel *k, int32_t y0, int32_t y1);
+void ert_columns_f32(const ert_call *c, const ert_columns_kernel *k, int32_t y0, int32_t y1);
+
+int ert_columns_s8_ok(const ert_step *s, int32_t nr);
+
+typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d32k4_params;
+ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4_check(const ert_step *s) { return ert_columns_s8_ok(s, 32); }
+
+#endif

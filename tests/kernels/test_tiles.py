@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels of tiles of pixels x channels (runtime_c/kernels/tiles.h): sizes around those of tiles and panels, and sums
+around every tie of the requantisation."""
+
+import harness
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nodes import activations, inferred, random_array, seeds, value, zero_points
+
+from edgesdk.ir import Node, Quant
+
+CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 130]))
+INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 24, 32, 64, 65]))
+
+
+def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], dtype: str, **attrs) -> tuple[Node, list]:
+    """A layer with scales as models have them: outputs are smaller than sums."""
+    axis = 2 if op == "depthwise_conv2d" else 0
+    rng, n = np.random.default_rng(draw(seeds)), w_shape[axis]
+    attrs["activation"] = draw(activations)
+    if dtype == "float32":
+        w, b = (random_array(rng, s, dtype) for s in (w_shape, (n,)))
+        inputs = [value("x", x_shape, dtype), value("w", w_shape, dtype, None, w), value("b", (n,), dtype, None, b)]
+        return inferred(op, inputs, None, **attrs), [random_array(rng, x_shape, dtype), w, b]
+    w, b = random_array(rng, w_shape, "int8"), rng.integers(-(2**12), 2**12, n).astype(np.int32)
+    scales = rng.uniform(0.5, 1, n).astype(np.float32)
+    x = value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points)))
+    inputs = [x, value("w", w_shape, "int8", Quant(scales, np.zeros(n, np.int32), axis), w)]
+    low = draw(st.sampled_from([-128, draw(zero_points)]))
+    out = Quant.per_tensor(2.0 ** draw(st.floats(0.01, 14)), low)
+    node = inferred(op, [*inputs, value("b", (n,), "int32", None, b)], out, **attrs)
+    return node, [random_array(rng, x_shape, "int8"), w, b]
+
+
+@st.composite
+def convolutions(draw, dtype: str) -> tuple[Node, list]:
+    kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (2, 5), (1, 3)]))
+    in_c, out_c = draw(INPUTS), draw(CHANNELS)
+    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), in_c)
+    return layer(
+        draw, "conv2d", x_shape, (out_c, *kernel, in_c), dtype,
+        stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+        dilation=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+        padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_convolutions_equal_the_reference(dtype: str, data) -> None:
+    harness.check(*data.draw(convolutions(dtype)))
+
+
+@st.composite
+def depthwise(draw, dtype: str) -> tuple[Node, list]:
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 5), (3, 5), (2, 3), (1, 1), (4, 3), (6, 2)]))
+    c = draw(CHANNELS)
+    return layer(
+        draw, "depthwise_conv2d", (draw(st.integers(1, 2)), 7, draw(st.sampled_from([9, 10, 13, 71])), c),
+        (*kernel, c), dtype,
+        stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 3))),
+        dilation=draw(st.sampled_from([(1, 1), (1, 1), (1, 2)])),
+        padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_depthwise_convolutions_equal_the_reference(dtype: str, data) -> None:
+    harness.check(*data.draw(depthwise(dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@settings(max_examples=40)
+@given(data=st.data())
+def test_fully_connected_layers_equal_the_reference(dtype: str, data) -> None:
+    rows, in_c, out_c = data.draw(st.integers(1, 30)), data.draw(INPUTS), data.draw(CHANNELS)
+    harness.check(*layer(data.draw, "fully_connected", (rows, in_c), (out_c, in_c), dtype))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 22), zero_points, activations, seeds)
+def test_sums_around_ties_are_rounded_as_the_reference_does(
+    shift: int, zero_point: int, activation: str, seed: int
+) -> None:
+    """256 sums in a row around a tie of each channel: the weight is 1, the bias the tie."""
+    rng, n = np.random.default_rng(seed), 70
+    scales = rng.uniform(0.5, 1, n).astype(np.float32)
+    halves = rng.integers(-140, 140, n) * 2 + 1
+    ties = np.clip(halves * 2.0 ** (shift - 1) / scales, -(2**29), 2**29).astype(np.int32)
+    ties[:2] = 2**29, -(2**29)
+    x = value("x", (256, 1), "int8", Quant.per_tensor(1.0, 0))
+    w = value("w", (n, 1), "int8", Quant(scales, np.zeros(n, np.int32), 0), np.ones((n, 1), np.int8))
+    out = Quant.per_tensor(2.0**shift, zero_point)
+    node = inferred("fully_connected", [x, w, value("b", (n,), "int32", None, ties)], out, activation=activation)
+    harness.check(node, [np.arange(-128, 128).astype(np.int8)[:, None], w.data, ties])
+
+
+def test_floats_that_are_no_numbers_go_through() -> None:
+    """NaN and infinities reach the outputs of their pixel alone, and are clamped as numpy does."""
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal((9, 8)).astype(np.float32), rng.standard_normal((37, 8)).astype(np.float32)
+    x[2, 3], x[4, 0], x[6, 7] = np.nan, np.inf, -np.inf
+    for activation in ("none", "relu6"):
+        inputs = [value("x", x.shape, "float32"), value("w", w.shape, "float32", None, w), None]
+        node = inferred("fully_connected", inputs, None, activation=activation)
+        harness.check(node, [x, w, None])
