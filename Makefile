@@ -8,6 +8,8 @@ RUNS ?= 10000000
 FUZZ_SECONDS ?= 60
 MODELS ?= ../shared/models
 INPUTS ?= ../shared/data/mcu-parity
+TYPESCRIPT := typescript@7.0.2
+WEB_PEERS := @litertjs/core@2.5.3 onnxruntime-web@1.30.0 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 BIN := $(CURDIR)/$(VENV)/bin
@@ -24,16 +26,17 @@ LIBRARY := $(BUILD)/native/libert$(if $(filter Darwin,$(shell uname -s)),.dylib,
 FOR_BUILD := cc:gcc
 FOR_BOARDS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm
 FOR_TESTS := clang:clang ld.lld:lld clang-tidy:clang-tidy cppcheck:cppcheck qemu-aarch64:qemu-user
+FOR_WEB := node:nodejs chromium:chromium
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream freestanding sanitize native seeds clean
-.PHONY: system-build system-boards system-tests
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream freestanding sanitize native seeds web bench-web clean
+.PHONY: system-build system-boards system-tests system-web
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: system-build system-boards system-tests $(VENV)/.ready $(BUILD)/view/edgesdk ## Install what is missing: system packages (as root), .venv, the package in editable mode
+setup: system-build system-boards system-tests system-web $(VENV)/.ready $(BUILD)/view/edgesdk ## Install what is missing: system packages (as root), .venv, the package in editable mode
 	@echo "ready: $(VENV)/bin/edgesdk"
 
 demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile a digit classifier, on this machine and on an emulated Cortex-M4
@@ -100,6 +103,11 @@ bench-cycles: setup ## Modelled cycles of the models and their hot loops, from w
 bench-stream: setup ## Instructions per new frame of a sliding window beside the whole window, on an emulated Cortex-M4 (MODELS)
 	$(BIN)/python benchmarks/stream.py --models $(MODELS)
 
+bench-web: setup native ## Time in a browser beside LiteRT.js, onnxruntime-web and tfjs, and what a page downloads (needs npm)
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(BUILD)/npm $(WEB_PEERS); \
+	else echo "left out: the peers need npm (Debian: npm)"; fi
+	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python benchmarks/web.py $(BENCH)
+
 sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
 	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
 	  $(BIN)/cmake -S . -B $(BUILD)/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DCMAKE_C_COMPILER=gcc -DERT_SANITIZE=ON -DERT_WERROR=ON >/dev/null; \
@@ -131,6 +139,12 @@ freestanding: $(VENV)/.ready ## Compile the runtime without a C library for ever
 	  dir=$(BUILD)/freestanding/$$t; mkdir -p $$dir; \
 	  (cd $$dir && $(ZIG) -target $$t $(subst -Iruntime_c,-I$(CURDIR)/runtime_c,$(FREE)) $(addprefix $(CURDIR)/,$(PORTABLE))) || exit 1; \
 	  echo "ok: zig $$t"; done
+
+web: $(VENV)/.ready ## Make build/web, what a page needs; where npm is installed, apps/web's JavaScript from its TypeScript first
+	@if command -v npm >/dev/null; then \
+	  npm install --silent --no-audit --no-fund --prefix $(BUILD)/npm $(TYPESCRIPT) && $(BUILD)/npm/node_modules/.bin/tsc -p apps/web; \
+	fi
+	$(BIN)/python -c 'from edgesdk import wasm; from pathlib import Path; [print(p.stat().st_size, p) for p in wasm.write_package(Path("$(BUILD)/web"))]'
 
 clean: ## Remove what was built; .venv stays
 	rm -rf $(BUILD) .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -168,6 +182,9 @@ system-build:
 
 system-boards:
 	@$(call install,$(FOR_BOARDS))
+
+system-web:
+	@$(call install,$(FOR_WEB))
 
 system-tests:
 	@$(call install,$(FOR_TESTS))

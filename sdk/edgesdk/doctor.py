@@ -15,11 +15,13 @@ from edgesdk.errors import EdgeError
 PROGRAMS = {
     "arm-none-eabi-gcc": "firmware for Cortex-M: apt-get install gcc-arm-none-eabi, or pip install ziglang",
     "qemu-system-arm": "emulated boards: apt-get install qemu-system-arm",
+    "node": "the board wasm: apt-get install nodejs, or pip install wasmtime",
+    "chromium": "the board browser unseen: apt-get install chromium, or let your own browser open its page",
 }
 MODULES = {
     "onnx": "ONNX models: pip install edgesdk[onnx]",
     "torch": "PyTorch models: pip install edgesdk[torch]",
-    "ziglang": "firmware without arm-none-eabi-gcc: pip install edgesdk[zig]",
+    "ziglang": "firmware without arm-none-eabi-gcc, and WebAssembly: pip install edgesdk[zig]",
 }
 
 

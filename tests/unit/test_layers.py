@@ -41,6 +41,7 @@ LAYERS = (
     "ptq",
     "toolchain",
     "firmware",
+    "wasm",
     "runners meters export",
     "describe dump profile validate",
     "report html",
@@ -62,6 +63,7 @@ EXTRAS = {
     "sklearn",
     "ziglang",
     "pyocd",
+    "wasmtime",
     "PIL",
 }
 # From the repository's root these names give second copies of the package's modules.

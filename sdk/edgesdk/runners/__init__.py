@@ -20,7 +20,7 @@ from edgesdk.boards import Board
 from edgesdk.errors import DeviceError
 
 # runner of a board.toml -> module of this package
-RUNNERS = {"host": "host", "qemu": "qemu"}
+RUNNERS = {"host": "host", "qemu": "qemu", "wasm": "wasm", "browser": "browser"}
 
 
 @dataclass(frozen=True)

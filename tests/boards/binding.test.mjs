@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// The JavaScript binding as users call it. FOLDER has the binding, its modules, two models and what they compute.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+
+const folder = process.env.FOLDER;
+const at = (name) => join(folder, name);
+const { EdgeError, FLAVOURS, Model, flavours } = await import(pathToFileURL(at('edgesdk.js')));
+const { image, scores, rows, result } = JSON.parse(readFileSync(at('case.json')));
+const bytes = readFileSync(at('digits.edge'));
+const pixels = Int8Array.from(image);
+
+const refused = (code) => (error) => {
+  assert.ok(error instanceof EdgeError, String(error));
+  assert.equal(error.code, code);
+  assert.equal(error.name, 'EdgeError');
+  assert.ok(error.number < 0 && error.message.length > 20);
+  return true;
+};
+
+test('loads from a path, an address, bytes and a view of bytes', async () => {
+  const shifted = new Uint8Array(bytes.length + 3);
+  shifted.set(bytes, 3);
+  const sources = [at('digits.edge'), pathToFileURL(at('digits.edge')), new Uint8Array(bytes).buffer, shifted.subarray(3)];
+  for (const source of sources) {
+    const model = await Model.load(source);
+    assert.deepEqual([...model.run([pixels])[0]], scores);
+  }
+});
+
+test('every flavour of this engine gives the same bytes', async () => {
+  assert.ok(flavours().includes('plain'));
+  for (const flavour of flavours().filter((f) => f !== 'relaxed')) {
+    const model = await Model.load(bytes, { flavour });
+    assert.equal(model.flavour, flavour);
+    assert.deepEqual([...model.run({ [model.inputs[0].name]: pixels })[0]], scores);
+  }
+  assert.equal((await Model.load(bytes)).flavour, flavours().includes('relaxed') ? 'relaxed' : 'simd128');
+});
+
+test('takes modules as folder, file, bytes and compiled', async () => {
+  const one = at('ert_plain.wasm');
+  const ways = [folder, `${folder}/`, pathToFileURL(one), readFileSync(one), await WebAssembly.compile(readFileSync(one))];
+  for (const wasm of ways) {
+    assert.deepEqual([...(await Model.load(bytes, { wasm })).run([pixels])[0]], scores);
+  }
+});
+
+test('describes the model', async () => {
+  const model = await Model.load(bytes, { check: true });
+  const [input] = model.inputs, [output] = model.outputs;
+  assert.equal(input.name, 'image');
+  assert.equal(input.elements, 64);
+  assert.equal(output.shape.reduce((a, b) => a * b), 10);
+  assert.equal(model.metadata.steps.length, model.steps);
+  assert.deepEqual(model.labels, []);
+  assert.ok(model.arenaBytes > 64 && !model.streamed && !model.sliding);
+  model.run([pixels]);
+  assert.ok(Math.abs(output.real().reduce((a, b) => a + b) - 1) < 0.05, 'probabilities add up to 1');
+});
+
+test('reads and writes in place', async () => {
+  const model = await Model.load(bytes);
+  model.inputs[0].data.set(pixels);
+  const [view] = model.run(undefined, { copy: false });
+  assert.deepEqual([...view], scores);
+  assert.equal(view.buffer, model.outputs[0].data.buffer);
+});
+
+test('rounds numbers to the grid of a quantised tensor, halves away from zero', async () => {
+  const model = await Model.load(at('streamed.edge'));
+  const [input] = model.inputs;
+  assert.equal(input.dtype, 'int8');
+  const { scale, zeroPoint } = input;
+  const real = [1.5, -1.5, 0, 1e9, -1e9].map((q) => q * scale);
+  assert.deepEqual([...input.items(real)], [2, -2, 0].map((q) => Math.min(127, q + zeroPoint)).concat([127, -128]));
+  assert.throws(() => input.items([NaN]), refused('EINPUT'));
+});
+
+test('takes a streamed input at once and row by row', async () => {
+  const model = await Model.load(at('streamed.edge'));
+  const [input] = model.inputs, items = Int8Array.from(rows);
+  assert.ok(model.streamed);
+  assert.throws(() => input.data, refused('EINPUT'));
+  assert.throws(() => model.run(), refused('EINPUT'));
+  assert.deepEqual([...model.run([items])[0]], result);
+  const each = input.shape[2] * input.shape[3];
+  const ready = [];
+  for (let i = 0; i < items.length; i += each) ready.push(model.push(items.subarray(i, i + each)));
+  assert.deepEqual(ready, ready.map((_, i) => i === ready.length - 1));
+  assert.deepEqual([...model.outputs[0].data], result);
+  assert.throws(() => model.push(items.subarray(0, each + 1)), refused('EINPUT'));
+});
+
+test('times every step', async () => {
+  const model = await Model.load(bytes);
+  const times = model.stepTimes(3, [pixels]);
+  assert.equal(times.length, model.steps);
+  assert.ok(times.every((t) => t.microseconds >= 0 && t.op) && times.some((t) => t.microseconds > 0));
+});
+
+test('shows what every step writes', async () => {
+  const model = await Model.load(bytes);
+  const written = [];
+  model.watch((step, output) => written.push([step, Int8Array.from(new Int8Array(output.slice().buffer))]), [pixels]);
+  assert.deepEqual(written.map(([step]) => step).slice(-1), [model.steps - 1]);
+  assert.deepEqual([...written.at(-1)[1]], scores);
+});
+
+test('takes the file of the fastest flavour that runs here', async () => {
+  const missing = at('missing.edge');
+  const model = await Model.load({ plain: missing, simd128: bytes });
+  assert.equal(model.flavour, 'simd128');
+  assert.deepEqual([...model.run([pixels])[0]], scores);
+  await assert.rejects(Model.load({ plain: missing }), refused('EFETCH'));
+  await assert.rejects(Model.load({}), refused('EENGINE'));
+});
+
+test('refuses with one sentence and a code', async () => {
+  const wrong = Uint8Array.from(bytes);
+  wrong[0] ^= 1;
+  await assert.rejects(Model.load(wrong), refused('EMAGIC'));
+  const damaged = Uint8Array.from(bytes);
+  damaged[bytes.length - 1] ^= 1;
+  await assert.rejects(Model.load(damaged, { check: true }), refused('ECHECKSUM'));
+  await assert.rejects(Model.load(bytes.subarray(0, 20)), refused('ETRUNCATED'));
+  await assert.rejects(Model.load(at('missing.edge')), refused('EFETCH'));
+  await assert.rejects(Model.load(bytes, { wasm: at('digits.edge') + '/x.wasm' }), refused('EFETCH'));
+  await assert.rejects(Model.load(bytes, { wasm: new Uint8Array([0, 97, 115, 109]) }), refused('EENGINE'));
+  if (!flavours().includes('relaxed')) await assert.rejects(Model.load(bytes, { flavour: 'relaxed' }), refused('EENGINE'));
+  const model = await Model.load(bytes);
+  assert.throws(() => model.run([pixels.subarray(1)]), refused('EINPUT'));
+  assert.throws(() => model.run([]), refused('EINPUT'));
+  assert.throws(() => model.run({ other: pixels }), refused('EINPUT'));
+  assert.throws(() => model.run([pixels, pixels]), refused('EINPUT'));
+  assert.throws(() => model.push(pixels), refused('EINPUT'));
+  model.dispose();
+  assert.throws(() => model.run([pixels]), refused('ESTATE'));
+});
+
+test('memory that may not grow is an error, for the model and for its arena', async () => {
+  await assert.rejects(Model.load(bytes, { maxBytes: 1000 }), refused('EMEMORY'));
+  const module = await Model.load(bytes);
+  const used = module.inputs[0].data.byteOffset;
+  await assert.rejects(Model.load(bytes, { maxBytes: used }), refused('EMEMORY'));
+  const vast = Uint8Array.from(bytes);
+  new DataView(vast.buffer).setUint32(24, 0x1ffffff0, true); // an arena of half a gigabyte
+  await assert.rejects(Model.load(vast, { maxBytes: 1 << 26 }), refused('EMEMORY'));
+});
+
+test('works in a worker', async () => {
+  const code = `
+    import { parentPort, workerData } from 'node:worker_threads';
+    const { Model } = await import(workerData.binding);
+    const model = await Model.load(workerData.model);
+    parentPort.postMessage(model.run([workerData.pixels])[0]);`;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), {
+    workerData: { binding: pathToFileURL(at('edgesdk.js')).href, model: at('digits.edge'), pixels },
+  });
+  const found = await new Promise((done, fail) => worker.once('message', done).once('error', fail));
+  assert.deepEqual([...found], scores);
+});
+
+test('flavours are listed slowest first', () => {
+  assert.deepEqual(FLAVOURS, ['plain', 'simd128', 'relaxed']);
+  assert.deepEqual(flavours(), FLAVOURS.slice(0, flavours().length));
+});

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program in a real browser, by the page that `--board browser` opens."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_models
+
+from edgesdk import boards, runtime, toolchain, wasm
+from edgesdk.errors import DeviceError
+from edgesdk.runners import browser, web
+from edgesdk.runtime import LoadError
+
+PINNED = Path(__file__).resolve().parents[1] / "golden" / "v1.0"
+CHROMIUM = next((name for name in browser.CHROMIUMS if shutil.which(name)), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+needs_zig = pytest.mark.skipif(toolchain.command("zig") is None, reason="no compiler for wasm: pip install ziglang")
+# A plain one, one that is pushed row by row, one whose input is bound, one with states, one that slides.
+CASES = [
+    "classifier_int8.plain",
+    "borders_int8.streamed",
+    "attention_int8.bound",
+    "states_float32.plain",
+    "window_int8.sliding",
+    "classifier_float32.rows",
+]
+
+
+@needs_browser
+@needs_zig
+def test_chromium_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDGESDK_BROWSER", raising=False)
+    first = PINNED / f"{CASES[0]}.edge"
+    with browser.open(boards.load("browser"), first.read_bytes()) as session:
+        flavour = session.context["flavour"]
+        assert "Chrome" in session.context["engine"] and flavour in ("simd128", "relaxed")
+        for case in CASES:
+            data = (PINNED / f"{case}.edge").read_bytes()
+            inputs = small_models.inputs(small_models.graphs()[case.partition(".")[0]])
+            loaded = web.load(session.exchange, data, flavour, wasm.build(flavour).read_bytes())
+            for got, wanted in zip(loaded.run(inputs), runtime.run(runtime.open_session(data), inputs), strict=True):
+                np.testing.assert_allclose(got, wanted, rtol=1e-4 if got.dtype == np.float32 else 0, atol=0)
+        measured = loaded.measure(inputs, 2)
+        assert measured.clock == "us" and len(measured.steady) == 2 and min(measured.steady) > 0
+        with pytest.raises(LoadError) as refused:
+            web.load(session.exchange, data, flavour, wasm.build(flavour, session.program).read_bytes())
+        assert refused.value.code == -7
+
+
+@pytest.fixture
+def desk() -> Iterator[tuple[browser.Desk, http.client.HTTPConnection]]:
+    found = browser.Desk()
+    server = browser.serve(found)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield found, http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    server.shutdown()
+    server.server_close()
+
+
+def status(connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b"") -> int:
+    connection.request(method, path, body)
+    response = connection.getresponse()
+    response.read()
+    return response.status
+
+
+def test_server_gives_the_page_and_nothing_else(desk: tuple[browser.Desk, http.client.HTTPConnection]) -> None:
+    found, connection = desk
+    base = f"/{found.token}"
+    assert status(connection, "GET", f"{base}/agent.html") == 200
+    assert status(connection, "GET", f"{base}/edgesdk.js") == 200
+    for path in ("/agent.html", "/", f"{base}/", f"{base}/../firmware/agent.c", f"{base}/ert_web.c", "//etc/passwd.js"):
+        assert status(connection, "GET", path) == 404, path
+    assert status(connection, "POST", "/next") == 404
+    assert status(connection, "POST", "/answer", b"x") == 404
+    assert found.answers.empty() and not found.arrived.is_set()
+
+
+def test_messages_go_there_and_back(desk: tuple[browser.Desk, http.client.HTTPConnection]) -> None:
+    found, connection = desk
+    got: list[bytes] = []
+    asking = threading.Thread(target=lambda: got.append(found.exchange(web.pack({"ask": "hello"}, [b"\0\xff"]))))
+    asking.start()
+    connection.request("POST", f"/{found.token}/next")
+    assert web.unpack(connection.getresponse().read()) == ({"ask": "hello"}, [b"\0\xff"])
+    assert status(connection, "POST", f"/{found.token}/answer", web.pack({}, [b"1"])) == 204
+    asking.join()
+    assert web.unpack(got[0]) == ({}, [b"1"])
+
+
+def test_browser_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESDK_BROWSER", "no-such-browser")
+    with pytest.raises(DeviceError, match="no-such-browser: not found"), browser.page("http://127.0.0.1/"):
+        pass
+
+
+def test_page_that_nobody_opens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("EDGESDK_BROWSER", "none")
+    monkeypatch.setattr(browser, "START_S", 0.2)
+    with pytest.raises(DeviceError, match="did not open the page"):
+        with browser.open(boards.load("browser"), (PINNED / f"{CASES[0]}.edge").read_bytes()):
+            pass
+    assert "open http://127.0.0.1:" in capsys.readouterr().err

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The WebAssembly modules compute the reference's bytes in node and in wasmtime, whatever the flavour; an engine that
+computes wrongly is found out, and memory that cannot grow is an error."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_models
+
+from edgesdk import boards, program, runtime, toolchain, wasm
+from edgesdk.errors import DeviceError, UsageError
+from edgesdk.flow import convert
+from edgesdk.program import Program
+from edgesdk.runners import in_wasmtime, web
+from edgesdk.runners import wasm as runner
+from edgesdk.runtime import LoadError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+PARITY = SHARED / "data" / "mcu-parity"
+EXPECTED = json.loads((PARITY / "expected_outputs.json").read_text()) if PARITY.is_dir() else {}
+PINNED = sorted((ROOT / "tests" / "golden").glob("v*/*.edge"))
+GRAPHS = small_models.graphs()
+ENGINES = [f"{engine} {flavour}" for engine in ("node", "wasmtime") for flavour in wasm.FLAVOURS]
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(toolchain.command("zig") is None, reason="no compiler for wasm: pip install ziglang")
+needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
+
+
+@cache
+def module(flavour: str) -> bytes:
+    """With all kernels."""
+    return wasm.build(flavour).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[web.Exchange]:
+    if NODE is None:
+        pytest.skip("node is not installed")
+    with runner.node() as found:
+        yield found
+
+
+AnySession = web.WebSession | in_wasmtime.WasmtimeSession
+
+
+def opened(engine: str, data: bytes, request: pytest.FixtureRequest) -> AnySession:
+    """The program in a module with all kernels."""
+    name, flavour = engine.split()
+    if name == "node":
+        found: web.Exchange = request.getfixturevalue("exchange")
+        if flavour not in web.ask(found, "hello")[0]["flavours"]:
+            pytest.skip(f"this node has no {flavour} instructions")
+        return web.load(found, data, flavour, module(flavour))
+    pytest.importorskip("wasmtime")
+    return in_wasmtime.begin(in_wasmtime.instantiate(flavour, module(flavour)), data)
+
+
+def outputs(engine: str, data: bytes, inputs: list[np.ndarray], request: pytest.FixtureRequest) -> list[np.ndarray]:
+    """Those of two runs from the start, which must not differ."""
+    session = opened(engine, data, request)
+    first = session.run(inputs)
+    session.reset()
+    assert same(session.run(inputs), first)
+    return first
+
+
+STEPPED = ["classifier_int8.plain", "classifier_int8.rows", "borders_int8.streamed", "window_int8.sliding"]
+
+
+@pytest.mark.parametrize("engine", ["node simd128", "wasmtime simd128"])
+def test_outputs_of_every_step(engine: str, request: pytest.FixtureRequest) -> None:
+    for case in STEPPED:
+        data = next(p for p in PINNED if p.stem == case).read_bytes()
+        inputs = small_models.inputs(GRAPHS[case.partition(".")[0]])
+        wanted = runtime.step_outputs(runtime.open_session(data), inputs)
+        assert opened(engine, data, request).step_outputs(inputs) == wanted, case
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return [(x.dtype, x.shape, x.tobytes()) for x in a] == [(y.dtype, y.shape, y.tobytes()) for y in b]
+
+
+def near(got: np.ndarray, wanted: np.ndarray) -> bool:
+    if got.dtype != np.float32:
+        return got.tobytes() == wanted.tobytes()
+    return bool(np.linalg.norm(got - wanted) <= 1e-5 * np.linalg.norm(wanted) + 1e-7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pinned_programs(engine: str, request: pytest.FixtureRequest) -> None:
+    """Plain, row by row, streamed, sliding and bound; with states, and of every kind of op."""
+    chosen = PINNED if engine == "node simd128" else PINNED[:: len(PINNED) // 40]
+    for path in chosen:
+        data, inputs = path.read_bytes(), small_models.inputs(GRAPHS[path.stem.partition(".")[0]])
+        wanted = runtime.run(runtime.open_session(data), inputs)
+        got = outputs(engine, data, inputs, request)
+        assert all(near(a, b) for a, b in zip(got, wanted, strict=True)), path.name
+
+
+@pytest.mark.skipif(not EXPECTED, reason="no ../shared/data/mcu-parity beside the project")
+@pytest.mark.parametrize("key", ["ad", "hw", "ic", "kws", "ms", "pd", "sww", "vww"])
+@pytest.mark.parametrize("engine", ["node simd128", "wasmtime relaxed"])
+def test_bytes_of_tflite_micro(engine: str, key: str, request: pytest.FixtureRequest) -> None:
+    case = EXPECTED[key]
+    converted = convert(SHARED / "models" / case["model"], "wasm")
+    tensor = converted.program.inputs[0]
+    sample = np.fromfile(PARITY / case["input"], tensor.dtype).reshape(tensor.shape)
+    assert outputs(engine, converted.data, [sample], request)[0].tobytes().hex() == case["tflm_output_hex"]
+
+
+@cache
+def digits() -> tuple[bytes, Program, list[np.ndarray]]:
+    """The int8 digit classifier, and images that may be digits."""
+    pytest.importorskip("onnx")
+    rng = np.random.default_rng(5)
+    images = rng.random((20, 8, 8, 1), np.float32)
+    converted = convert(ROOT / "apps/digits/digits.onnx", "wasm", quantize="int8", calibration={"image": images})
+    shape = converted.program.inputs[0].shape
+    return converted.data, converted.program, [rng.integers(-128, 128, shape).astype(np.int8) for _ in images]
+
+
+@needs_node
+def test_session_in_node() -> None:
+    data, parsed, images = digits()
+    with runner.in_node(data) as session:
+        host = runtime.open_session(data)
+        for image in images:
+            assert same(session.run([image]), runtime.run(host, [image]))
+        measured = session.measure([images[0]], 3)
+        assert measured.clock == "us" and len(measured.steady) == 3 and len(measured.steps) == len(parsed.steps)
+        assert min(measured.init, measured.first, measured.warm_up, *measured.steady) > 0
+        assert measured.arena_bytes == parsed.arena_bytes
+        assert measured.code_bytes is not None and measured.code_bytes < len(module("plain"))
+        assert measured.context["engine"].startswith("node") and measured.context["flavour"] in wasm.FLAVOURS
+        with pytest.raises(DeviceError, match="expected int8"):
+            session.run([images[0].astype(np.int16)])
+
+
+def test_session_in_wasmtime() -> None:
+    pytest.importorskip("wasmtime")
+    data, parsed, images = digits()
+    with in_wasmtime.open(boards.load("wasm"), data) as session:
+        assert same(session.run([images[3]]), runtime.run(runtime.open_session(data), [images[3]]))
+        measured = session.measure([images[0]], 2)
+        assert len(measured.steps) == len(parsed.steps) and sum(measured.steps) > 0
+        assert measured.arena_bytes == parsed.arena_bytes and measured.context["engine"] == "wasmtime"
+
+
+@needs_node
+def test_refused_files_keep_their_code(exchange: web.Exchange) -> None:
+    data, _, images = digits()
+    damaged = bytearray(data)
+    damaged[0] ^= 1
+    with pytest.raises(LoadError) as refused:
+        web.ask(exchange, "load", [module("plain"), bytes(damaged)], flavour="plain")
+    assert refused.value.code == -2
+    assert web.load(exchange, data, "plain", module("plain")).run([images[0]])
+
+
+@needs_node
+def test_engine_with_wrong_sums_is_refused() -> None:
+    """Node 20 has relaxed instructions behind a flag; the first tier of its compiler adds the wrong bytes."""
+    assert NODE is not None
+    told = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout
+    if not re.match(r"v20\.", told):
+        pytest.skip(f"node {told.strip()}: only that of 20 is known to be wrong")
+    data, _, images = digits()
+    with runner.node(("--experimental-wasm-relaxed-simd", "--liftoff-only")) as exchange:
+        assert "relaxed" in web.ask(exchange, "hello")[0]["flavours"]
+        with pytest.raises(web.EngineRefuses, match="computes it wrongly"):
+            web.load(exchange, data, "relaxed", module("relaxed"))
+        session = web.begin(exchange, data)
+        assert session.context["flavour"] == "simd128"
+        assert same(session.run([images[0]]), runtime.run(runtime.open_session(data), [images[0]]))
+
+
+@needs_node
+def test_module_that_fails_its_probe_is_refused(exchange: web.Exchange) -> None:
+    wasmtime = pytest.importorskip("wasmtime")
+    failing = wasmtime.wat2wasm(
+        '(module (import "edge" "event" (func (param i32 i32 i32 i32))) (memory (export "memory") 1)'
+        ' (func (export "edge_probe") (result i32) i32.const 0))'
+    )
+    with pytest.raises(web.EngineRefuses, match="computes it wrongly"):
+        web.ask(exchange, "load", [bytes(failing), digits()[0]], flavour="plain")
+
+
+def test_memory_that_cannot_grow_is_an_error() -> None:
+    pytest.importorskip("wasmtime")
+    data, parsed, images = digits()
+    for room, what in (
+        (len(data) - 1, "no room for the model"),
+        (len(data) + parsed.arena_bytes // 2, "nor the arena"),
+    ):
+        small = in_wasmtime.instantiate("plain", module("plain"), memory_bytes=128 * 1024)
+        small.call("edge_limit", small.address("edge_room", 1) + room)
+        with pytest.raises(DeviceError, match="memory cannot grow"):
+            in_wasmtime.begin(small, data)
+        assert small.call("edge_run", 0) == -101, what
+    large = in_wasmtime.instantiate("plain", module("plain"), memory_bytes=128 * 1024)
+    assert large.address("edge_room", 10 * 1024 * 1024) == 0
+    assert large.address("edge_room", 0xFFFFFFFF) == 0
+    session = in_wasmtime.begin(large, data)
+    assert same(session.run([images[0]]), runtime.run(runtime.open_session(data), [images[0]]))
+
+
+def test_deep_recursion_would_trap_below_the_data() -> None:
+    """The stack grows down to address 0: it lies below the data, not above."""
+    pytest.importorskip("wasmtime")
+    made = in_wasmtime.instantiate("plain", module("plain"))
+    message = made.address("edge_message", -2)
+    assert message >= wasm.STACK_BYTES
+    assert bytes(made.memory()[message : message + 60]).split(b"\0")[0].decode() == runtime.message(-2)
+
+
+def test_programs_for_relaxed_simd_find_an_engine() -> None:
+    data, _, images = digits()
+    assert runner.needed_flavour(data) in ("plain", "simd128")
+    pytest.importorskip("wasmtime")
+    converted = convert(ROOT / "apps/digits/digits.onnx", "wasm_relaxed")
+    sample = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    host = convert(ROOT / "apps/digits/digits.onnx", "host")
+    wanted = runtime.run(runtime.open_session(host.data), [sample])[0]
+    with runner.open(boards.load("wasm_relaxed"), converted.data) as session:
+        assert near(session.run([sample])[0], wanted)
+
+
+def test_unknown_flavour() -> None:
+    with pytest.raises(UsageError, match="one of plain, simd128, relaxed"):
+        wasm.build("avx2")
+
+
+def test_modules_hold_what_the_program_calls() -> None:
+    """And no more: another program is refused."""
+    pytest.importorskip("wasmtime")
+    data, parsed, _ = digits()
+    other = next(p for p in PINNED if p.name.startswith("recurrent") or "float32" in p.name).read_bytes()
+    assert {s.kernel for s in program.read(other).steps} - {s.kernel for s in parsed.steps}
+    small = wasm.build("plain", parsed).read_bytes()
+    in_wasmtime.begin(in_wasmtime.instantiate("plain", small), data)
+    with pytest.raises(LoadError) as refused:
+        in_wasmtime.begin(in_wasmtime.instantiate("plain", small), other)
+    assert refused.value.code == -7
+
+
+@needs_node
+def test_binding(tmp_path: Path) -> None:
+    """apps/web/edgesdk.js as users call it: tests/boards/binding.test.mjs."""
+    data, _, images = digits()
+    (tmp_path / "digits.edge").write_bytes(data)
+    streamed = next(p for p in PINNED if p.name.endswith("_int8.streamed.edge"))
+    (tmp_path / "streamed.edge").write_bytes(streamed.read_bytes())
+    inputs = small_models.inputs(GRAPHS[streamed.stem.partition(".")[0]])
+    wanted = runtime.run(runtime.open_session(streamed.read_bytes()), inputs)
+    classes = runtime.run(runtime.open_session(data), [images[0]])[0]
+    case = {
+        "image": images[0].ravel().tolist(),
+        "scores": classes.ravel().tolist(),
+        "rows": inputs[0].ravel().tolist(),
+        "result": wanted[0].ravel().tolist(),
+    }
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    listed = json.loads((wasm.web_folder() / "package.json").read_text())["files"]
+    assert {p.name for p in wasm.write_package(tmp_path)} >= set(listed)
+    assert NODE is not None
+    test = Path(__file__).with_name("binding.test.mjs")
+    done = subprocess.run([NODE, "--test", test], env={"FOLDER": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert "# pass 0" not in done.stdout
+
+
+@needs_node
+def test_committed_javascript_is_what_typescript_makes(tmp_path: Path) -> None:
+    compiler = ROOT / "build/npm/node_modules/.bin/tsc"
+    if not compiler.exists():
+        pytest.skip("typescript is not installed: npm install --prefix build/npm typescript")
+    web_folder = ROOT / "apps" / "web"
+    subprocess.run([compiler, "-p", web_folder, "--outDir", tmp_path], check=True)
+    for name in ("edgesdk.js", "edgesdk.d.ts"):
+        assert (tmp_path / name).read_text() == (web_folder / name).read_text(), f"{name}: run make web"
+
+
+@needs_node
+@pytest.mark.parametrize("verb", ["run", "profile"])
+def test_command_line(verb: str, tmp_path: Path) -> None:
+    data, parsed, images = digits()
+    model, target = tmp_path / "digits.edge", tmp_path / "out.npz"
+    model.write_bytes(data)
+    np.savez(tmp_path / "in.npz", **{parsed.inputs[0].name: np.stack(images[:2])})
+    extra = {
+        "run": ["--input", str(tmp_path / "in.npz"), "--output", str(target)],
+        "profile": ["--runs", "2"],
+    }[verb]
+    start = "from edgesdk.cli import main; main()"
+    command = [sys.executable, "-c", start, verb, str(model), "--board", "wasm", "--json", *extra]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    if verb == "run":
+        found = np.load(target)[parsed.outputs[0].name]
+        wanted = [runtime.run(runtime.open_session(data), [i])[0] for i in images[:2]]
+        assert found.tobytes() == np.stack(wanted).tobytes()
+    else:
+        assert result["clock"] == "us" and result["board"] == "wasm" and result["context"]["flavour"]
