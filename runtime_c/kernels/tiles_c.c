@@ -7,7 +7,8 @@ typedef struct {
   const ert_tiling *k;
   const ert_tile_args *t;
   int32_t scale_bytes, fill;
-  int32_t runs, run, n; /* of a window; pixels of a block */
+  int32_t runs, run; /* of a window */
+  int32_t n, block;  /* pixels that there is room for, and those of most blocks */
   const void **in;      /* [runs][n] */
   void **out;           /* [n] */
   uint8_t *rest;        /* gathered windows, or padding */
@@ -17,27 +18,32 @@ static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c
 
 static uint8_t *aligned(uint8_t *p) { return p + ((uintptr_t)0 - (uintptr_t)p) % ERT_TILE_ALIGN; }
 
-static void lay_out(tiled *v) {
+/* Blocks of `pixels` pixels: whole tiles, and the last block not much smaller than the others. */
+static void lay_out(tiled *v, int32_t pixels) {
   v->n = v->k->pixels * ERT_BLOCK_TILES;
+  const int32_t blocks = pixels / v->n + (pixels % v->n != 0);
+  v->block = blocks > 0 ? ert_round_up((pixels + blocks - 1) / blocks, v->k->pixels) : v->n;
   v->in = v->c->scratch;
   v->out = (void **)(v->in + v->runs * v->n);
   v->rest = aligned((uint8_t *)(v->out + v->n));
 }
 
-/* All panels for `pixels` pixels whose pointers are set. */
+/* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
   const int32_t panel_bytes = v->runs * v->run * k->nr * k->item; /* below the size of the blob */
+  const int32_t tiles = (pixels + k->pixels - 1) / k->pixels, out_bytes = k->nr * k->item;
+  void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
   for (int32_t o = 0; o < out_c; o += k->nr) {
     t.channels = out_c - o < k->nr ? out_c - o : k->nr;
-    for (int32_t i = 0; i < pixels; i += k->pixels) {
-      const int32_t n = pixels - i < k->pixels ? pixels - i : k->pixels;
+    for (int32_t i = 0, n, left = tiles; left > 0; i += n, left--) {
+      n = (pixels - i + left - 1) / left;
       t.in = v->in + i, t.out = v->out + i;
       k->by_pixels[n - 1](&t);
     }
-    for (int32_t i = 0; i < pixels; i++) v->out[i] = (uint8_t *)v->out[i] + k->nr * k->item;
+    for (int32_t i = 0; i < pixels; i++) out[i] = (uint8_t *)out[i] + out_bytes;
     t.weights = (const uint8_t *)t.weights + panel_bytes;
     t.scales = (const uint8_t *)t.scales + v->scale_bytes;
   }
@@ -93,7 +99,7 @@ static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_
   const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
-  lay_out(&v);
+  lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
   ERT_MEMSET(v.rest, in_place ? fill : 0, ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n));
   int32_t held = 0;
@@ -103,7 +109,7 @@ static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_
       if (in_place) point(&v, y, x, held);
       else gather(&v, y, x, held);
       v.out[held++] = out;
-      if (held < v.n && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
+      if (held < v.block && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
       multiply(&v, held, g->out_c);
       held = 0;
     }
@@ -114,7 +120,7 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
                     int32_t scale_bytes, int32_t y0, int32_t y1) {
   const int in_place = in_c % k->kr == 0, joined = apart(c, y1);
   tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
-  lay_out(&v);
+  lay_out(&v, joined ? y1 - y0 : 1);
   const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
   if (!in_place) ERT_MEMSET(v.rest, 0, window * v.n);
   int32_t held = 0;
@@ -125,7 +131,7 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
       v.in[held] = v.rest + held * window;
     }
     v.out[held++] = ert_out_row(&c->out, y);
-    if (held < v.n && joined && y + 1 < y1) continue;
+    if (held < v.block && joined && y + 1 < y1) continue;
     multiply(&v, held, out_c);
     held = 0;
   }
