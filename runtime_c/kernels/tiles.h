@@ -13,6 +13,10 @@
  * int8: behind each other for every panel bias[NR], multiplier[NR], right shift[NR] (int32, 1 to 31); the same formula
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
  * biases have 128 * (sum of the channel's weights) taken away.
+ * One that ends in d is for vectors that multiply doubles: for every panel bias[NR] and the bias of an unsigned input
+ * (int32), then doubles m[NR] = multiplier * 2^(-31 - shift), h[NR] = 2^(-1 - shift) + 2^(-32 - shift) and
+ * s[NR] = 2^-shift; with x = sum + bias the rescale is the integer next to m * x + h, for x < 0 next to m * x + h - s.
+ * The writer guarantees shifts of at most 13 or |x| < 2^21: then no double is rounded that is not out of int8's range.
  * float32: bias[NR] for every panel. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
@@ -48,7 +52,8 @@ typedef struct {
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
-  ERT_TILE_ALIGN = 64   /* of gathered windows */
+  ERT_TILE_ALIGN = 64,  /* of gathered windows */
+  ERT_TILE_DOUBLES = 32 /* bytes of scales that a channel has in layouts that end in d */
 };
 
 /* What a micro-kernel computes: `pixels` outputs of the channels of one panel. */
@@ -72,6 +77,19 @@ typedef struct {
   int32_t pixels, nr, kr;
   int32_t item; /* bytes of an input and of an output item */
 } ert_tiling;
+
+/* Brings the inputs of a tile in the order in which its micro-kernels read them: those of `pixels` pixels, whose runs
+ * begin at in[run * stride + pixel], into memory that the tile has for itself. What is packed is a single run. */
+typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                              int32_t run);
+
+/* A tiling whose micro-kernels read packed inputs: in[0] is where they begin. */
+typedef struct {
+  ert_tiling tiling;
+  ert_tile_pack_fn *pack;
+  int32_t bytes; /* of a packed item */
+  int32_t scale; /* bytes that a channel has of scales */
+} ert_packed_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
 
@@ -98,17 +116,27 @@ static inline int32_t ert_tiles_rows_scratch(int32_t in_c, int32_t kr, int32_t p
   return 8 * n * 2 + ERT_TILE_ALIGN + (in_c % kr ? n * ert_round_up(item * ert_round_up(in_c, kr), ERT_TILE_ALIGN) : 0);
 }
 
+/* What packed inputs of up to `pixels` pixels, `bytes` per item, take of it besides. */
+static inline int32_t ert_tiles_packed(int32_t window, int32_t kr, int32_t pixels, int32_t bytes) {
+  return ERT_TILE_ALIGN + ERT_BLOCK_TILES * ert_round_up(bytes * pixels * ert_round_up(window, kr), ERT_TILE_ALIGN);
+}
+
 /* Rows [y0, y1) of the op with its tiles params. */
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 
 /* For the rows of kernels.inc: contract and checks of every layout. */
 int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes);
 
 #define ERT_TILES_S8(name, nr, kr)                                                                                 \
   typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                            \
@@ -125,7 +153,22 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
     return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                          \
   }
 
+#define ERT_TILES_S8_DOUBLES(name, nr, kr)                                                                             \
+  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                                \
+  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                              \
+  static inline int ert_conv2d_s8s8_##name##_check(const ert_step *s) {                                                \
+    const ert_conv2d_s8s8_tiles_params *p = (const void *)s->params;                                                   \
+    return ert_conv2d_s8s8_tiles_ok(s, nr, kr) && ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES); \
+  }                                                                                                                    \
+  static inline int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                       \
+    const ert_fully_connected_s8s8_tiles_params *p = (const void *)s->params;                                          \
+    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr) &&                                                             \
+           ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
+  }
+
 ERT_TILES_F32(n16k1, 16, 1)
+ERT_TILES_F32(n8k1, 8, 1)
 ERT_TILES_S8(n16k4, 16, 4)
+ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
 
 #endif

@@ -7,16 +7,26 @@ typedef struct {
   const ert_tiling *k;
   const ert_tile_args *t;
   int32_t scale_bytes, fill;
-  int32_t runs, run; /* of a window */
-  int32_t n, block;  /* pixels that there is room for, and those of most blocks */
-  const void **in;      /* [runs][n] */
-  void **out;           /* [n] */
-  uint8_t *rest;        /* gathered windows, or padding */
+  int32_t runs, run;                /* of a window */
+  int32_t n, block;                 /* pixels that there is room for, and those of most blocks */
+  const void **in;                  /* [runs][n] */
+  void **out;                       /* [n] */
+  uint8_t *rest;                    /* gathered windows, or padding */
+  const ert_packed_tiling *packing; /* NULL where inputs are read as they are */
+  uint8_t *packed;                  /* tiles */
+  int32_t packed_bytes;             /* of a tile */
 } tiled;
 
 static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c % nr != 0); }
 
 static uint8_t *aligned(uint8_t *p) { return p + ((uintptr_t)0 - (uintptr_t)p) % ERT_TILE_ALIGN; }
+
+/* Behind gathered windows of `rest` bytes. */
+static void lay_out_packed(tiled *v, int32_t rest) {
+  if (!v->packing) return;
+  v->packed = aligned(v->rest + rest);
+  v->packed_bytes = ert_round_up(v->packing->bytes * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
+}
 
 /* Blocks of `pixels` pixels: whole tiles, and the last block not much smaller than the others. */
 static void lay_out(tiled *v, int32_t pixels) {
@@ -28,14 +38,30 @@ static void lay_out(tiled *v, int32_t pixels) {
   v->rest = aligned((uint8_t *)(v->out + v->n));
 }
 
+static int32_t tiles_of(const tiled *v, int32_t pixels) { return (pixels + v->k->pixels - 1) / v->k->pixels; }
+
+/* Inputs of every tile in the order of its micro-kernels; the first pointer of a tile then says where they are. */
+static void pack(const tiled *v, int32_t pixels) {
+  uint8_t *to = v->packed;
+  for (int32_t i = 0, n, left = tiles_of(v, pixels); left > 0; i += n, left--, to += v->packed_bytes) {
+    n = (pixels - i + left - 1) / left;
+    v->packing->pack(to, v->in + i, v->n, n, v->runs, v->run);
+    v->in[i] = to;
+  }
+}
+
 /* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
   const int32_t panel_bytes = v->runs * v->run * k->nr * k->item; /* below the size of the blob */
-  const int32_t tiles = (pixels + k->pixels - 1) / k->pixels, out_bytes = k->nr * k->item;
+  const int32_t tiles = tiles_of(v, pixels), out_bytes = k->nr * k->item;
   void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
+  if (v->packing) {
+    pack(v, pixels);
+    t.runs = 1, t.run *= v->runs;
+  }
   for (int32_t o = 0; o < out_c; o += k->nr) {
     t.channels = out_c - o < k->nr ? out_c - o : k->nr;
     for (int32_t i = 0, n, left = tiles; left > 0; i += n, left--) {
@@ -94,14 +120,17 @@ static int apart(const ert_call *c, int32_t y1) {
 }
 
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
-static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
-                     int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
-  tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
+static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tile_args *t, tiled v, int32_t y0,
+                     int32_t y1) {
+  const ert_tiling *k = v.k;
+  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1), fill = v.fill;
+  v.c = c, v.g = g, v.t = t;
   v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
   lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
+  const int32_t rest = ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n);
+  lay_out_packed(&v, rest);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
-  ERT_MEMSET(v.rest, in_place ? fill : 0, ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n));
+  ERT_MEMSET(v.rest, in_place ? fill : 0, rest);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = ert_out_row(&c->out, y);
@@ -116,12 +145,14 @@ static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_
   }
 }
 
-static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
-                    int32_t scale_bytes, int32_t y0, int32_t y1) {
+static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tile_args *t, tiled v, int32_t y0,
+                    int32_t y1) {
+  const ert_tiling *k = v.k;
   const int in_place = in_c % k->kr == 0, joined = apart(c, y1);
-  tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
+  v.c = c, v.t = t, v.runs = 1, v.run = ert_round_up(in_c, k->kr);
   lay_out(&v, joined ? y1 - y0 : 1);
   const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
+  lay_out_packed(&v, in_place ? 0 : window * v.n);
   if (!in_place) ERT_MEMSET(v.rest, 0, window * v.n);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
@@ -137,44 +168,83 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   }
 }
 
-void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                      .scales = ert_blob(c, p->scales),
-                      .zero_point = p->zero_point,
-                      .min = p->min,
-                      .max = p->max};
-  convolve(c, &p->g, k, &t, 12 * k->nr, p->in_zero_point, y0, y1);
+static tiled plain(const ert_tiling *k, int32_t scale) { return (tiled){.k = k, .scale_bytes = scale * k->nr}; }
+
+static tiled packing(const ert_packed_tiling *k) {
+  return (tiled){.k = &k->tiling, .scale_bytes = k->scale * k->tiling.nr, .packing = k};
 }
 
-void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void conv2d_s8(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->scales),
+                           .zero_point = p->zero_point,
+                           .min = p->min,
+                           .max = p->max};
+  v.fill = p->in_zero_point;
+  convolve(c, &p->g, &t, v, y0, y1);
+}
+
+static void conv2d_f32(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {
       .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  convolve(c, &p->g, k, &t, 4 * k->nr, 0, y0, y1);
+  convolve(c, &p->g, &t, v, y0, y1);
 }
 
-void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void fully_connected_s8(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                      .scales = ert_blob(c, p->scales),
-                      .zero_point = p->zero_point,
-                      .min = p->min,
-                      .max = p->max};
-  connect(c, p->in_c, p->out_c, k, &t, 12 * k->nr, y0, y1);
+                           .scales = ert_blob(c, p->scales),
+                           .zero_point = p->zero_point,
+                           .min = p->min,
+                           .max = p->max};
+  connect(c, p->in_c, p->out_c, &t, v, y0, y1);
 }
 
-void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void fully_connected_f32(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
   const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {
       .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  connect(c, p->in_c, p->out_c, k, &t, 4 * k->nr, y0, y1);
+  connect(c, p->in_c, p->out_c, &t, v, y0, y1);
+}
+
+void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_s8(c, plain(k, 12), y0, y1);
+}
+
+void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_s8(c, packing(k), y0, y1);
+}
+
+void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_f32(c, plain(k, 4), y0, y1);
+}
+
+void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_f32(c, packing(k), y0, y1);
+}
+
+void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_s8(c, plain(k, 12), y0, y1);
+}
+
+void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_s8(c, packing(k), y0, y1);
+}
+
+void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_f32(c, plain(k, 4), y0, y1);
+}
+
+void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_f32(c, packing(k), y0, y1);
 }
 
 /* Items of panels with `taps` x in_c weights a channel; INT32_MAX for too many. */
 static int32_t panel_items(int32_t taps, int32_t in_c, int32_t out_c, int32_t nr, int32_t kr) {
   const int32_t window = ert_product(taps, in_c);
-  if (window > INT32_MAX / 64) return INT32_MAX; /* scratch has some windows */
+  if (window > INT32_MAX / 512) return INT32_MAX; /* scratch has some windows, of several bytes an item */
   const int32_t filled = in_c % kr == 0 ? window : ert_round_up(window, kr);
   return ert_product(filled, ert_product(nr, panels_of(out_c, nr)));
 }
@@ -195,6 +265,10 @@ static int panels_ok(const ert_step *s, int32_t weights, int32_t n, int32_t size
                      int32_t channels) {
   return n < INT32_MAX && ert_blob_ok(s, weights, n, size) &&
          ert_blob_ok(s, scales, ert_product(bytes / 4, channels), 4);
+}
+
+int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes) {
+  return ert_blob_ok(s, scales, ert_product(bytes / 4, nr * panels_of(out_c, nr)), 4);
 }
 
 int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
