@@ -98,7 +98,11 @@ class Builder:
         if data.dtype.name not in CONSTANT_DTYPES:
             raise Unsupported(f"a constant of {data.dtype}; expected one of {', '.join(CONSTANT_DTYPES)}")
         if finite and data.dtype == np.float32 and not np.isfinite(data).all():
-            raise UsageError(f"{self.source}: its {name} hold NaN or infinity; expected finite weights, train again")
+            bad = int((~np.isfinite(data)).sum())
+            raise UsageError(
+                f"{bad} of {data.size} numbers of {name!r} are NaN or infinite; "
+                f"expected finite weights, train or export the model again"
+            )
         return Value(self.unique(name), check_shape(data.shape), str(data.dtype), data=data)
 
     def reshape(self, x: Value, shape: Sequence[int], name: str = "") -> Value:

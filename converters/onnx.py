@@ -219,7 +219,10 @@ def refuse_unknown(path: Path, model: Any) -> None:
         found.setdefault(kind, []).append(node.name or "".join(node.output[:1]))
     if found:
         listed = ", ".join(f"{kind} ({', '.join(map(repr, names[:8]))})" for kind, names in sorted(found.items()))
-        raise Unsupported(f"{path}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md")
+        raise Unsupported(
+            f"{path}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md, "
+            f"export the model without these"
+        )
 
 
 def read_nodes(onnx: Any, path: Path, graph: Any, opset: int) -> list[Op]:

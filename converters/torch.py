@@ -286,6 +286,8 @@ def guarded(where: str, node: Any, step: Callable[[], Any]) -> Any:
     """Whatever a malformed program makes torch, numpy or a rule raise becomes one sentence."""
     try:
         return step()
+    except UsageError as error:
+        raise (error if str(error).startswith(where) else UsageError(f"{where}: {node_line(node)}: {error}")) from error
     except EdgeError:
         raise
     except Exception as error:

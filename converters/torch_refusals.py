@@ -78,7 +78,10 @@ def refuse_unknown(where: str, program: Any, constants: Container[Any], rules: C
             found.setdefault(problem, []).append(source_of(node))
     if found:
         listed = "; ".join(f"{problem} in {', '.join(places[:8])}" for problem, places in sorted(found.items()))
-        raise Unsupported(f"{where}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md")
+        raise Unsupported(
+            f"{where}: unsupported ops: {listed}; expected ops of the list in ARCHITECTURE.md, "
+            f"write the model without these"
+        )
 
 
 def is_plain(node: Any) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from zoo import Classifier, Gate, Residual, conv_norm, network
+from zoo import Classifier, Gate, Network, Residual, conv_norm, network
 
 
 def separable(i: int, o: int, stride: int, kernel: int = 3) -> nn.Sequential:
@@ -36,13 +36,24 @@ def inverted(i: int, o: int, expand: int, kernel: int = 3, stride: int = 1, act=
 @network("mobilenet_v2", (1, 3, 64, 64))
 def mobilenet_v2() -> nn.Module:
     """Sandler et al. 2018, width 0.35."""
-    stages = [(1, 8, 1, 1), (6, 8, 2, 2), (6, 16, 3, 2), (6, 24, 4, 2), (6, 32, 3, 1), (6, 56, 3, 2), (6, 112, 1, 1)]
-    layers, i = [conv_norm(3, 16, 3, 2, nn.ReLU6)], 16
-    for factor, o, count, stride in stages:
+    return of_widths(16, (8, 8, 16, 24, 32, 56, 112), 256)
+
+
+def of_widths(first: int, widths: tuple[int, ...], last: int, classes: int = 10) -> nn.Module:
+    """MobileNetV2 with so many channels in its stages."""
+    repeats = [(1, 1, 1), (6, 2, 2), (6, 3, 2), (6, 4, 2), (6, 3, 1), (6, 3, 2), (6, 1, 1)]
+    layers, i = [conv_norm(3, first, 3, 2, nn.ReLU6)], first
+    for o, (factor, count, stride) in zip(widths, repeats, strict=True):
         for n in range(count):
             layers.append(inverted(i, o, factor * i, 3, stride if n == 0 else 1))
             i = o
-    return Classifier(nn.Sequential(*layers, conv_norm(i, 256, 1, act=nn.ReLU6)), 256)
+    return Classifier(nn.Sequential(*layers, conv_norm(i, last, 1, act=nn.ReLU6)), last, classes)
+
+
+def mobilenet_v2_of_the_paper() -> Network:
+    """At its full size: too large for every run of all networks, so `networks` does not list it."""
+    widths = (16, 24, 32, 64, 96, 160, 320)
+    return Network("mobilenet_v2_224", lambda: of_widths(32, widths, 1280, 1000), ((1, 3, 224, 224),))
 
 
 @network("mobilenet_v3_small", (1, 3, 64, 64))

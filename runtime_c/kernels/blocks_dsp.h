@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What pairs_dsp.c and quads_dsp.c share: two pixels of blocks of four channels, from sums to stored bytes. */
+/* What pairs_dsp.c, quads_dsp.c and twos_dsp.c share: two pixels of blocks of four channels, from sums to stored bytes. */
 #ifndef ERT_BLOCKS_DSP_H
 #define ERT_BLOCKS_DSP_H
 
 #include "dsp.h"
+#include "lanes.h"
 #include "pairs.h"
 
 /* A byte from twice the sum with its bias; `round` is 1 + 2 * zero_point. */
@@ -11,6 +12,14 @@ ERT_INLINE int32_t ert_byte_of(uint32_t doubled, int32_t multiplier, int32_t shi
   const int32_t high = ert_high_word((int32_t)doubled, multiplier);
   const int32_t shifted = ert_shift_right((int32_t)((uint32_t)high + (uint32_t)(high >> 31)), shift);
   return ert_half_byte((int32_t)((uint32_t)shifted + (uint32_t)round));
+}
+
+/* An output of an int16 layer before it is clamped, from its sum: the formulas of twos.h. */
+ERT_INLINE int32_t ert_rescale_half(int32_t sum, int32_t multiplier, int32_t shift, int32_t wide) {
+  if (wide) return ert_high_word(sum, multiplier);
+  const int32_t high = ert_high_word((int32_t)((uint32_t)sum << 1), multiplier);
+  const int32_t halves = ert_shift_right((int32_t)((uint32_t)high + (uint32_t)(high >> 31)), ~shift);
+  return (int32_t)((uint32_t)halves + 1) >> 1;
 }
 
 /* Channel o from twice its sum; biases of the scales doubled, shifts less one. */
@@ -66,9 +75,23 @@ ERT_INLINE ert_tile ert_tile_of(const ert_call *c, const ert_pairs_rescale *r, i
                     .all_factors = ert_blob(c, r->factors)};
 }
 
+/* The tile of a layer of int16: its factors are scales as lanes.h has them, low and high two halves. Of the slots, the
+ * words behind a window of n items are zeros. */
+ERT_INLINE ert_tile ert_twos_tile_of(const ert_call *c, const ert_lanes_s16 *s, int32_t weights, int32_t n) {
+  uint32_t *const slots = c->scratch, *const end = slots + ((n + 3) & ~3);
+  end[-2] = end[-1] = 0;
+  return (ert_tile){.slots = slots,
+                    .end = end,
+                    .low = (uint16_t)s->min * 0x00010001u,
+                    .high = (uint16_t)s->max * 0x00010001u,
+                    .all_w = ert_blob(c, weights),
+                    .all_factors = ert_blob(c, s->scales)};
+}
+
 /* Two pixels of n_out channels from two windows that ert_widen_two has widened into the tile's slots. */
 typedef void ert_two_pixels_fn(ert_tile *layer, int32_t n_out, int8_t *first, int8_t *second);
 ert_two_pixels_fn ert_pairs_two, ert_quads_two;
+ert_two_pixels_fn ert_twos_two, ert_twos_two_wide; /* of int16 */
 
 #if defined(__ARM_FEATURE_DSP)
 

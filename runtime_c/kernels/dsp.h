@@ -198,6 +198,8 @@ ERT_INLINE int32_t ert_high_mac_rounded(int32_t x, int32_t y, int32_t z) {
 
 ERT_INLINE int32_t ert_signed_byte(int32_t x) { return x < -128 ? -128 : x > 127 ? 127 : x; }
 
+ERT_INLINE int32_t ert_signed_half(int32_t x) { return x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x; }
+
 ERT_INLINE int32_t ert_shift_right(int32_t x, int32_t n) { return x >> (n & 31); }
 
 ERT_INLINE uint32_t ert_four_bytes(int32_t a, int32_t b, int32_t c, int32_t d) {

@@ -10,9 +10,8 @@
  * is requantize.h's rescale.
  *
  * int4 weights: rows of fewer than 32 are int8 ones. Longer rows are runs (conv2d: ert_conv2d_runs), each of which has 32
- * weights in 16 bytes, byte i weights i in its low nibble and 16 + i in its high one. Sixteen that are left have the low
- * nibbles of 16 bytes; any other rest, n of them, lies like the 32 in ceil(n / 2) bytes. Biases are 16 times what they
- * stand for, and sums with them 16 times below 2^31.
+ * weights in 16 bytes, byte i weights i in its low nibble and 16 + i in its high one. What is left of a run has bytes of
+ * its own, the high nibble of each. Biases are 16 times what they stand for, and sums with them 16 times below 2^31.
  *
  * int16 layers have sums of 32 bits. Wide ones, of requantize.h's rescale_s16, have multipliers shifted to the left by 17
  * plus their shift, which is -17 to -1: then (sum * multiplier + 2^31) >> 32 is ert_requantize_wide. */
@@ -47,8 +46,7 @@ static inline int32_t ert_lanes_s8_bytes(int32_t n) { return n < 16 ? 16 : n; }
 /* Bytes of `runs` runs of n int4 weights, all of a row; INT32_MAX stands for too many. */
 static inline int32_t ert_lanes_s4_bytes(int32_t runs, int32_t n) {
   if (ert_product(runs, n) < 32) return ert_lanes_s8_bytes(runs * n);
-  const int32_t rest = n & 31;
-  return ert_product(runs, n / 32 * 16 + (rest == 16 ? 16 : (rest + 1) / 2));
+  return ert_product(runs, n / 32 * 16 + (n & 31));
 }
 
 static inline int ert_four_lanes_ok(const ert_step *s, int32_t scales, int32_t n) {

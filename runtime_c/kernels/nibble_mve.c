@@ -1,85 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int4 weights as lanes.h has them. A vector of 32 weights becomes sixteen times those of its low nibbles and of its
  * high ones by a shift and a mask: for two channels and three pixels 25 instructions of a loop for 192 products, against
- * 24 with int8 weights. */
+ * 24 with int8 weights. What is left of a run has a byte each, and the loop of int8 weights. */
 #include "tiles_mve.h"
 
 #if ERT_HAS_mve
 
-#define UNPACK(low, high, w) \
-  "vldrb.8 " high ", [%[" w  \
-  "]], #16\n\t"              \
-  "vshl.i8 " low ", " high   \
-  ", #4\n\t"                 \
+/* clang-format off */
+#define UNPACK(low, high, w)                 \
+  "vldrb.8 " high ", [%[" w "]], #16\n\t"    \
+  "vshl.i8 " low ", " high ", #4\n\t"        \
   "vand " high ", " high ", %q[mask]\n\t"
-#define PRODUCTS_2(load, x, w0, w1, a, b) \
-  load " q4, [%[" x                       \
-       "]]\n\t"                           \
-       "vmladava.s8 %[" a "], " w0        \
-       ", q4\n\t"                         \
-       "vmladava.s8 %[" b "], " w1 ", q4\n\t"
-#define NEXT_2(x, w0, w1, a, b) \
-  "vldrb.8 q4, [%[" x           \
-  "]], #16\n\t"                 \
-  "vmladava.s8 %[" a "], " w0   \
-  ", q4\n\t"                    \
+#define NEXT_2(x, w0, w1, a, b)              \
+  "vldrb.8 q4, [%[" x "]], #16\n\t"          \
+  "vmladava.s8 %[" a "], " w0 ", q4\n\t"     \
   "vmladava.s8 %[" b "], " w1 ", q4\n\t"
-#define SOME "vpst\n\tvldrbt.8"
 
-/* LR becomes the blocks of 32 of a run; sixteen weights that are left lie in low nibbles; any other rest, which only the
- * last run has, lies in ceil(rest / 2) low nibbles and as many high ones. The run's bytes are read anew: registers are
- * scarce. The label 4 follows the last run. */
-#define BLOCKS         \
-  "cmp lr, #0\n\t"     \
-  "beq 4f\n\t"         \
-  "lsr lr, lr, #5\n\t" \
-  "wls lr, lr, 3f\n"
-#define SIXTEEN                \
-  "ldr lr, [%[runs], #-4]\n\t" \
-  "ands lr, lr, #31\n\t"       \
-  "beq 1b\n\t"                 \
-  "cmp lr, #16\n\t"            \
-  "bne 5f\n\t"
-#define LOW(low, w)        \
-  "vldrb.8 " low ", [%[" w \
-  "]], #16\n\t"            \
-  "vshl.i8 " low ", " low ", #4\n\t"
-#define REST           \
-  "b 1b\n"             \
-  "5:\n\t"             \
-  "add lr, lr, #1\n\t" \
-  "lsr lr, lr, #1\n\t" \
-  "vctp.8 lr\n\t"
-#define HIGH_REST              \
-  "ldr lr, [%[runs], #-4]\n\t" \
-  "and lr, lr, #31\n\t"        \
-  "lsr lr, lr, #1\n\t"         \
-  "vctp.8 lr\n\t"
+/* Before them LR has a run's items and flags those of its blocks of 32. WLSTP and LETP leave out the lanes past the run's
+ * end. The run's items are read anew: registers are scarce. */
+#define BLOCKS                               \
+  "beq 4f\n"                                 \
+  "1:\n\t"                                   \
+  "dls lr, lr\n"                             \
+  "2:\n\t"
+#define REST                                 \
+  "le lr, 2b\n"                              \
+  "3:\n\t"                                   \
+  "ldr lr, [%[runs], #-4]\n\t"               \
+  "and lr, lr, #31\n\t"                      \
+  "wlstp.8 lr, lr, 6f\n"                     \
+  "5:\n\t"
+/* After the next run has been read: one of sixteen goes on with its rest (bit 4, the last that was shifted out; a single
+ * run has a block at least), one of nothing is the end. */
+#define AGAIN                                \
+  "bne 1b\n"                                 \
+  "4:\n\t"                                   \
+  "bcs 3b\n\t"
+#define THREE_PIXELS                         \
+  "ldrd %[x0], %[x1], [%[runs]], #8\n\t"     \
+  "ldrd %[x2], lr, [%[runs]], #8\n\t"        \
+  "lsrs lr, lr, #5\n\t"
+#define ONE_PIXEL                            \
+  "ldr %[x], [%[runs]], #12\n\t"             \
+  "ldr lr, [%[runs]], #4\n\t"                \
+  "lsrs lr, lr, #5\n\t"
 
 static inline void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8_t *w1, int32_t *acc) {
   int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], b0 = acc[3], b1 = acc[4], b2 = acc[5];
   const int8_t *x0, *x1, *x2;
   __asm__ volatile(
-      "1:\n\t"
-      "ldrd %[x0], %[x1], [%[runs]], #8\n\t"
-      "ldrd %[x2], lr, [%[runs]], #8\n\t"
-      BLOCKS
-      "2:\n\t" UNPACK("q1", "q0", "w0") UNPACK("q3", "q2", "w1")
+      THREE_PIXELS BLOCKS
+      UNPACK("q1", "q0", "w0") UNPACK("q3", "q2", "w1")
       NEXT_2("x0", "q1", "q3", "a0", "b0") NEXT_2("x1", "q1", "q3", "a1", "b1") NEXT_2("x2", "q1", "q3", "a2", "b2")
       NEXT_2("x0", "q0", "q2", "a0", "b0") NEXT_2("x1", "q0", "q2", "a1", "b1") NEXT_2("x2", "q0", "q2", "a2", "b2")
-      "le lr, 2b\n"
-      "3:\n\t" SIXTEEN LOW("q1", "w0") LOW("q3", "w1")
-      NEXT_2("x0", "q1", "q3", "a0", "b0") NEXT_2("x1", "q1", "q3", "a1", "b1") NEXT_2("x2", "q1", "q3", "a2", "b2")
-      REST UNPACK("q1", "q0", "w0") UNPACK("q3", "q2", "w1")
-      PRODUCTS_2(SOME, "x0", "q1", "q3", "a0", "b0") PRODUCTS_2(SOME, "x1", "q1", "q3", "a1", "b1")
-      PRODUCTS_2(SOME, "x2", "q1", "q3", "a2", "b2")
-      "add %[x0], %[x0], lr\n\t"
-      "add %[x1], %[x1], lr\n\t"
-      "add %[x2], %[x2], lr\n\t"
-      HIGH_REST
-      PRODUCTS_2(SOME, "x0", "q0", "q2", "a0", "b0") PRODUCTS_2(SOME, "x1", "q0", "q2", "a1", "b1")
-      PRODUCTS_2(SOME, "x2", "q0", "q2", "a2", "b2")
-      "4:"
+      REST
+      "vldrb.8 q0, [%[w0]], #16\n\t"
+      "vldrb.8 q2, [%[w1]], #16\n\t"
+      NEXT_2("x0", "q0", "q2", "a0", "b0") NEXT_2("x1", "q0", "q2", "a1", "b1") NEXT_2("x2", "q0", "q2", "a2", "b2")
+      "letp lr, 5b\n"
+      "6:\n\t" THREE_PIXELS AGAIN
       : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [b0] "+Te"(b0), [b1] "+Te"(b1), [b2] "+Te"(b2), [w0] "+r"(w0),
         [w1] "+r"(w1), [runs] "+r"(runs), [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2)
       : [mask] "w"(vdupq_n_u8(0xf0))
@@ -87,44 +66,34 @@ static inline void dot_2x3(const ert_mve_run *runs, const int8_t *w0, const int8
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = b0, acc[4] = b1, acc[5] = b2;
 }
 
-#define PRODUCTS_4(w, a) \
-  UNPACK("q1", "q0", w)  \
-  "vmladava.s8 %[" a     \
-  "], q1, q2\n\t"        \
+#define PRODUCTS_4(w, a)                     \
+  UNPACK("q1", "q0", w)                      \
+  "vmladava.s8 %[" a "], q1, q2\n\t"         \
   "vmladava.s8 %[" a "], q0, q3\n\t"
+#define REST_4(w, a)                         \
+  "vldrb.8 q0, [%[" w "]], #16\n\t"          \
+  "vmladava.s8 %[" a "], q0, q2\n\t"
 
 static inline void dot_4x1(const ert_mve_run *runs, const int8_t *const *w, int32_t *acc) {
   int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], a3 = acc[3];
   const int8_t *x, *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
   __asm__ volatile(
-      "1:\n\t"
-      "ldr %[x], [%[runs]], #12\n\t"
-      "ldr lr, [%[runs]], #4\n\t"
-      BLOCKS
-      "2:\n\t"
+      ONE_PIXEL BLOCKS
       "vldrb.8 q2, [%[x]], #16\n\t"
       "vldrb.8 q3, [%[x]], #16\n\t"
       PRODUCTS_4("w0", "a0") PRODUCTS_4("w1", "a1") PRODUCTS_4("w2", "a2") PRODUCTS_4("w3", "a3")
-      "le lr, 2b\n"
-      "3:\n\t" SIXTEEN
-      "vldrb.8 q2, [%[x]]\n\t"
-      LOW("q0", "w0") "vmladava.s8 %[a0], q0, q2\n\t" LOW("q0", "w1") "vmladava.s8 %[a1], q0, q2\n\t"
-      LOW("q0", "w2") "vmladava.s8 %[a2], q0, q2\n\t" LOW("q0", "w3") "vmladava.s8 %[a3], q0, q2\n\t"
       REST
-      "vpst\n\t"
-      "vldrbt.8 q2, [%[x]]\n\t"
-      "add %[x], %[x], lr\n\t"
-      HIGH_REST
-      "vpst\n\t"
-      "vldrbt.8 q3, [%[x]]\n\t"
-      PRODUCTS_4("w0", "a0") PRODUCTS_4("w1", "a1") PRODUCTS_4("w2", "a2") PRODUCTS_4("w3", "a3")
-      "4:"
+      "vldrb.8 q2, [%[x]], #16\n\t"
+      REST_4("w0", "a0") REST_4("w1", "a1") REST_4("w2", "a2") REST_4("w3", "a3")
+      "letp lr, 5b\n"
+      "6:\n\t" ONE_PIXEL AGAIN
       : [a0] "+Te"(a0), [a1] "+Te"(a1), [a2] "+Te"(a2), [a3] "+Te"(a3), [w0] "+r"(w0), [w1] "+r"(w1), [w2] "+r"(w2),
         [w3] "+r"(w3), [runs] "+r"(runs), [x] "=&r"(x)
       : [mask] "w"(vdupq_n_u8(0xf0))
       : "lr", "q0", "q1", "q2", "q3", "cc", "memory");
   acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
 }
+/* clang-format on */
 
 static const ert_mve_dots nibbles = {dot_2x3, dot_4x1, 4, 1};
 

@@ -49,4 +49,8 @@ void ert_widen_two(uint32_t *slots, const int8_t *a, const int8_t *b, int32_t n)
 /* One pixel from a window of n items; bias and shift as above, each in a blob of its own. */
 void ert_pairs_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out);
 
+/* Twice the sums of n_out channels, filled up to blocks, added to those of `doubled`; and outputs of them. */
+void ert_pairs_add(const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, uint32_t *doubled);
+void ert_pairs_finish(const ert_scales *s, const uint32_t *doubled, int32_t n_out, int8_t *out);
+
 #endif

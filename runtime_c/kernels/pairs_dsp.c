@@ -160,6 +160,19 @@ static const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, ui
   return w;
 }
 
+void ert_pairs_add(const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, uint32_t *doubled) {
+  const uint32_t rest = ert_last_word(x + (n & ~3), n & 3);
+  sums a;
+  for (int32_t o = 0; o < n_out; o += ERT_PAIRS_BLOCK) {
+    w = dot_1x4(w, x, n, rest, &a);
+    for (int32_t j = 0; j < ERT_PAIRS_BLOCK; j++) *doubled++ += twice(&a, j);
+  }
+}
+
+void ert_pairs_finish(const ert_scales *s, const uint32_t *doubled, int32_t n_out, int8_t *out) {
+  for (int32_t o = 0; o < n_out; o++) out[o] = ert_finish_doubled(s, o, doubled[o]);
+}
+
 void ert_pairs_one(const ert_scales *s, const uint32_t *w, const int8_t *x, int32_t n, int32_t n_out, int8_t *out) {
   const uint32_t rest = ert_last_word(x + (n & ~3), n & 3);
   sums a;

@@ -17,7 +17,10 @@
  * (int32), then doubles m[NR] = multiplier * 2^(-31 - shift), h[NR] = 2^(-1 - shift) + 2^(-32 - shift) and
  * s[NR] = 2^-shift; with x = sum + bias the rescale is the integer next to m * x + h, for x < 0 next to m * x + h - s.
  * The writer guarantees shifts of at most 13 or |x| < 2^21: then no double is rounded that is not out of int8's range.
- * float32: bias[NR] for every panel. */
+ * float32: bias[NR] for every panel.
+ *
+ * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
+ * weights[tap][NR]; the layout d16 has NR = 16. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
 
@@ -36,6 +39,9 @@ typedef struct {
   int32_t weights, bias; /* blobs */
   float min, max;
 } ert_conv2d_f32_tiles_params;
+
+typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_tiles_params;
+typedef ert_conv2d_f32_tiles_params ert_depthwise_conv2d_f32_tiles_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -56,6 +62,8 @@ enum {
   ERT_TILE_DOUBLES = 32 /* bytes of scales that a channel has in layouts that end in d */
 };
 
+struct ert_packed_tiling;
+
 /* What a micro-kernel computes: `pixels` outputs of the channels of one panel. */
 typedef struct {
   const void *const *in; /* [runs][stride]: where run r of pixel i begins */
@@ -63,8 +71,10 @@ typedef struct {
   const void *weights;
   const void *scales; /* int8: bias, multiplier, shift; float: bias */
   int32_t stride;     /* of `in`, in pointers */
+  int32_t offset;     /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
   int32_t runs, run;  /* items of a run, a multiple of KR */
   int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
+  const struct ert_packed_tiling *packing; /* NULL where inputs are read as they are */
   int32_t zero_point, min, max;
   float low, high;
 } ert_tile_args;
@@ -84,7 +94,7 @@ typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, i
                               int32_t run);
 
 /* A tiling whose micro-kernels read packed inputs: in[0] is where they begin. */
-typedef struct {
+typedef struct ert_packed_tiling {
   ert_tiling tiling;
   ert_tile_pack_fn *pack;
   int32_t bytes; /* of a packed item */
@@ -121,7 +131,15 @@ static inline int32_t ert_tiles_packed(int32_t window, int32_t kr, int32_t pixel
   return ERT_TILE_ALIGN + ERT_BLOCK_TILES * ert_round_up(bytes * pixels * ert_round_up(window, kr), ERT_TILE_ALIGN);
 }
 
+/* For depthwise convolutions: pointers, and a padding item of every channel. */
+static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, int32_t pixels, int32_t item) {
+  const int32_t n = pixels * ERT_BLOCK_TILES, taps = g->kernel_h * g->kernel_w;
+  return 8 * n * (taps + 1) + ERT_TILE_ALIGN + ert_round_up(g->in_c * item, ERT_TILE_ALIGN);
+}
+
 /* Rows [y0, y1) of the op with its tiles params. */
+void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
@@ -134,6 +152,8 @@ void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_ti
 /* For the rows of kernels.inc: contract and checks of every layout. */
 int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr);
+int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr);
 int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes);
@@ -166,9 +186,17 @@ int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_
            ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
   }
 
+#define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
+  typedef ert_depthwise_conv2d_##types##_tiles_params ert_depthwise_conv2d_##types##_##name##_params; \
+  ERT_INLINE int ert_depthwise_conv2d_##types##_##name##_check(const ert_step *s) {                   \
+    return ert_depthwise_conv2d_##types##_tiles_ok(s, nr);                                            \
+  }
+
 ERT_TILES_F32(n16k1, 16, 1)
 ERT_TILES_F32(n8k1, 8, 1)
 ERT_TILES_S8(n16k4, 16, 4)
 ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
+ERT_TILES_DEPTHWISE(s8s8, d16, 16)
+ERT_TILES_DEPTHWISE(f32, d16, 16)
 
 #endif

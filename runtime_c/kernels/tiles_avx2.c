@@ -7,8 +7,7 @@
 
 ERT_BEGIN_avx2
 
-    static void
-    store(const ert_tile_args *t, float *out, __m256 a, __m256 b) {
+static void store(const ert_tile_args *t, float *out, __m256 a, __m256 b) {
   const __m256 low = _mm256_set1_ps(t->low), high = _mm256_set1_ps(t->high);
   float both[16];
   /* min and max return their second operand for a NaN: the sum goes through. */
@@ -48,9 +47,29 @@ static void tile4(const ert_tile_args *t) { tile(t, 4); }
 static void tile5(const ert_tile_args *t) { tile(t, 5); }
 static void tile6(const ert_tile_args *t) { tile(t, 6); }
 
+/* Sixteen channels of a pixel. */
+static void depthwise(const ert_tile_args *t) {
+  const float *w = t->weights, *bias = t->scales;
+  __m256 a = _mm256_loadu_ps(bias), b = _mm256_loadu_ps(bias + 8);
+  for (int32_t r = 0; r < t->runs; r++, w += 16) {
+    const float *x = (const float *)((const uint8_t *)t->in[r * t->stride] + t->offset);
+    float rest[16] = {0};
+    if (t->channels < 16) {
+      for (int32_t o = 0; o < t->channels; o++) rest[o] = x[o];
+      x = rest;
+    }
+    a = _mm256_fmadd_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(w), a);
+    b = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), _mm256_loadu_ps(w + 8), b);
+  }
+  store(t, t->out[0], a, b);
+}
+
 ERT_END_avx2
 
-    static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6};
+static ert_tile_fn *const one_pixel[] = {depthwise};
+const ert_tiling ert_depthwise_f32_avx2 = {one_pixel, 1, 16, 1, 4};
+
+static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6};
 const ert_tiling ert_tiling_f32_avx2 = {by_pixels, 6, 16, 1, 4};
 
 #endif

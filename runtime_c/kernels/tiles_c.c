@@ -7,26 +7,19 @@ typedef struct {
   const ert_tiling *k;
   const ert_tile_args *t;
   int32_t scale_bytes, fill;
-  int32_t runs, run;                /* of a window */
-  int32_t n, block;                 /* pixels that there is room for, and those of most blocks */
-  const void **in;                  /* [runs][n] */
-  void **out;                       /* [n] */
-  uint8_t *rest;                    /* gathered windows, or padding */
-  const ert_packed_tiling *packing; /* NULL where inputs are read as they are */
-  uint8_t *packed;                  /* tiles */
-  int32_t packed_bytes;             /* of a tile */
+  int32_t runs, run;    /* of a window */
+  int32_t n, block;     /* pixels that there is room for, and those of most blocks */
+  int32_t deeper;       /* bytes from a panel's first input to the next one's: depthwise */
+  const void **in;      /* [runs][n] */
+  void **out;           /* [n] */
+  uint8_t *rest;        /* gathered windows, or padding */
+  uint8_t *packed;      /* tiles, where they are packed */
+  int32_t packed_bytes; /* of a tile */
 } tiled;
 
 static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c % nr != 0); }
 
 static uint8_t *aligned(uint8_t *p) { return p + ((uintptr_t)0 - (uintptr_t)p) % ERT_TILE_ALIGN; }
-
-/* Behind gathered windows of `rest` bytes. */
-static void lay_out_packed(tiled *v, int32_t rest) {
-  if (!v->packing) return;
-  v->packed = aligned(v->rest + rest);
-  v->packed_bytes = ert_round_up(v->packing->bytes * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
-}
 
 /* Blocks of `pixels` pixels: whole tiles, and the last block not much smaller than the others. */
 static void lay_out(tiled *v, int32_t pixels) {
@@ -38,6 +31,14 @@ static void lay_out(tiled *v, int32_t pixels) {
   v->rest = aligned((uint8_t *)(v->out + v->n));
 }
 
+/* Behind gathered windows of `rest` bytes. */
+static void lay_out_packed(tiled *v, int32_t rest) {
+  const ert_packed_tiling *p = v->t->packing;
+  if (!p) return;
+  v->packed = aligned(v->rest + rest);
+  v->packed_bytes = ert_round_up(p->bytes * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
+}
+
 static int32_t tiles_of(const tiled *v, int32_t pixels) { return (pixels + v->k->pixels - 1) / v->k->pixels; }
 
 /* Inputs of every tile in the order of its micro-kernels; the first pointer of a tile then says where they are. */
@@ -45,7 +46,7 @@ static void pack(const tiled *v, int32_t pixels) {
   uint8_t *to = v->packed;
   for (int32_t i = 0, n, left = tiles_of(v, pixels); left > 0; i += n, left--, to += v->packed_bytes) {
     n = (pixels - i + left - 1) / left;
-    v->packing->pack(to, v->in + i, v->n, n, v->runs, v->run);
+    v->t->packing->pack(to, v->in + i, v->n, n, v->runs, v->run);
     v->in[i] = to;
   }
 }
@@ -58,7 +59,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
-  if (v->packing) {
+  if (t.packing) {
     pack(v, pixels);
     t.runs = 1, t.run *= v->runs;
   }
@@ -72,6 +73,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
     for (int32_t i = 0; i < pixels; i++) out[i] = (uint8_t *)out[i] + out_bytes;
     t.weights = (const uint8_t *)t.weights + panel_bytes;
     t.scales = (const uint8_t *)t.scales + v->scale_bytes;
+    t.offset += v->deeper;
   }
 }
 
@@ -119,37 +121,51 @@ static int apart(const ert_call *c, int32_t y1) {
   return a + in->rows * in->row_bytes <= b || b + out->rows * out->row_bytes <= a;
 }
 
+/* Every pixel of rows [y0, y1): windows are gathered or pointed at, and multiplied when a block of them is full. */
+static void convolve_block(tiled *v, int gathered, int joined, int32_t y0, int32_t y1) {
+  const ert_conv2d_geometry *g = v->g;
+  int32_t held = 0;
+  for (int32_t y = y0; y < y1; y++) {
+    uint8_t *out = ert_out_row(&v->c->out, y);
+    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * v->k->item) {
+      if (gathered) gather(v, y, x, held);
+      else point(v, y, x, held);
+      v->out[held++] = out;
+      if (held < v->block && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
+      multiply(v, held, g->out_c);
+      held = 0;
+    }
+  }
+}
+
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
-static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tile_args *t, tiled v, int32_t y0,
-                     int32_t y1) {
-  const ert_tiling *k = v.k;
-  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1), fill = v.fill;
-  v.c = c, v.g = g, v.t = t;
+static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
+                     int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
+  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
+  tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
   lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
   const int32_t rest = ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n);
   lay_out_packed(&v, rest);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
   ERT_MEMSET(v.rest, in_place ? fill : 0, rest);
-  int32_t held = 0;
-  for (int32_t y = y0; y < y1; y++) {
-    uint8_t *out = ert_out_row(&c->out, y);
-    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * k->item) {
-      if (in_place) point(&v, y, x, held);
-      else gather(&v, y, x, held);
-      v.out[held++] = out;
-      if (held < v.block && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
-      multiply(&v, held, g->out_c);
-      held = 0;
-    }
-  }
+  convolve_block(&v, !in_place, joined, y0, y1);
 }
 
-static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tile_args *t, tiled v, int32_t y0,
-                    int32_t y1) {
-  const ert_tiling *k = v.k;
+static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
+                               const ert_tile_args *t, int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
+  tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
+  v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->nr * k->item;
+  const int joined = apart(c, y1);
+  lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
+  ERT_MEMSET(v.rest, fill, g->in_c * k->item);
+  convolve_block(&v, 0, joined, y0, y1);
+}
+
+static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
+                    int32_t scale_bytes, int32_t y0, int32_t y1) {
   const int in_place = in_c % k->kr == 0, joined = apart(c, y1);
-  v.c = c, v.t = t, v.runs = 1, v.run = ert_round_up(in_c, k->kr);
+  tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
   lay_out(&v, joined ? y1 - y0 : 1);
   const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
   lay_out_packed(&v, in_place ? 0 : window * v.n);
@@ -168,77 +184,115 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   }
 }
 
-static tiled plain(const ert_tiling *k, int32_t scale) { return (tiled){.k = k, .scale_bytes = scale * k->nr}; }
-
-static tiled packing(const ert_packed_tiling *k) {
-  return (tiled){.k = &k->tiling, .scale_bytes = k->scale * k->tiling.nr, .packing = k};
+static int32_t scale_bytes(const ert_tiling *k, const ert_packed_tiling *packing, int32_t usual) {
+  return k->nr * (packing ? packing->scale : usual);
 }
 
-static void conv2d_s8(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
+static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
+                           .packing = packing,
                            .zero_point = p->zero_point,
                            .min = p->min,
                            .max = p->max};
-  v.fill = p->in_zero_point;
-  convolve(c, &p->g, &t, v, y0, y1);
+  convolve(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-static void conv2d_f32(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
+static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {
-      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  convolve(c, &p->g, &t, v, y0, y1);
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->bias),
+                           .packing = packing,
+                           .low = p->min,
+                           .high = p->max};
+  convolve(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-static void fully_connected_s8(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
+static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->scales),
+                           .packing = packing,
+                           .zero_point = p->zero_point,
+                           .min = p->min,
+                           .max = p->max};
+  convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
+}
+
+static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+  const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->bias),
+                           .packing = packing,
+                           .low = p->min,
+                           .high = p->max};
+  convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
+}
+
+static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
+                           .packing = packing,
                            .zero_point = p->zero_point,
                            .min = p->min,
                            .max = p->max};
-  connect(c, p->in_c, p->out_c, &t, v, y0, y1);
+  connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 12), y0, y1);
 }
 
-static void fully_connected_f32(const ert_call *c, tiled v, int32_t y0, int32_t y1) {
+static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {
-      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  connect(c, p->in_c, p->out_c, &t, v, y0, y1);
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->bias),
+                           .packing = packing,
+                           .low = p->min,
+                           .high = p->max};
+  connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 4), y0, y1);
 }
 
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_s8(c, plain(k, 12), y0, y1);
+  conv2d_s8(c, k, NULL, y0, y1);
 }
 
 void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_s8(c, packing(k), y0, y1);
+  conv2d_s8(c, &k->tiling, k, y0, y1);
 }
 
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_f32(c, plain(k, 4), y0, y1);
+  conv2d_f32(c, k, NULL, y0, y1);
 }
 
 void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_f32(c, packing(k), y0, y1);
+  conv2d_f32(c, &k->tiling, k, y0, y1);
+}
+
+void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  depthwise_s8(c, k, NULL, y0, y1);
+}
+
+void ert_packed_tiles_depthwise_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  depthwise_s8(c, &k->tiling, k, y0, y1);
+}
+
+void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  depthwise_f32(c, k, NULL, y0, y1);
 }
 
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_s8(c, plain(k, 12), y0, y1);
+  fully_connected_s8(c, k, NULL, y0, y1);
 }
 
 void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_s8(c, packing(k), y0, y1);
+  fully_connected_s8(c, &k->tiling, k, y0, y1);
 }
 
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_f32(c, plain(k, 4), y0, y1);
+  fully_connected_f32(c, k, NULL, y0, y1);
 }
 
 void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_f32(c, packing(k), y0, y1);
+  fully_connected_f32(c, &k->tiling, k, y0, y1);
 }
 
 /* Items of panels with `taps` x in_c weights a channel; INT32_MAX for too many. */
@@ -285,6 +339,25 @@ int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
   return geometry_ok(s, g, 4, kr) &&
          panels_ok(s, p->weights, panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, nr, kr), 4, p->bias, 4,
                    nr * panels_of(g->out_c, nr));
+}
+
+static int depthwise_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size) {
+  return ert_conv2d_geometry_ok(s, g, size) && g->in_c == g->out_c &&
+         scratch_fits(ert_product(g->kernel_h, g->kernel_w), g->in_c, size);
+}
+
+int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr) {
+  const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;
+  const int32_t channels = nr * panels_of(p->g.out_c, nr);
+  return depthwise_ok(s, &p->g, 1) &&
+         panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 1, p->scales, 12, channels);
+}
+
+int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr) {
+  const ert_depthwise_conv2d_f32_tiles_params *p = (const void *)s->params;
+  const int32_t channels = nr * panels_of(p->g.out_c, nr);
+  return depthwise_ok(s, &p->g, 4) &&
+         panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 4, p->bias, 4, channels);
 }
 
 static int rows_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t size) {

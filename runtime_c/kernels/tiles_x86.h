@@ -4,6 +4,6 @@
 
 #include "tiles.h"
 
-extern const ert_tiling ert_tiling_f32_avx2;
+extern const ert_tiling ert_tiling_f32_avx2, ert_depthwise_f32_avx2;
 
 #endif

@@ -19,6 +19,7 @@ from edgesdk.ir import Graph, Node, Value
 LAYER_SAMPLES = 16  # as many as the layers are compared on, spread over the set
 EDGE_SUFFIXES = ("/int8", "/int16")  # of integer values in front of a float output
 TOP = (1, 5)
+PART = 8192  # items at a time: they stay in the cache, and products of vectors need no threads
 
 
 @dataclass
@@ -34,7 +35,11 @@ class Difference:
 
     def add(self, got: np.ndarray, expected: np.ndarray, limits: tuple[float, float] | None = None) -> None:
         """`limits`: the least and largest real number that is stored; beyond by more than half a step saturates."""
-        a, b = got.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+        a, b = got.ravel(), expected.ravel()
+        for i in range(0, a.size, PART):
+            self._add(a[i : i + PART].astype(np.float64), b[i : i + PART].astype(np.float64), limits)
+
+    def _add(self, a: np.ndarray, b: np.ndarray, limits: tuple[float, float] | None) -> None:
         d = a - b
         self.error += float(d @ d)
         self.expected += float(b @ b)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from edgesdk.counts import Counts, Window, geometry, loop, parameters
+from edgesdk.counts import Counts, Window, geometry, itemsize, loop, parameters
 from edgesdk.kernels import Kernel
 from edgesdk.schedule import Step
 
 # Layout of the weights -> pixels and channels of a tile, and products that its inner loop takes at a time.
-TILES = {"pairs": (2, 4, 4), "quads": (2, 4, 4), "panels": (2, 4, 4), "lanes": (3, 4, 16)}
-SINGLE = ("pairs", "quads")  # whose fully connected layers take one pixel at a time
+TILES = {"pairs": (2, 4, 4), "quads": (2, 4, 4), "twos": (2, 4, 4), "panels": (2, 4, 4), "lanes": (3, 4, 16)}
+SINGLE = ("pairs", "quads", "twos")  # whose fully connected layers take one pixel at a time
 GROUPS = {"fours": 4, "sixteens": 16}  # channels that a depthwise kernel takes at a time
 WORD = 4
 BYTE = (-128, 127)
@@ -62,7 +62,7 @@ def _conv2d(step: Step) -> Counts:
         dots = _apart(g, groups, left, tile)
     else:
         dots = _tiles(groups, left, n, g.out_c, tile, step.kernel.layout != "panels")
-    return dots + _windows(g, step.encoded.rows) + _clamp(step)
+    return dots + _windows(g, step.encoded.rows, itemsize(step)) + _finished(step)
 
 
 def _reads_apart(g: Window) -> bool:
@@ -79,11 +79,11 @@ def _apart(g: Window, groups: int, left: int, tile: tuple[int, int, int]) -> Cou
     })  # fmt: skip
 
 
-def _windows(g: Window, rows: int) -> Counts:
-    """Runs of windows, those that lie in their row of the image and those that do not."""
+def _windows(g: Window, rows: int, size: int) -> Counts:
+    """Runs of windows, those that lie in their row of the image and those that do not; copied byte by byte."""
     if g.kernel_h * g.kernel_w == 1 and g.whole == g.out_w and int(g.taps_y.min(initial=1)):
         return Counter({"in place": rows * g.out_w})
-    run, rows_inside = g.kernel_w * g.in_c, int(g.taps_y.sum())
+    run, rows_inside = g.kernel_w * g.in_c * size, int(g.taps_y.sum())
     whole, border = rows_inside * g.whole, rows_inside * (g.out_w - g.whole)
     missing = (rows * g.kernel_h - rows_inside) * g.out_w
     outer = rows * g.out_w - int((g.taps_y == g.kernel_h).sum()) * g.whole
@@ -102,9 +102,16 @@ def _fully_connected(step: Step) -> Counts:
     tile = TILES.get(step.kernel.layout, (1, 4, 4))
     pixels = 1 if step.kernel.layout in SINGLE else tile[0]
     rows = step.encoded.rows
-    return _tiles(
-        rows // pixels, int(rows % pixels > 0), in_c, out_c, (pixels, *tile[1:]), step.kernel.layout != "panels"
-    ) + Counter({"one left": int(rows % pixels == 1)})
+    return (
+        _tiles(rows // pixels, int(rows % pixels > 0), in_c, out_c, (pixels, *tile[1:]), step.kernel.layout != "panels")
+        + Counter({"one left": int(rows % pixels == 1)})
+        + (_finished(step) if itemsize(step) == 2 else Counter())
+    )
+
+
+def _fully_connected_rows(step: Step) -> Counts:
+    rows, in_c, out_c = parameters(step)[:3]
+    return _tiles(rows, 0, in_c, out_c, (1, *TILES["pairs"][1:]), True)
 
 
 def _listed(g: Window, rows: int) -> int:
@@ -119,11 +126,18 @@ def _depthwise(step: Step) -> Counts:
     pixels, taps = rows * g.out_w, g.kernel_h * g.kernel_w
     width = GROUPS.get(step.kernel.layout, 4)
     groups, listed = pixels * -(-g.out_c // width), _listed(g, rows)
-    return _clamp(step) + Counter({
+    return _finished(step) + Counter({
         "pixel": pixels, "group": groups, "group pair": groups * (taps // 2), "group tap": groups * (taps % 2),
         "rest": pixels * (g.out_c % width > 0), "listed": listed, "listed row": listed * g.kernel_h,
         "listed tap": listed * taps, "channel group": -(-g.out_c // width), "row group": rows * -(-g.out_c // width),
     })  # fmt: skip
+
+
+def _finished(step: Step) -> Counts:
+    """What rescaling takes besides the tiles: int16 layers whose sums are not wide round twice."""
+    if itemsize(step) == 1:
+        return _clamp(step)
+    return Counter({"rounded twice": step.node.output.elements * (parameters(step)[-3] == 0)})
 
 
 def _clamp(step: Step) -> Counts:
@@ -175,12 +189,14 @@ _BINARY = ("add", "mul", "minmax")
 _BY_LAYOUT: dict[str, dict[str, Callable[[Step], Counts]]] = {
     "conv2d": {},
     "fully_connected": {},
+    "fully_connected_rows": {},
     "depthwise_conv2d": {"planes": _planes, "by_channel": _by_channel},
     "add": {},
 }
 _OTHERS: dict[str, Callable[[Step], Counts]] = {
     "conv2d": _conv2d,
     "fully_connected": _fully_connected,
+    "fully_connected_rows": _fully_connected_rows,
     "depthwise_conv2d": _depthwise,
     "add": _binary,
 }

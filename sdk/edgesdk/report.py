@@ -45,6 +45,14 @@ def _pairs(title: str, content: dict[str, Any]) -> Table:
     return table
 
 
+def _sentences(title: str, sentences: list[str]) -> list[Table]:
+    """Each on lines of its own, none cut off."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False, title_style="bold")
+    for sentence in sentences:
+        table.add_row("-", sentence)
+    return [table] if sentences else []
+
+
 def show(verb: str, result: dict[str, Any], console: Console | None = None) -> None:
     """Prints the result of one verb."""
     # Piped output has no width of its own: wide enough for a step table.
@@ -61,7 +69,7 @@ def _convert(r: dict[str, Any]) -> list[Table]:
     left_out = r["removed"]
     if left_out["channels"]:
         rows["left out"] = f"{left_out['channels']} constant or unused channels, {left_out['macs']} MACs"
-    tables = [_pairs("converted", {**rows, "warnings": "; ".join(r["warnings"]) or "none"})]
+    tables = [_pairs("converted", rows), *_sentences("warnings", r["warnings"])]
     if "accuracy" not in r:
         return tables
     a = r["accuracy"]

@@ -56,13 +56,23 @@ def _arrays(path: Path, specs: Sequence[InputSpec]) -> list[np.ndarray]:
     try:
         found = _members(path)
     except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged file
-        raise UsageError(f"{path}: not a readable .npz file ({error}); expected one array per model input") from error
+        raise UsageError(
+            f"{path}: {_unreadable(path, error)}; expected an .npz file with one array per model input"
+        ) from error
     if all(s.name in found for s in specs):
         return [found[s.name] for s in specs]
     if len(found) < len(specs):
         names = ", ".join(s.name for s in specs)
         raise UsageError(f"{path}: {len(found)} arrays; expected {len(specs)}: {names}")
     return [found[name] for name in list(found)[: len(specs)]]
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return "no such file"
+    if path.suffix == ".npy":
+        return "a single array, which np.savez would put into an .npz file"
+    return f"not a readable .npz file ({error})"
 
 
 def _members(path: Path) -> dict[str, np.ndarray]:

@@ -56,10 +56,11 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
         depthwise("int8"), test_conv.convolutions("depthwise_conv2d", "int8", usual=True)
     ),
     ("depthwise_conv2d", "s8s4"): depthwise("int8 int4"),
-    ("depthwise_conv2d", "s16s8"): vectors("depthwise_conv2d", "int16 int8"),
+    ("depthwise_conv2d", "s16s8"): one_of(vectors("depthwise_conv2d", "int16 int8"), test_conv.depthwise("int16 int8")),
     ("fully_connected", "s8s8"): test_conv.fully_connected("int8"),
     ("fully_connected", "s8s4"): test_conv.fully_connected("int8 int4"),
     ("fully_connected", "s16s8"): test_conv.fully_connected("int16 int8"),
+    ("fully_connected_rows", "s8s8"): test_conv.fully_connected_rows("int8"),
     ("add", "s8s8"): one_of(binaries("add"), binaries("sub")),
     ("mul", "s8s8"): binaries("mul"),
     ("minmax", "s8s8"): one_of(binaries("minimum"), binaries("maximum")),

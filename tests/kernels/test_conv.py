@@ -50,7 +50,7 @@ def bias_value(draw, rng: np.random.Generator, x: str, n: int) -> Value | None:
     dtype = draw(st.sampled_from([None, "int32"] if x == "int8" else [None, "int32", "int64"]))
     if dtype is None:
         return None
-    largest = 2**33 if dtype == "int64" else 2**16
+    largest = draw(st.sampled_from([2**20, 2**33])) if dtype == "int64" else 2**16
     return value("b", (n,), dtype, None, rng.integers(-largest, largest, n).astype(dtype))
 
 
@@ -181,7 +181,7 @@ def depthwise(draw, types: str = "int8", least_columns: int = 1) -> tuple[Node, 
     ]
 
 
-@pytest.mark.parametrize("types", ["int8", "int8 int4"])
+@pytest.mark.parametrize("types", ["int8", "int8 int4", "int16 int8"])
 @pytest.mark.parametrize("least_columns", [1, 8])
 @given(data=st.data())
 def test_depthwise_layers_equal_reference(types: str, least_columns: int, data) -> None:
@@ -236,19 +236,24 @@ def test_int4_weights_give_the_bytes_of_int8_ones(op: str, data) -> None:
             assert np.array_equal(harness.run(node, arrays, kernel), expected), kernel.name
 
 
-@pytest.mark.parametrize("types", ["int8", "float32", "int8 int4"])
-@given(data=st.data())
-def test_fully_connected_over_rows_equals_reference(types: str, data) -> None:
-    node, arrays = data.draw(fully_connected(types))
+@st.composite
+def fully_connected_rows(draw, types: str) -> tuple[Node, list]:
+    node, arrays = draw(fully_connected(types))
     node.op, (x_type, w_type) = "fully_connected_rows", split(types)
-    h, w, c = (data.draw(st.integers(1, 5)) for _ in range(3))
+    h, w, c = (draw(st.integers(1, 5)) for _ in range(3))
     n, x, q = node.input(1).shape[0], node.input(0), node.input(1).quant
-    rng = np.random.default_rng(data.draw(seeds))
+    rng = np.random.default_rng(draw(seeds))
     weights = random_array(rng, (n, h * w * c), w_type)
     node.inputs[0] = value("x", (1, h, w, c), x_type, x.quant)
     node.inputs[1] = value("w", weights.shape, w_type, q and Quant(q.scale, q.zero_point, q.axis), weights)
     node.outputs[0].shape = (1, n)
-    harness.check(node, [random_array(rng, (1, h, w, c), x_type), weights, arrays[2]])
+    return node, [random_array(rng, (1, h, w, c), x_type), weights, arrays[2]]
+
+
+@pytest.mark.parametrize("types", ["int8", "float32", "int8 int4"])
+@given(data=st.data())
+def test_fully_connected_over_rows_equals_reference(types: str, data) -> None:
+    harness.check(*data.draw(fully_connected_rows(types)))
 
 
 @pytest.mark.parametrize("types", TYPES)

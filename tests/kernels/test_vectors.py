@@ -51,10 +51,8 @@ def unpacked(row: np.ndarray, runs: int, n: int) -> list[int]:
         for _ in range(n // 32):
             found += [*low[at : at + 16], *high[at : at + 16]]
             at += 16
-        rest = n % 32
-        size = 16 if rest == 16 else (rest + 1) // 2
-        found += [*low[at : at + size], *([] if rest == 16 else high[at : at + rest - size])]
-        at += size
+        found += list(high[at : at + n % 32])
+        at += n % 32
     assert at == len(row)
     return found
 

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tflite_models as models
+from click.testing import CliRunner
 from test_bad_input import refused
 from test_cli import npz, ok
 from tflite_models import Op, Tensor, constant
+
+from edgesdk import cli
 
 onnx = pytest.importorskip("onnx")
 SHAPE = (1, 3, 8, 8)
@@ -66,7 +69,7 @@ def test_weights_that_are_no_numbers(value: float, quantised: bool) -> None:
     network(v=w)
     options = ["--quantize", "int8", "--calibration", npz(Path("c.npz"), x=images())] if quantised else []
     text = refused(2, "convert", "net.onnx", "-o", "o.edge", *options)
-    assert "Conv0" in text and "NaN or infinity; expected finite weights" in text
+    assert "Conv0" in text and "NaN or infinite; expected finite weights" in text
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -201,3 +204,23 @@ def test_torch_modules_in_training_mode() -> None:
     with pytest.raises(UsageError, match=r"exported in training mode .* call model\.eval\(\) before torch\.export"):
         flow.convert(torch.export.export(net, x))
     assert flow.convert(net.eval(), example_inputs=x).data
+
+
+def test_every_warning_is_told_whole() -> None:
+    network()
+    arguments = ["convert", "net.onnx", "-o", "o.edge", "--quantize", "int8"]
+    result = CliRunner().invoke(cli.main, [*arguments, "--calibration", npz(Path("c.npz"), x=images(1, 255.0))])
+    text = " ".join(result.stdout.split())
+    assert result.exit_code == 0 and "- 1 calibration sample is few" in text
+    assert "like unscaled pixels; where the model takes 0 to 1 or -1 to 1, scale the data as in training" in text
+    assert "weights_bytes" in text and "check the data or prune them" in text
+
+
+def test_files_of_samples_that_are_none() -> None:
+    network()
+    np.save("c.npy", images())
+    Path("text.npz").write_text("no zip")
+    arguments = ["convert", "net.onnx", "-o", "o.edge", "--quantize", "int8", "--calibration"]
+    assert "away.npz: no such file; expected an .npz file" in refused(2, *arguments, "away.npz")
+    assert "c.npy: a single array, which np.savez would put" in refused(2, *arguments, "c.npy")
+    assert "text.npz: not a readable .npz file" in refused(2, *arguments, "text.npz")

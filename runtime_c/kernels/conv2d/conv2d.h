@@ -12,6 +12,7 @@
  * f32f16: float16 weights, read as floats.
  * s8s8 pairs: weights, biases, multipliers and shifts as pairs.h has them.
  * s8s4 quads: as quads.h has them.
+ * s16s8 twos: as twos.h has them.
  * s8s8, s8s4, s16s8 lanes: scales and what follows the weights as lanes.h has them.
  * s8s4, f32s4: as s8s8 and f32s8, the weights int4, in groups where they have factors (nibble.h). */
 #ifndef ERT_CONV2D_H
@@ -21,6 +22,7 @@
 #include "nibble.h"
 #include "panels.h"
 #include "quads.h"
+#include "twos.h"
 
 typedef struct {
   int32_t in_h, in_w, in_c, out_w, out_c;
@@ -56,6 +58,12 @@ typedef struct {
   int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][kernel_h][kernel_w][in_c], int8[16] */
   ert_lanes_s16 scales;
 } ert_conv2d_s16s8_lanes_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int8 twos[ceil(out_c / 4)][n in fours][4] */
+  ert_lanes_s16 scales;
+} ert_conv2d_s16s8_twos_params;
 
 typedef struct {
   ert_conv2d_geometry g;
@@ -137,6 +145,12 @@ static inline int32_t ert_conv2d_widened(const ert_conv2d_geometry *g) {
   return ert_conv2d_in_place(g) ? widened : widened + 2 * (run & 3 ? n : run);
 }
 
+/* The same of int16 windows. */
+static inline int32_t ert_conv2d_interleaved(const ert_conv2d_geometry *g) {
+  const int32_t n = ert_conv2d_window(g), run = g->kernel_w * g->in_c, slots = 4 * ((n + 3) & ~3);
+  return ert_conv2d_in_place(g) ? slots : slots + 4 * (run & 1 ? n : run);
+}
+
 /* The window of output pixel (y, x): where it lies if that is one run of a row, else gathered into scratch, with `pad`
  * (a byte) outside of the image. Offsets of padding may be negative here: the window begins further inside. */
 const void *ert_conv2d_window_at(const ert_call *c, const ert_conv2d_geometry *g, int32_t y, int32_t x, int32_t size,
@@ -150,6 +164,7 @@ int ert_conv2d_s8s8_panels_check(const ert_step *s);
 int ert_conv2d_s8s8_lanes_check(const ert_step *s);
 int ert_conv2d_s8s4_lanes_check(const ert_step *s);
 int ert_conv2d_s16s8_lanes_check(const ert_step *s);
+int ert_conv2d_s16s8_twos_check(const ert_step *s);
 int ert_conv2d_f32_check(const ert_step *s);
 int ert_conv2d_s16s8_check(const ert_step *s);
 int ert_conv2d_f32s8_check(const ert_step *s);

@@ -68,6 +68,12 @@ int ert_conv2d_s16s8_lanes_check(const ert_step *s) {
   return ert_conv2d_geometry_ok(s, g, 2) && ert_lanes_ok(s, p->scales.scales, p->weights, n, g->out_c);
 }
 
+int ert_conv2d_s16s8_twos_check(const ert_step *s) {
+  const ert_conv2d_s16s8_twos_params *p = (const void *)s->params;
+  return ert_conv2d_geometry_ok(s, &p->g, 2) &&
+         ert_twos_ok(s, p->weights, &p->scales, widened_items(&p->g), p->g.out_c);
+}
+
 int ert_conv2d_s8s4_lanes_check(const ert_step *s) {
   const ert_conv2d_s8s4_lanes_params *p = (const void *)s->params;
   const ert_conv2d_geometry *g = &p->g;

@@ -16,6 +16,10 @@
  * is requantize.h's rescale of a right shift >= 1 and a sum below 2^30: offset = (2 * zero_point + 1) << (shift - 1).
  * Kernels "relu" leave out (sum < 0), which a min of at least the zero point hides.
  *
+ * s16s8 fours: multiplier 1 and at least 4 channels. Each four channels have four biases; for each tap the weights of
+ * the first two and of the second two channels, of 16 bits; four multipliers; four shifts of a byte. The last four
+ * overlap others as there. Multipliers, shifts and the rescale are those of twos.h.
+ *
  * s8s8 planes: multiplier 1, 3x3 taps, stride and dilation 1. Each channel has ten words: of each row of taps the words
  * (w0, w1) and (w1, w2), bias, multiplier, offset, shift; all as in fours. */
 #ifndef ERT_DEPTHWISE_CONV2D_H
@@ -45,6 +49,13 @@ typedef struct {
   int32_t weights; /* blob: int32[ceil(out_c / 4)][4 * (kernel_h * kernel_w / 2) + 18] */
   int32_t min, max;
 } ert_depthwise_conv2d_s8s8_fours_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights; /* blob: int32[ceil(out_c / 4)][2 * kernel_h * kernel_w + 9] */
+  int32_t wide;
+  int32_t min, max;
+} ert_depthwise_conv2d_s16s8_fours_params;
 
 enum { ERT_PLANE_WORDS = 10 };
 
@@ -130,6 +141,7 @@ int ert_depthwise_conv2d_s8s8_by_channel_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s8_sixteens_check(const ert_step *s);
 int ert_depthwise_conv2d_s8s4_sixteens_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_lanes_check(const ert_step *s);
+int ert_depthwise_conv2d_s16s8_fours_check(const ert_step *s);
 int ert_depthwise_conv2d_f32_check(const ert_step *s);
 int ert_depthwise_conv2d_s16s8_check(const ert_step *s);
 int ert_depthwise_conv2d_f32s8_check(const ert_step *s);

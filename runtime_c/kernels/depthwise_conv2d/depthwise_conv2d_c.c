@@ -56,6 +56,14 @@ int ert_depthwise_conv2d_s16s8_lanes_check(const ert_step *s) {
          ert_four_lanes_ok(s, p->scales.scales, p->g.out_c);
 }
 
+int ert_depthwise_conv2d_s16s8_fours_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s16s8_fours_params *p = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  const int32_t taps = ert_product(g->kernel_h, g->kernel_w);
+  return ert_conv2d_geometry_ok(s, g, 2) && g->in_c == g->out_c && g->in_c >= 4 && taps <= ERT_MAX_CHANNELS &&
+         ert_within(p->wide, 0, 1) && ert_blob_ok(s, p->weights, ert_product((g->out_c + 3) / 4, 2 * taps + 9), 4);
+}
+
 int ert_depthwise_conv2d_s8s4_sixteens_check(const ert_step *s) { return ert_depthwise_conv2d_s8s8_sixteens_check(s); }
 
 int ert_depthwise_conv2d_f32_check(const ert_step *s) {

@@ -2,28 +2,11 @@
 /* Four channels of a pixel at a time, two taps in each multiplication: 14 instructions for 8 products, 38 for everything
  * else of the four sums. A 3x3 window takes 94 instructions for 36 products, a 5x5 window 212 for 100; the floor of
  * SMLAD alone is 20 and 52. */
-#include "depthwise_conv2d/depthwise_conv2d.h"
-#include "dsp.h"
+#include "depthwise_conv2d/taps_dsp.h"
 
 #if ERT_HAS_dsp
 
-/* How the sums of a pixel are made. A window is a list of taps, each as the offset of its pixel from the input's base;
- * taps in the padding are offsets of `pad`, in_c bytes of the zero point, by a name of their own where pointers are
- * wider. The first five are what the loop in assembly reads. */
-typedef struct {
-  int32_t entry; /* of its pairs of taps, as an offset from the first; 1 for Thumb */
-  const int32_t *taps, *last;
-  const uint8_t *end; /* of the channels that are read */
-  ptrdiff_t to_out;   /* from a channel's input */
-  const uint8_t *pad;
-} window;
-
-/* Fours of channels from x on, with their words from w on. */
-typedef void fours_fn(const int32_t *taps, const uint8_t *x, const uint32_t *w, const window *v);
-
 #if defined(__ARM_FEATURE_DSP)
-
-static int32_t pad_offset(const uint8_t *base, const uint8_t *pad) { return (int32_t)(pad - base); }
 
 /* r0 taps, r1 input, r2 weights, r4 to r7 sums. */
 #define PAIR                        \
@@ -55,7 +38,7 @@ static int32_t pad_offset(const uint8_t *base, const uint8_t *pad) { return (int
 #define FOURS(name, scaled)                                                                                          \
   __attribute__((naked, noinline)) static void name(                                                                 \
       __attribute__((unused)) const int32_t *taps, __attribute__((unused)) const uint8_t *x,                         \
-      __attribute__((unused)) const uint32_t *w, __attribute__((unused)) const window *v) {                          \
+      __attribute__((unused)) const uint32_t *w, __attribute__((unused)) const ert_taps_window *v) {                 \
     __asm__(                                                                                                       \
         "push {r4-r11, lr}\n\t"                                                                                    \
         "ldm r3, {r4-r8}\n\t"                                                                                      \
@@ -110,18 +93,7 @@ static int32_t entry_of(int32_t pairs) { return (pairs ? -pairs & 3 : 4) * PAIR_
 
 #else
 
-enum { PAD_OFFSET = INT32_MIN };
-
-static int32_t pad_offset(const uint8_t *base, const uint8_t *pad) {
-  (void)base, (void)pad;
-  return PAD_OFFSET;
-}
-
 static int32_t entry_of(int32_t pairs) { return pairs; }
-
-static uint32_t tap_word(const window *v, const uint8_t *x, int32_t tap) {
-  return ert_load_word(tap == PAD_OFFSET ? v->pad : x + tap);
-}
 
 static int32_t finished(int32_t acc, const uint32_t *scale, uint32_t shift, int relu) {
   const int32_t high = ert_high_mac_rounded(acc, (int32_t)scale[0], (int32_t)scale[1]);
@@ -129,17 +101,17 @@ static int32_t finished(int32_t acc, const uint32_t *scale, uint32_t shift, int 
       ert_shift_right(relu ? high : (int32_t)((uint32_t)high + (uint32_t)(acc >> 31)), (int32_t)shift));
 }
 
-static const uint32_t *four(const window *v, const uint8_t *x, const uint32_t *w, int relu) {
+static const uint32_t *four(const ert_taps_window *v, const uint8_t *x, const uint32_t *w, int relu) {
   int32_t a[4];
   int8_t *const out = (int8_t *)((uintptr_t)x + (uintptr_t)v->to_out);
   for (int32_t i = 0; i < 4; i++) a[i] = (int32_t)*w++;
   for (const int32_t *t = v->taps; t < v->last; t += 2, w += 4) {
-    const uint32_t t0 = tap_word(v, x, t[0]), t1 = tap_word(v, x, t[1]);
+    const uint32_t t0 = ert_tap_word(v, x, t[0], 0), t1 = ert_tap_word(v, x, t[1], 0);
     const uint32_t low = ert_low_halves(t0, t1), high = ert_high_halves(t0, t1);
     a[0] = ert_dual_mac(ert_even_bytes(low), w[0], a[0]), a[1] = ert_dual_mac(ert_odd_bytes(low), w[1], a[1]);
     a[2] = ert_dual_mac(ert_even_bytes(high), w[2], a[2]), a[3] = ert_dual_mac(ert_odd_bytes(high), w[3], a[3]);
   }
-  const uint32_t last = tap_word(v, x, *v->last), even = ert_even_bytes(last), odd = ert_odd_bytes(last);
+  const uint32_t last = ert_tap_word(v, x, *v->last, 0), even = ert_even_bytes(last), odd = ert_odd_bytes(last);
   a[0] = ert_low_mac(even, w[0], a[0]), a[1] = ert_low_mac(odd, w[1], a[1]);
   a[2] = ert_high_mac(even, w[0], a[2]), a[3] = ert_high_mac(odd, w[1], a[3]);
   w += 2;
@@ -147,66 +119,29 @@ static const uint32_t *four(const window *v, const uint8_t *x, const uint32_t *w
   return w + 12;
 }
 
-static void fours_relu(const int32_t *taps, const uint8_t *x, const uint32_t *w, const window *v) {
+static void fours_relu(const int32_t *taps, const uint8_t *x, const uint32_t *w, const ert_taps_window *v) {
   (void)taps;
   for (; x != v->end; x += 4) w = four(v, x, w, 1);
 }
 
-static void fours_any(const int32_t *taps, const uint8_t *x, const uint32_t *w, const window *v) {
+static void fours_any(const int32_t *taps, const uint8_t *x, const uint32_t *w, const ert_taps_window *v) {
   (void)taps;
   for (; x != v->end; x += 4) w = four(v, x, w, 0);
 }
 
 #endif
 
-/* The taps of the window at row iy0 and column ix0, and one that counts where they are even in number. */
-ERT_APART void list_taps(const ert_call *c, const ert_conv2d_geometry *g, int32_t iy0, int32_t ix0, int32_t pad,
-                         int32_t *taps) {
-  const int32_t kernel_w = g->kernel_w, apart = g->dilation_w, in_c = g->in_c;
-  for (int32_t ky = 0; ky < g->kernel_h; ky++, iy0 += g->dilation_h) {
-    const int in_rows = iy0 >= 0 && iy0 < g->in_h;
-    const uint32_t in_w = in_rows ? (uint32_t)g->in_w : 0;
-    const int32_t row = in_rows ? (int32_t)((const uint8_t *)ert_row(&c->in[0], iy0) - c->in[0].base) : 0;
-    for (int32_t kx = 0, ix = ix0; kx < kernel_w; kx++, ix += apart)
-      *taps++ = (uint32_t)ix < in_w ? row + ix * in_c : pad;
-  }
-  *taps = pad;
-}
-
-/* All channels of a pixel: the last four overlap those before where four does not divide their number. */
-ERT_APART void pixel(window *v, const uint8_t *x, int32_t n, const uint32_t *w, const int8_t *out, fours_fn *sum) {
-  v->to_out = (ptrdiff_t)((uintptr_t)out - (uintptr_t)x);
-  v->end = x + (n & ~3);
-  sum(v->taps, x, w, v);
-  if ((n & 3) == 0) return;
-  v->end = x + n;
-  sum(v->taps, x + n - 4, w + (n >> 2) * (2 * (int32_t)(v->last - v->taps) + 18), v);
-}
-
-/* From one pixel inside the image to the next the input moves; at borders the taps are listed again. */
-static void rows(const ert_call *c, int32_t y0, int32_t y1, fours_fn *sum) {
+static void rows(const ert_call *c, int32_t y0, int32_t y1, ert_fours_fn *sum) {
   const ert_depthwise_conv2d_s8s8_fours_params *p = (const void *)c->params;
   const ert_conv2d_geometry *g = &p->g;
   int32_t *const taps = c->scratch;
   const int32_t n = g->kernel_h * g->kernel_w, pairs = n / 2;
-  const int32_t last_y = g->in_h - 1 - (g->kernel_h - 1) * g->dilation_h; /* where a window lies in the image */
-  const int32_t last_x = g->in_w - 1 - (g->kernel_w - 1) * g->dilation_w;
-  const uint8_t *const base = c->in[0].base;
-  window v = {entry_of(pairs), taps, taps + 2 * pairs, NULL, 0, (const uint8_t *)(taps + n + 1)};
+  const ert_fours_layer l = ert_fours_layer_of(g, ert_blob(c, p->weights), 4 * pairs + 18, 1, sum);
+  ert_taps_window v = {entry_of(pairs), taps, taps + 2 * pairs, NULL, 0, 0, 0, (const uint8_t *)(taps + n + 1)};
   ERT_MEMSET(taps + n + 1, p->in_zero_point, g->in_c);
   for (int32_t y = y0; y < y1; y++) {
-    const int32_t iy0 = y * g->stride_h - g->pad_top, last = iy0 >= 0 && iy0 <= last_y ? last_x : -1;
-    int8_t *out = ert_out_row(&c->out, y);
-    const uint8_t *x = base;
-    int listed = 0;
-    for (int32_t i = 0, ix0 = -g->pad_left; i < g->out_w; i++, ix0 += g->stride_w, out += g->out_c) {
-      const int inside = ix0 >= 0 && ix0 <= last;
-      if (inside && listed) x += g->stride_w * g->in_c;
-      else x = base, list_taps(c, g, iy0, ix0, pad_offset(base, v.pad), taps);
-      listed = inside;
-      pixel(&v, x, g->out_c, ert_blob(c, p->weights), out, sum);
-    }
-    ert_clamp_row(out - g->out_w * g->out_c, g->out_w * g->out_c, p->min, p->max);
+    ert_fours_row(c, &l, &v, y);
+    ert_clamp_row(ert_out_row(&c->out, y), g->out_w * g->out_c, p->min, p->max);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "nibble.h"
 #include "panels.h"
 #include "quads.h"
+#include "twos.h"
 
 typedef struct {
   int32_t in_c, out_c;
@@ -32,6 +33,12 @@ typedef struct {
   int32_t weights; /* blob: int8[4 * ceil(out_c / 4)][in_c], int8[16] */
   ert_lanes_s16 scales;
 } ert_fully_connected_s16s8_lanes_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights; /* blob: int8 twos[ceil(out_c / 4)][in_c in fours][4] */
+  ert_lanes_s16 scales;
+} ert_fully_connected_s16s8_twos_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -89,6 +96,7 @@ int ert_fully_connected_s8s8_panels_check(const ert_step *s);
 int ert_fully_connected_s8s8_lanes_check(const ert_step *s);
 int ert_fully_connected_s8s4_lanes_check(const ert_step *s);
 int ert_fully_connected_s16s8_lanes_check(const ert_step *s);
+int ert_fully_connected_s16s8_twos_check(const ert_step *s);
 int ert_fully_connected_f32_check(const ert_step *s);
 int ert_fully_connected_s16s8_check(const ert_step *s);
 int ert_fully_connected_f32s8_check(const ert_step *s);

@@ -29,6 +29,11 @@ int ert_fully_connected_s16s8_lanes_check(const ert_step *s) {
   return views_ok(s, p->in_c, p->out_c, 2) && ert_lanes_ok(s, p->scales.scales, p->weights, p->in_c, p->out_c);
 }
 
+int ert_fully_connected_s16s8_twos_check(const ert_step *s) {
+  const ert_fully_connected_s16s8_twos_params *p = (const void *)s->params;
+  return views_ok(s, p->in_c, p->out_c, 2) && ert_twos_ok(s, p->weights, &p->scales, p->in_c, p->out_c);
+}
+
 int ert_fully_connected_s8s4_lanes_check(const ert_step *s) {
   const ert_fully_connected_s8s4_lanes_params *p = (const void *)s->params;
   return views_ok(s, p->in_c, p->out_c, 1) && p->in_c < INT32_MAX &&

@@ -17,6 +17,13 @@ int ert_fully_connected_rows_s8s8_check(const ert_step *s) {
   return shape_ok(s, p->rows, p->in_c, p->out_c, p->weights, 1) && ert_rescale_ok(s, &p->rescale, p->out_c);
 }
 
+int ert_fully_connected_rows_s8s8_pairs_check(const ert_step *s) {
+  const ert_fully_connected_rows_s8s8_pairs_params *p = (const void *)s->params;
+  return views_ok(s, p->rows, p->in_c, p->out_c, 1) &&
+         ert_blob_ok(s, p->weights, ert_product(p->rows, ert_pairs_words(p->in_c, p->out_c)), 4) &&
+         ert_rescale_ok(s, &p->rescale, p->out_c);
+}
+
 int ert_fully_connected_rows_f32_check(const ert_step *s) {
   const ert_fully_connected_rows_f32_params *p = (const void *)s->params;
   return shape_ok(s, p->rows, p->in_c, p->out_c, p->weights, 4) && ert_blob_ok(s, p->bias, p->out_c, 4);

@@ -38,10 +38,10 @@ def check_weights(graph: Graph) -> None:
 def data_warnings(graph: Graph, columns: Sequence[np.ndarray]) -> list[str]:
     """What looks wrong about the calibration samples, with its numbers."""
     found = []
-    if len(columns[0]) < FEW_SAMPLES:
+    if (n := len(columns[0])) < FEW_SAMPLES:
         found.append(
-            f"{len(columns[0])} calibration samples are few; expected {FEW_SAMPLES} or more that are like the data on "
-            f"the device, about 100 are enough"
+            f"{n} calibration {'samples are' if n > 1 else 'sample is'} few; expected {FEW_SAMPLES} or more that are "
+            f"like the data on the device, about 100 are enough"
         )
     for value, column in zip(graph.inputs, columns, strict=True):
         found += range_warning(value, column)

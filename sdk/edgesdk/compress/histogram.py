@@ -13,6 +13,7 @@ import numpy as np
 
 HALF = 2048  # bins on each side of zero
 LEAST_EXPONENT = -120  # of a bin's width: smaller values count as zero
+PART = 65536  # items at a time: they stay in the cache
 _BINS = np.arange(-HALF, HALF)
 
 
@@ -37,9 +38,11 @@ class Histogram:
         """Counts finite float32 values."""
         largest = float(np.abs(array).max(initial=0.0))
         self.widen(exponent_for(largest))
-        exact = np.multiply(array.ravel(), 1 / self.width, dtype=np.float64)  # float32 would underflow
-        bins = np.floor(exact).astype(np.int32)
-        self.counts += np.bincount(bins + HALF, minlength=2 * HALF)
+        flat = array.ravel()
+        for i in range(0, flat.size, PART):
+            exact = np.multiply(flat[i : i + PART], 1 / self.width, dtype=np.float64)  # float32 would underflow
+            bins = np.floor(exact).astype(np.int32)
+            self.counts += np.bincount(bins + HALF, minlength=2 * HALF)
 
     def widen(self, exponent: int) -> None:
         """Bins of at least 2 ** exponent."""

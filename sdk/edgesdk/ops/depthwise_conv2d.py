@@ -10,7 +10,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, conv2d, depthwise_packing, panels, rescale, vectors
+from edgesdk.ops import Encoded, conv2d, depthwise_packing, panels, rescale, tiles, vectors
 
 types = rescale.types
 
@@ -41,16 +41,19 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return panels.fits_by_channel(node)
     if kernel.layout in rules:
         return rules[kernel.layout](node, relu=kernel.tile.endswith("relu"))
-    return vectors.fits(node, kernel)
+    return vectors.fits(node, kernel) and tiles.fits_depthwise(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     if kernel.layout == "by_channel":
         return conv2d.encode_packed(node, node.input(1).shape[:2], panels.channel_words(node))
+    if tiles.is_depthwise(kernel):
+        return conv2d.encode_packed(node, node.input(1).shape[:2], tiles.depthwise_words(node, kernel))
     encoded = conv2d.encode_window_op(node, node.input(1).shape[:2], 2, kernel)
     packed = {"fours": depthwise_packing.fours, "planes": depthwise_packing.planes}
     if kernel.layout in packed:
-        head, limits = encoded.params[:14], encoded.params[-2:]
+        n_head, n_limits = (13, 3) if node.output.dtype == "int16" else (14, 2)
+        head, limits = encoded.params[:n_head], encoded.params[-n_limits:]
         encoded.params = [*head, packed[kernel.layout](node), *limits]
     return encoded
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesdk.ir import Node
-from edgesdk.ops import fixedpoint, rescale
+from edgesdk.ops import fixedpoint, rescale, vectors
 
 MOST_TOTAL = 2**30  # of the products of a channel with its bias, for inputs in -128..127
 LEAST_COLUMNS = 8  # of an output in planes
@@ -46,6 +46,9 @@ def fits_channels(node: Node, relu: bool) -> bool:
 
 
 def fits_fours(node: Node, relu: bool) -> bool:
+    if node.input(0).dtype == "int16":
+        channels = node.input(1).shape[-1]
+        return 4 <= channels == node.input(0).shape[-1] and vectors.fits_halves(node)
     return node.input(1).shape[-1] >= 4 and fits_channels(node, relu)
 
 
@@ -78,11 +81,33 @@ def channel_words(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return w.reshape(-1, w.shape[-1]), rescale.folded_bias(node, -1).astype(np.int64), scales
 
 
+def int16_fours(node: Node) -> np.ndarray:
+    """The words of an int16 layer for four channels after four."""
+    words, _ = vectors.by_channel(node)
+    taps = rescale.integer_weights(node.input(1)).astype(np.int16).reshape(-1, len(words["bias"]))
+    return np.concatenate([
+        np.concatenate([
+            words["bias"][o : o + 4].astype(np.int32),
+            np.ascontiguousarray(taps[:, o : o + 4]).view(np.int32).ravel(),
+            words["multiplier"][o : o + 4].astype(np.int32),
+            np.ascontiguousarray(words["shift"][o : o + 4].astype(np.int8)).view(np.int32),
+        ])
+        for o in starts(taps.shape[1])
+    ])  # fmt: skip
+
+
+def starts(channels: int) -> list[int]:
+    """Of the fours of channels; the last overlaps the one before where four does not divide their number."""
+    return [*range(0, channels - 4, 4), channels - 4]
+
+
 def fours(node: Node) -> np.ndarray:
     """The weights of a depthwise convolution, its biases and scales as words for four channels after four."""
+    if node.input(0).dtype == "int16":
+        return int16_fours(node)
     taps, bias, scales = channel_words(node)
-    starts = [*range(0, bias.size - 4, 4), bias.size - 4]
-    return np.concatenate([four_channels(taps[:, o : o + 4], bias[o : o + 4], scales[:, o : o + 4]) for o in starts])
+    each = [slice(o, o + 4) for o in starts(bias.size)]
+    return np.concatenate([four_channels(taps[:, i], bias[i], scales[:, i]) for i in each])
 
 
 def planes(node: Node) -> np.ndarray:

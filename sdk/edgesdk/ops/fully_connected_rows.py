@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, rescale
+from edgesdk.ops import Encoded, RowView, packing, rescale
 from edgesdk.ops.conv2d import image_view
 
 types = rescale.types
@@ -32,14 +32,22 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     return [rescale.finish(node, acc.astype(np.int64) + rescale.bias(node))]
 
 
+def fits(node: Node, kernel: Kernel) -> bool:
+    return packing.fits(node, kernel, parts=node.input(0).shape[1])
+
+
 def encode(node: Node, kernel: Kernel) -> Encoded:
     x, w, y = node.input(0), node.input(1), node.output
     rows, out_c = x.shape[1], w.shape[0]
     assert w.data is not None
     by_row = np.ascontiguousarray(w.data.reshape(out_c, rows, -1).transpose(1, 0, 2))
-    packed = rescale.nibbles(by_row.reshape(rows * out_c, -1)) if w.dtype == "int4" else by_row
-    params: list[int | np.ndarray | None] = [rows, x.elements // rows, out_c, packed]
-    params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
+    params: list[int | np.ndarray | None] = [rows, x.elements // rows, out_c]
+    if packing.is_packed(kernel):
+        bias, multiplier, shift, rest = packing.doubled(node)
+        params += [np.concatenate([packing.PACKED[kernel.layout](r) for r in by_row]), bias, multiplier, shift, *rest]
+    else:
+        params.append(rescale.nibbles(by_row.reshape(rows * out_c, -1)) if w.dtype == "int4" else by_row)
+        params += rescale.float_words(node) if y.dtype == "float32" else rescale.words(node, channel_axis=0)
     return Encoded(params, RowView(y, 1, y.n_bytes), [image_view(x)], rows, keeps_scratch=True)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orders of weights that kernels of an instruction set read; made when a program is written.
 
-The C side of "pairs" and "quads" is in runtime_c/kernels.
+The C side of "pairs", "quads" and "twos" is in runtime_c/kernels.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ MOST_SUM = {"pairs": 2**23, "quads": 2**19}  # of the products of a channel, for
 MOST_TOTAL = 2**30  # with the bias
 
 
-def fits(node: Node, kernel: Kernel) -> bool:
-    """Whether the weights [O, ...] of a layer may be packed for a kernel: see runtime_c/kernels/pairs.h, quads.h."""
+def fits(node: Node, kernel: Kernel, parts: int = 1) -> bool:
+    """Whether the weights [O, ...] of a layer may be packed for a kernel that sums them up in so many parts: see
+    runtime_c/kernels/pairs.h, quads.h."""
     if kernel.layout not in MOST_SUM:
         return True
     value = node.input(1)
@@ -25,11 +26,12 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return False
     w = rescale.integer_weights(value).astype(np.int64).reshape(value.shape[0], -1)
     most = 128 * np.abs(w).sum(1)
+    most_of_part = 128 * np.abs(w).reshape(len(w) * parts, -1).sum(1)
     _, shift = rescale.multipliers(node)
     high = w[1::2] * 256 + w[0::2][: len(w[1::2])]
     return bool(
         (np.abs(rescale.folded_bias(node, 0).astype(np.int64)) + most).max() < MOST_TOTAL
-        and most.max() < MOST_SUM[kernel.layout]
+        and most_of_part.max() < MOST_SUM[kernel.layout]
         and shift.max() <= -1
         and shift.min() >= -31
         and high.min(initial=0) >= -(2**15)
@@ -67,6 +69,18 @@ def quads(weights: np.ndarray) -> np.ndarray:
     halves = np.tensordot(biased, [1, 16, 256, 4096], (1, 0)).astype(np.int16)
     parts = halves.reshape(len(halves), -1, 2, 2)  # [block, four, half (k, k + 2), word (even k, odd k)]
     return np.ascontiguousarray(parts.transpose(0, 1, 3, 2)).ravel().view(np.uint32)
+
+
+def twos(weights: np.ndarray) -> np.ndarray:
+    """int8 [O, ...] as the words of twos.h.
+
+    >>> [hex(w) for w in twos(np.array([[1, 2, 3], [-1, -2, -3]]))]
+    ['0xfe02ff01', '0x0', '0xfd03', '0x0']
+    """
+    w = weights.reshape(weights.shape[0], -1).astype(np.int8)
+    w = np.pad(w, ((0, -w.shape[0] % 4), (0, -w.shape[1] % 4)))
+    parts = w.reshape(len(w) // 4, 2, 2, -1, 2)  # [block, pair, channel, two, item]
+    return np.ascontiguousarray(parts.transpose(0, 3, 1, 4, 2)).ravel().view(np.uint32)
 
 
 PACKED = {"pairs": pairs, "quads": quads}

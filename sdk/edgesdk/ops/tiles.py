@@ -2,7 +2,7 @@
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a d
-where scales are doubles.
+where scales are doubles; of depthwise_conv2d d<NR>, d<NR>d.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import f32_word, fixedpoint, rescale, vectors
+from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
 
 LAYOUT = re.compile(r"n(\d+)k(\d+)([ud]?)")
+DEPTHWISE = re.compile(r"d(\d+)(d?)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -27,18 +28,9 @@ def fits(node: Node, kernel: Kernel) -> bool:
     if not is_tiled(kernel) or node.output.dtype == "float32":
         return True
     value = node.input(1)
-    if kernel.layout.endswith("d") and not fits_doubles(node):
+    if kernel.layout.endswith("d") and not double_scales.fits(node):
         return False
     return vectors.fits_right_shifts(node) and (value.quant is None or value.quant.factors is None)
-
-
-def fits_doubles(node: Node) -> bool:
-    """Whether doubles hold every product of a sum with its multiplier that does not leave int8's range."""
-    multiplier, shift = rescale.multipliers(node)
-    w, axis = rescale.integer_weights(node.input(1)).astype(np.int64), vectors.channel_axis(node)
-    most = 128 * np.abs(np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)).sum(1)
-    most = most + np.abs(rescale.folded_bias(node, axis).astype(np.int64))
-    return bool(((multiplier >= 0) & ((shift >= -13) | (most < 2**21) | (multiplier == 0))).all())
 
 
 def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:
@@ -59,31 +51,61 @@ def by_panel(items: np.ndarray, nr: int) -> np.ndarray:
     return np.pad(items, (0, -len(items) % nr)).reshape(-1, nr)
 
 
+def is_depthwise(kernel: Kernel) -> bool:
+    return DEPTHWISE.fullmatch(kernel.layout) is not None
+
+
+def fits_depthwise(node: Node, kernel: Kernel) -> bool:
+    """fits() of depthwise_conv2d."""
+    if not is_depthwise(kernel):
+        return True
+    same = node.input(0).shape[-1] == node.output.shape[-1]
+    if node.output.dtype == "float32" or not same:
+        return same
+    return vectors.fits_right_shifts(node) and (not kernel.layout.endswith("d") or double_scales.fits(node))
+
+
+def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
+    """[panels][bias, multiplier, right shift][nr], then the words of zero point and limits."""
+    scales, limits = vectors.by_channel(node)
+    bias = scales["bias"].astype(np.int64) + bias_change
+    columns = (bias.astype(np.int32), scales["multiplier"], -scales["shift"].astype(np.int32))
+    table = np.stack([by_panel(a.astype(np.int32), nr) for a in columns], 1)
+    table[:, 2][table[:, 1] == 0] = 1  # any shift of 0 is 0
+    return [np.ascontiguousarray(table), *limits]
+
+
+def float_limits(node: Node) -> list[int | np.ndarray | None]:
+    return [f32_word(v) for v in fixedpoint.float_range(node.attrs["activation"])]
+
+
+def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
+    """The words of the tiles parameters of a depthwise_conv2d from the weights on: [panels][taps][nr]."""
+    found, w = DEPTHWISE.fullmatch(kernel.layout), node.input(1).data
+    assert found is not None
+    assert w is not None
+    nr = int(found[1])
+    flat = w.reshape(-1, w.shape[-1])
+    filled = np.pad(flat, ((0, 0), (0, -flat.shape[1] % nr))).reshape(len(flat), -1, nr)
+    weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
+    if node.output.dtype == "float32":
+        return [weights, by_panel(rescale.bias(node), nr), *float_limits(node)]
+    if found[2]:
+        return [weights, *double_scales.words(node, nr, flat.astype(np.int64).sum(0))]
+    return [weights, *scale_table(node, nr)]
+
+
 def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters from the weights on."""
     found = LAYOUT.fullmatch(kernel.layout)
     assert found is not None
     nr, kr, kind = int(found[1]), int(found[2]), found[3]
     if node.output.dtype == "float32":
-        low, high = fixedpoint.float_range(node.attrs["activation"])
         w = node.input(1).data
         assert w is not None
-        return [panels(w, nr, kr), by_panel(rescale.bias(node), nr), f32_word(low), f32_word(high)]
+        return [panels(w, nr, kr), by_panel(rescale.bias(node), nr), *float_limits(node)]
     w = rescale.integer_weights(node.input(1)).astype(np.int8)
-    scales, limits = vectors.by_channel(node)
-    bias = scales["bias"].astype(np.int64)
-    unsigned_bias = bias - 128 * w.astype(np.int64).reshape(len(w), -1).sum(1)
+    sums = w.astype(np.int64).reshape(len(w), -1).sum(1)
     if kind == "d":
-        return [panels(w, nr, kr), doubles(scales, unsigned_bias, nr), *limits]
-    columns = (unsigned_bias if kind == "u" else bias, scales["multiplier"], -scales["shift"].astype(np.int32))
-    table = np.stack([by_panel(a.astype(np.int32), nr) for a in columns], 1)
-    table[:, 2][table[:, 1] == 0] = 1  # any shift of 0 is 0
-    return [panels(w, nr, kr), np.ascontiguousarray(table), *limits]
-
-
-def doubles(scales: dict[str, np.ndarray], unsigned_bias: np.ndarray, nr: int) -> np.ndarray:
-    """The scales of layouts that end in d, as words."""
-    unit = np.where(scales["multiplier"] == 0, 0.0, 2.0 ** scales["shift"].astype(np.float64))
-    columns = (scales["multiplier"] * unit * 2.0**-31, unit / 2 + unit * 2.0**-32, unit)
-    words = [by_panel(a.astype(np.int32), nr) for a in (scales["bias"], unsigned_bias)]
-    return np.concatenate([*words, *(by_panel(a, nr).view(np.int32) for a in columns)], 1)
+        return [panels(w, nr, kr), *double_scales.words(node, nr, sums)]
+    return [panels(w, nr, kr), *scale_table(node, nr, -128 * sums if kind == "u" else 0)]

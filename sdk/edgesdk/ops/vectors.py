@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders of weights and scales that kernels of vectors read; made when a program is written.
+"""Orders of weights and scales that kernels of vectors read, and those of int16 layers on cores with DSP instructions;
+made when a program is written.
 
 The C sides are runtime_c/kernels/<layout>.h.
 """
@@ -10,7 +11,7 @@ import numpy as np
 
 from edgesdk.ir import Node
 from edgesdk.kernels import Kernel
-from edgesdk.ops import rescale
+from edgesdk.ops import packing, rescale
 
 SPARE = np.zeros(16, np.int8)
 FOUR = np.dtype([("bias", "<i4", 4), ("multiplier", "<i4", 4), ("shift", "i1", 4)])
@@ -51,15 +52,24 @@ def has_nibbles(node: Node) -> bool:
     return w.dtype == "int4" and w.elements // w.shape[0] >= 32
 
 
+def most_int16(node: Node) -> int:
+    """The largest magnitude that a sum of an int16 layer with its bias can have."""
+    value, axis = node.input(1), channel_axis(node)
+    w = np.moveaxis(rescale.integer_weights(value).astype(np.int64), axis, 0).reshape(value.shape[axis], -1)
+    return int((np.abs(rescale.folded_bias(node, axis)) + 2**15 * np.abs(w).sum(1)).max())
+
+
 def fits_int16(node: Node) -> bool:
     """Whether the sums of an int16 layer have 32 bits, and its scales are such that one instruction applies them."""
     if not rescale.is_wide(node):
         return fits_right_shifts(node)
-    value, (multiplier, shift) = node.input(1), rescale.multipliers(node)
-    axis = channel_axis(node)
-    w = np.moveaxis(rescale.integer_weights(value).astype(np.int64), axis, 0).reshape(value.shape[axis], -1)
-    sums = np.abs(rescale.folded_bias(node, axis)) + 2**15 * np.abs(w).sum(1)
-    return bool(sums.max() < 2**31 and (((shift >= -17) & (shift <= -1)) | (multiplier == 0)).all())
+    multiplier, shift = rescale.multipliers(node)
+    return most_int16(node) < 2**31 and bool((((shift >= -17) & (shift <= -1)) | (multiplier == 0)).all())
+
+
+def fits_halves(node: Node) -> bool:
+    """Whether kernels that multiply halves of words take an int16 layer: see runtime_c/kernels/twos.h."""
+    return fits_int16(node) and (rescale.is_wide(node) or most_int16(node) < packing.MOST_TOTAL)
 
 
 def channel_axis(node: Node) -> int:
@@ -85,12 +95,11 @@ def fits_lanes(node: Node) -> bool:
 def halves(rows: np.ndarray) -> np.ndarray:
     """int4 weights [O, n] in bytes whose nibbles are those of the two halves of n.
 
-    >>> halves(np.array([[1, 2, 3]])).tolist()
-    [[49, 2]]
+    >>> halves(np.array([[1, 2, 3, 4]])).tolist()
+    [[49, 66]]
     """
-    low = (rows.shape[1] + 1) // 2
-    high = np.pad(rows[:, low:], ((0, 0), (0, rows.shape[1] % 2)))
-    return (rows[:, :low].astype(np.uint8) & 15) | (high.astype(np.uint8) << 4)
+    low, high = np.split(rows.astype(np.uint8), 2, axis=1)
+    return (low & 15) | (high << 4)
 
 
 def run_count(node: Node) -> int:
@@ -106,8 +115,7 @@ def nibble_run(rows: np.ndarray) -> list[np.ndarray]:
     """A run of each of the int4 rows [O, n] as lanes.h has it."""
     whole = rows.shape[1] // 32 * 32
     parts = [halves(rows[:, i : i + 32]) for i in range(0, whole, 32)]
-    rest = rows[:, whole:]
-    return [*parts, rest.astype(np.uint8) & 15 if rest.shape[1] == 16 else halves(rest)]
+    return [*parts, rows[:, whole:].astype(np.uint8) << 4]
 
 
 def nibble_rows(rows: np.ndarray, runs: int) -> np.ndarray:
@@ -128,6 +136,11 @@ def lanes_words(node: Node) -> list[int | np.ndarray | None]:
         rows = np.pad(rows, ((0, 0), (0, max(0, 16 - rows.shape[1]))))
     filled = np.zeros((-len(w) % 4, rows.shape[1]), np.int8)
     return [np.concatenate([rows.ravel(), filled.ravel(), SPARE]), *scales(node, 16 if has_nibbles(node) else 1)]
+
+
+def twos_words(node: Node) -> list[int | np.ndarray | None]:
+    """Weights in the order of twos.h, then the ert_lanes words."""
+    return [packing.twos(rescale.integer_weights(node.input(1))), *scales(node, 1)]
 
 
 SIXTEEN = np.dtype([("shift", "i1", (4, 4)), ("bias", "<i4", (4, 4)), ("multiplier", "<i4", (4, 4))])
@@ -158,8 +171,8 @@ def sixteens_words(node: Node) -> list[int | np.ndarray | None]:
     return [np.ascontiguousarray(weights), blocks.view(np.int32), *rest]
 
 
-_FITS = {"lanes": fits_lanes, "sixteens": fits_sixteens}
-_WORDS = {"lanes": lanes_words, "sixteens": sixteens_words}
+_FITS = {"lanes": fits_lanes, "sixteens": fits_sixteens, "twos": fits_halves}
+_WORDS = {"lanes": lanes_words, "sixteens": sixteens_words, "twos": twos_words}
 
 
 def fits(node: Node, kernel: Kernel) -> bool:
