@@ -14,6 +14,10 @@
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
  * biases have 128 * (sum of the channel's weights) taken away. One that ends in p is for kernels that add up two
  * products in 16 bits: its weights are above -128.
+ * One that ends in d is for vectors that multiply doubles: for every panel bias[NR] and the bias of an unsigned input
+ * (int32), then doubles m[NR] = multiplier * 2^(-31 - shift), h[NR] = 2^(-1 - shift) + 2^(-32 - shift) and
+ * s[NR] = 2^-shift; with x = sum + bias the rescale is the integer next to m * x + h, for x < 0 next to m * x + h - s.
+ * The writer guarantees shifts of at most 13 or |x| < 2^21: then no double is rounded that is not out of int8's range.
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
@@ -55,8 +59,11 @@ typedef struct {
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
-  ERT_TILE_ALIGN = 64   /* of gathered windows */
+  ERT_TILE_ALIGN = 64,  /* of gathered windows */
+  ERT_TILE_DOUBLES = 32 /* bytes of scales that a channel has in layouts that end in d */
 };
+
+struct ert_packed_tiling;
 
 /* What a micro-kernel computes: `pixels` outputs of the channels of one panel. */
 typedef struct {
@@ -68,6 +75,7 @@ typedef struct {
   int32_t offset;     /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
   int32_t runs, run;  /* items of a run, a multiple of KR */
   int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
+  const struct ert_packed_tiling *packing; /* NULL where inputs are read as they are */
   int32_t zero_point, min, max;
   float low, high;
 } ert_tile_args;
@@ -80,6 +88,19 @@ typedef struct {
   int32_t pixels, nr, kr; /* nr may be that of several panels of the layout: what they have follows each other */
   int32_t item;           /* bytes of an input and of an output item */
 } ert_tiling;
+
+/* Brings the inputs of a tile in the order in which its micro-kernels read them: those of `pixels` pixels, whose runs
+ * begin at in[run * stride + pixel], into memory that the tile has for itself. What is packed is a single run. */
+typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                              int32_t run);
+
+/* A tiling whose micro-kernels read packed inputs: in[0] is where they begin. */
+typedef struct ert_packed_tiling {
+  ert_tiling tiling;
+  ert_tile_pack_fn *pack;
+  int32_t bytes; /* of a packed item */
+  int32_t scale; /* bytes that a channel has of scales */
+} ert_packed_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
 
@@ -106,6 +127,11 @@ static inline int32_t ert_tiles_rows_scratch(int32_t in_c, int32_t kr, int32_t p
   return 8 * n * 2 + ERT_TILE_ALIGN + (in_c % kr ? n * ert_round_up(item * ert_round_up(in_c, kr), ERT_TILE_ALIGN) : 0);
 }
 
+/* What packed inputs of up to `pixels` pixels, `bytes` per item, take of it besides. */
+static inline int32_t ert_tiles_packed(int32_t window, int32_t kr, int32_t pixels, int32_t bytes) {
+  return ERT_TILE_ALIGN + ERT_BLOCK_TILES * ert_round_up(bytes * pixels * ert_round_up(window, kr), ERT_TILE_ALIGN);
+}
+
 /* For depthwise convolutions: pointers, and a padding item of every channel. */
 static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, int32_t pixels, int32_t item) {
   const int32_t n = pixels * ERT_BLOCK_TILES, taps = g->kernel_h * g->kernel_w;
@@ -119,6 +145,10 @@ void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 
 /* For the rows of kernels.inc: contract and checks of every layout. */
 int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
@@ -127,6 +157,7 @@ int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr);
 int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr);
 int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
 int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
+int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes);
 
 #define ERT_TILES_S8(name, nr, kr)                                                                                 \
   typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                            \
@@ -143,6 +174,19 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
     return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                          \
   }
 
+#define ERT_TILES_S8_DOUBLES(name, nr, kr)                                                                             \
+  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                                \
+  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                              \
+  static inline int ert_conv2d_s8s8_##name##_check(const ert_step *s) {                                                \
+    const ert_conv2d_s8s8_tiles_params *p = (const void *)s->params;                                                   \
+    return ert_conv2d_s8s8_tiles_ok(s, nr, kr) && ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES); \
+  }                                                                                                                    \
+  static inline int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                       \
+    const ert_fully_connected_s8s8_tiles_params *p = (const void *)s->params;                                          \
+    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr) &&                                                             \
+           ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
+  }
+
 #define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
   typedef ert_depthwise_conv2d_##types##_tiles_params ert_depthwise_conv2d_##types##_##name##_params; \
   ERT_INLINE int ert_depthwise_conv2d_##types##_##name##_check(const ert_step *s) {                   \
@@ -150,12 +194,13 @@ int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
   }
 
 ERT_TILES_F32(n16k1, 16, 1)
-ERT_TILES_S8(n16k4, 16, 4)
 ERT_TILES_F32(n8k1, 8, 1)
+ERT_TILES_S8(n16k4, 16, 4)
 ERT_TILES_S8(n8k4, 8, 4)
 ERT_TILES_S8(n4k16, 4, 16)
 ERT_TILES_S8(n4k16p, 4, 16)
 ERT_TILES_S8(n16k4u, 16, 4)
+ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

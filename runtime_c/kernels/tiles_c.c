@@ -14,6 +14,8 @@ typedef struct {
   const void **in;      /* [runs][n] */
   void **out;           /* [n] */
   uint8_t *rest;        /* gathered windows, or padding */
+  uint8_t *packed;      /* tiles, where they are packed */
+  int32_t packed_bytes; /* of a tile */
 } tiled;
 
 static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c % nr != 0); }
@@ -30,14 +32,38 @@ static void lay_out(tiled *v, int32_t pixels) {
   v->rest = aligned((uint8_t *)(v->out + v->n));
 }
 
+/* Behind gathered windows of `rest` bytes. */
+static void lay_out_packed(tiled *v, int32_t rest) {
+  const ert_packed_tiling *p = v->t->packing;
+  if (!p) return;
+  v->packed = aligned(v->rest + rest);
+  v->packed_bytes = ert_round_up(p->bytes * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
+}
+
+static int32_t tiles_of(const tiled *v, int32_t pixels) { return (pixels + v->k->pixels - 1) / v->k->pixels; }
+
+/* Inputs of every tile in the order of its micro-kernels; the first pointer of a tile then says where they are. */
+static void pack(const tiled *v, int32_t pixels) {
+  uint8_t *to = v->packed;
+  for (int32_t i = 0, n, left = tiles_of(v, pixels); left > 0; i += n, left--, to += v->packed_bytes) {
+    n = (pixels - i + left - 1) / left;
+    v->t->packing->pack(to, v->in + i, v->n, n, v->runs, v->run);
+    v->in[i] = to;
+  }
+}
+
 /* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
   const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * k->nr * k->item;
-  const int32_t tiles = (pixels + k->pixels - 1) / k->pixels, out_bytes = k->nr * k->item;
+  const int32_t tiles = tiles_of(v, pixels), out_bytes = k->nr * k->item;
   void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
+  if (t.packing) {
+    pack(v, pixels);
+    t.runs = 1, t.run *= v->runs;
+  }
   for (int32_t o = 0; o < out_c; o += k->nr) {
     t.channels = out_c - o < k->nr ? out_c - o : k->nr;
     for (int32_t i = 0, n, left = tiles; left > 0; i += n, left--) {
@@ -97,9 +123,8 @@ static int apart(const ert_call *c, int32_t y1) {
 }
 
 /* Every pixel of rows [y0, y1): windows are gathered or pointed at, and multiplied when a block of them is full. */
-static void convolve_block(tiled *v, int gathered, int32_t y0, int32_t y1) {
+static void convolve_block(tiled *v, int gathered, int joined, int32_t y0, int32_t y1) {
   const ert_conv2d_geometry *g = v->g;
-  const int joined = apart(v->c, y1);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = ert_out_row(&v->c->out, y);
@@ -117,22 +142,25 @@ static void convolve_block(tiled *v, int gathered, int32_t y0, int32_t y1) {
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
 static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
                      int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  const int in_place = ert_tiles_in_place(g, k->kr);
+  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
-  lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
+  lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
+  const int32_t rest = ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n);
+  lay_out_packed(&v, rest);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
-  ERT_MEMSET(v.rest, in_place ? fill : 0, ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n));
-  convolve_block(&v, !in_place, y0, y1);
+  ERT_MEMSET(v.rest, in_place ? fill : 0, rest);
+  convolve_block(&v, !in_place, joined, y0, y1);
 }
 
 static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
                                const ert_tile_args *t, int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->nr * k->item;
-  lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
+  const int joined = apart(c, y1);
+  lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
   ERT_MEMSET(v.rest, fill, g->in_c * k->item);
-  convolve_block(&v, 0, y0, y1);
+  convolve_block(&v, 0, joined, y0, y1);
 }
 
 static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
@@ -141,6 +169,7 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
   lay_out(&v, joined ? y1 - y0 : 1);
   const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
+  lay_out_packed(&v, in_place ? 0 : window * v.n);
   if (!in_place) ERT_MEMSET(v.rest, 0, window * v.n);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
@@ -156,61 +185,121 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   }
 }
 
-void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static int32_t scale_bytes(const ert_tiling *k, const ert_packed_tiling *packing, int32_t usual) {
+  return k->nr * (packing ? packing->scale : usual);
+}
+
+static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
+                           .packing = packing,
                            .zero_point = p->zero_point,
                            .min = p->min,
                            .max = p->max};
-  convolve(c, &p->g, k, &t, 12 * k->nr, p->in_zero_point, y0, y1);
+  convolve(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {
-      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  convolve(c, &p->g, k, &t, 4 * k->nr, 0, y0, y1);
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->bias),
+                           .packing = packing,
+                           .low = p->min,
+                           .high = p->max};
+  convolve(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
+                           .packing = packing,
                            .zero_point = p->zero_point,
                            .min = p->min,
                            .max = p->max};
-  convolve_depthwise(c, &p->g, k, &t, 12 * k->nr, p->in_zero_point, y0, y1);
+  convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {
-      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  convolve_depthwise(c, &p->g, k, &t, 4 * k->nr, 0, y0, y1);
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->bias),
+                           .packing = packing,
+                           .low = p->min,
+                           .high = p->max};
+  convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
+                           .packing = packing,
                            .zero_point = p->zero_point,
                            .min = p->min,
                            .max = p->max};
-  connect(c, p->in_c, p->out_c, k, &t, 12 * k->nr, y0, y1);
+  connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 12), y0, y1);
+}
+
+static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+  const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
+                           .scales = ert_blob(c, p->bias),
+                           .packing = packing,
+                           .low = p->min,
+                           .high = p->max};
+  connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 4), y0, y1);
+}
+
+void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_s8(c, k, NULL, y0, y1);
+}
+
+void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_s8(c, &k->tiling, k, y0, y1);
+}
+
+void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_f32(c, k, NULL, y0, y1);
+}
+
+void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  conv2d_f32(c, &k->tiling, k, y0, y1);
+}
+
+void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  depthwise_s8(c, k, NULL, y0, y1);
+}
+
+void ert_packed_tiles_depthwise_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  depthwise_s8(c, &k->tiling, k, y0, y1);
+}
+
+void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  depthwise_f32(c, k, NULL, y0, y1);
+}
+
+void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_s8(c, k, NULL, y0, y1);
+}
+
+void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_s8(c, &k->tiling, k, y0, y1);
 }
 
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {
-      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
-  connect(c, p->in_c, p->out_c, k, &t, 4 * k->nr, y0, y1);
+  fully_connected_f32(c, k, NULL, y0, y1);
+}
+
+void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
+  fully_connected_f32(c, &k->tiling, k, y0, y1);
 }
 
 /* Items of panels with `taps` x in_c weights a channel; INT32_MAX for too many. */
 static int32_t panel_items(int32_t taps, int32_t in_c, int32_t out_c, int32_t nr, int32_t kr) {
   const int32_t window = ert_product(taps, in_c);
-  if (window > INT32_MAX / 64) return INT32_MAX; /* scratch has some windows */
+  if (window > INT32_MAX / 512) return INT32_MAX; /* scratch has some windows, of several bytes an item */
   const int32_t filled = in_c % kr == 0 ? window : ert_round_up(window, kr);
   return ert_product(filled, ert_product(nr, panels_of(out_c, nr)));
 }
@@ -231,6 +320,10 @@ static int panels_ok(const ert_step *s, int32_t weights, int32_t n, int32_t size
                      int32_t channels) {
   return n < INT32_MAX && ert_blob_ok(s, weights, n, size) &&
          ert_blob_ok(s, scales, ert_product(bytes / 4, channels), 4);
+}
+
+int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes) {
+  return ert_blob_ok(s, scales, ert_product(bytes / 4, nr * panels_of(out_c, nr)), 4);
 }
 
 int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {

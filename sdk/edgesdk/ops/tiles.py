@@ -2,8 +2,8 @@
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
-where two products are added up in 16 bits; of depthwise_conv2d d<NR>, perhaps with that p, or d<NR>k4
-(runtime_c/kernels/columns.h).
+where two products are added up in 16 bits, a d where scales are doubles; of depthwise_conv2d d<NR>, perhaps with that
+p or d, or d<NR>k4 (runtime_c/kernels/columns.h).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import f32_word, fixedpoint, rescale, vectors
+from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
 
-LAYOUT = re.compile(r"n(\d+)k(\d+)([up]?)")
-DEPTHWISE = re.compile(r"d(\d+)(p|k4)?")
+LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
+DEPTHWISE = re.compile(r"d(\d+)(p|d|k4)?")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -30,6 +30,8 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return True
     value = node.input(1)
     if kernel.layout.endswith("p") and not fits_pairs(value):
+        return False
+    if kernel.layout.endswith("d") and not double_scales.fits(node):
         return False
     return (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
 
@@ -76,9 +78,13 @@ def fits_depthwise(node: Node, kernel: Kernel) -> bool:
         return True
     if node.input(0).shape[-1] != node.output.shape[-1]:
         return False
+    if node.output.dtype == "float32":
+        return True
     if kernel.layout.endswith("p") and not fits_pairs(node.input(1)):
         return False
-    return node.output.dtype == "float32" or (vectors.fits_right_shifts(node) and _fits_halves(node))
+    if kernel.layout.endswith("d") and not double_scales.fits(node):
+        return False
+    return vectors.fits_right_shifts(node) and _fits_halves(node)
 
 
 def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
@@ -111,6 +117,8 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
     if node.output.dtype == "float32":
         return [weights, by_panel(rescale.bias(node), nr), *float_limits(node)]
+    if found[2] == "d":
+        return [weights, *double_scales.words(node, nr, flat.astype(np.int64).sum(0))]
     return [weights, *scale_table(node, nr)]
 
 
@@ -136,13 +144,13 @@ def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters from the weights on."""
     found = LAYOUT.fullmatch(kernel.layout)
     assert found is not None
-    nr, kr, unsigned = int(found[1]), int(found[2]), found[3] == "u"
+    nr, kr, kind = int(found[1]), int(found[2]), found[3]
     if node.output.dtype == "float32":
         w = node.input(1).data
         assert w is not None
         return [panels(w, nr, kr), by_panel(rescale.bias(node), nr), *float_limits(node)]
     w = rescale.integer_weights(node.input(1)).astype(np.int8)
-    return [
-        panels(w, nr, kr),
-        *scale_table(node, nr, -128 * w.astype(np.int64).reshape(len(w), -1).sum(1) if unsigned else 0),
-    ]
+    sums = w.astype(np.int64).reshape(len(w), -1).sum(1)
+    if kind == "d":
+        return [panels(w, nr, kr), *double_scales.words(node, nr, sums)]
+    return [panels(w, nr, kr), *scale_table(node, nr, -128 * sums if kind == "u" else 0)]

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* int8: inputs are packed as int16, for four successive ones of a pixel the pair (x0, x2), then (x1, x3), because
+ * shifts make the same pairs of a vector of weights. A pair of each of four channels meets that of a pixel in one
+ * instruction. float32: products and sums. A build with relaxed SIMD takes its micro-kernels instead, where they are
+ * exact. */
+#include "tiles_wasm.h"
+
+#if ERT_HAS_simd128
+
+/* Sums of two weights with two inputs of each pixel, for each of eight channels. */
+ERT_INLINE void add_pairs(v128_t *a, v128_t *b, v128_t w0, v128_t w1, const int8_t *x, int pixels) {
+  for (int i = 0; i < pixels; i++) {
+    const v128_t v = wasm_v128_load32_splat(x + 4 * i);
+    a[i] = wasm_i32x4_add(a[i], wasm_i32x4_dot_i16x8(w0, v));
+    b[i] = wasm_i32x4_add(b[i], wasm_i32x4_dot_i16x8(w1, v));
+  }
+}
+
+ERT_INLINE void tile_s8(const ert_tile_args *t, int pixels) {
+  const ert_wasm_scales *s = t->scales;
+  const int8_t *w = t->weights, *x = t->in[0];
+  v128_t a[4], b[4];
+  for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(s->bias), b[i] = wasm_v128_load(s->bias + 4);
+  for (int32_t pairs = t->run / 2;; w += 32, x += 32) {
+    ERT_OPAQUE(w);
+    ERT_OPAQUE(x);
+    const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
+    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 8), x, pixels);
+    if (--pairs == 0) break; /* never here, but it ends the basic block */
+    add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + 16, pixels);
+    if (--pairs == 0) break;
+  }
+  if (t->min >= t->zero_point) ert_wasm_finish(t, a, b, pixels, 0);
+  else ert_wasm_finish(t, a, b, pixels, 1);
+}
+ERT_WASM_TILES(tiles_s8, tile_s8)
+
+ERT_INLINE v128_t even(v128_t v) { return wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8); }
+
+ERT_INLINE v128_t odd(v128_t v) { return wasm_i16x8_shr(v, 8); }
+
+/* Sixteen inputs of four pixels. */
+ERT_INLINE void widen(int8_t *to, const int8_t *const x[4], int32_t k) {
+  v128_t e[4], o[4];
+  for (int i = 0; i < 4; i++) {
+    const v128_t v = wasm_v128_load(x[i] + k);
+    e[i] = even(v), o[i] = odd(v);
+  }
+  ert_wasm_transpose(e);
+  ert_wasm_transpose(o);
+  for (int i = 0; i < 4; i++) wasm_v128_store(to + 32 * i, e[i]), wasm_v128_store(to + 32 * i + 16, o[i]);
+}
+
+static void pack_s8(void *packed, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
+  int8_t *to = packed;
+  for (int32_t r = 0; r < runs; r++, in += stride) {
+    ERT_WASM_STARTS(x, in, pixels, int8_t);
+    int32_t k = 0;
+    for (; k + 16 <= run; k += 16, to += 128) widen(to, x, k);
+    for (; k < run; k += 4, to += 32) {
+      const v128_t v = ert_wasm_gather(x, k);
+      wasm_v128_store(to, even(v));
+      wasm_v128_store(to + 16, odd(v));
+    }
+  }
+}
+
+static const ert_packed_tiling tiling_s8 = {
+    {tiles_s8, ERT_WASM_PIXELS, ERT_WASM_NR, 4, 1}, pack_s8, 2, ERT_TILE_DOUBLES};
+
+const ert_packed_tiling *ert_tiling_s8_simd128(void) {
+#if ERT_HAS_relaxed
+  const ert_packed_tiling *relaxed = ert_tiling_s8_relaxed();
+  if (relaxed) return relaxed;
+#endif
+  return &tiling_s8;
+}
+
+#if ERT_HAS_relaxed
+#define madd wasm_f32x4_relaxed_madd
+#else
+ERT_INLINE v128_t madd(v128_t x, v128_t w, v128_t sum) { return wasm_f32x4_add(wasm_f32x4_mul(x, w), sum); }
+#endif
+
+/* pmin and pmax return their first operand for a NaN: the sum goes through. */
+ERT_INLINE v128_t clamp(const ert_tile_args *t, v128_t sum) {
+  return wasm_f32x4_pmax(wasm_f32x4_pmin(sum, wasm_f32x4_splat(t->high)), wasm_f32x4_splat(t->low));
+}
+
+ERT_INLINE void store_f32(const ert_tile_args *t, float *out, v128_t a, v128_t b) {
+  if (t->channels >= ERT_WASM_NR) {
+    wasm_v128_store(out, a);
+    wasm_v128_store(out + 4, b);
+    return;
+  }
+  float both[8];
+  wasm_v128_store(both, a);
+  wasm_v128_store(both + 4, b);
+  for (int32_t i = 0; i < t->channels; i++) out[i] = both[i];
+}
+
+ERT_INLINE void tile_f32(const ert_tile_args *t, int pixels) {
+  const float *w = t->weights, *x = t->in[0], *bias = t->scales;
+  v128_t a[4], b[4];
+  for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
+  for (int32_t k = 0; k < t->run; k++, w += 8, x += 4) {
+    ERT_OPAQUE(w);
+    ERT_OPAQUE(x);
+    const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
+    for (int i = 0; i < pixels; i++) {
+      const v128_t v = wasm_v128_load32_splat(x + i);
+      a[i] = madd(v, w0, a[i]);
+      b[i] = madd(v, w1, b[i]);
+    }
+  }
+  for (int i = 0; i < pixels; i++) store_f32(t, t->out[i], clamp(t, a[i]), clamp(t, b[i]));
+}
+ERT_WASM_TILES(tiles_f32, tile_f32)
+
+static void pack_f32(void *packed, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
+  float *to = packed;
+  for (int32_t r = 0; r < runs; r++, in += stride) {
+    ERT_WASM_STARTS(x, in, pixels, float);
+    int32_t k = 0;
+    for (; k + 4 <= run; k += 4, to += 16) {
+      v128_t v[4];
+      for (int i = 0; i < 4; i++) v[i] = wasm_v128_load(x[i] + k);
+      ert_wasm_transpose(v);
+      for (int i = 0; i < 4; i++) wasm_v128_store(to + 4 * i, v[i]);
+    }
+    for (; k < run; k++, to += 4)
+      for (int i = 0; i < 4; i++) to[i] = x[i][k];
+  }
+}
+
+const ert_packed_tiling ert_tiling_f32_simd128 = {{tiles_f32, ERT_WASM_PIXELS, ERT_WASM_NR, 1, 4}, pack_f32, 4, 4};
+
+#endif
