@@ -213,10 +213,7 @@ def step_outputs(session: Session, inputs: Sequence[np.ndarray]) -> list[bytes]:
             chunks[e.step].append(ctypes.string_at(e.out, e.out_bytes))
 
     _execute(session, inputs, _Hook(entry))
-    read = program.read(session._file.tobytes())
-    if session.sliding:
-        return _last_window(read, chunks)
-    return [step_bytes(read, i, seen) for i, seen in enumerate(chunks)]
+    return joined_steps(program.read(session._file.tobytes()), chunks)
 
 
 def watch(session: Session, inputs: Sequence[np.ndarray], seen: Callable[[int, np.ndarray], None]) -> None:
@@ -229,6 +226,13 @@ def watch(session: Session, inputs: Sequence[np.ndarray], seen: Callable[[int, n
             seen(e.step, np.frombuffer(memory, np.uint8))
 
     _execute(session, inputs, _Hook(entry))
+
+
+def joined_steps(read: program.Program, chunks: list[list[bytes]]) -> list[bytes]:
+    """The output of every step, from what a hook saw after each of its calls; of a window that slides the newest rows."""
+    if any(tensor.ring for tensor in read.inputs):
+        return _last_window(read, chunks)
+    return [step_bytes(read, i, seen) for i, seen in enumerate(chunks)]
 
 
 def step_bytes(read: program.Program, index: int, chunks: list[bytes]) -> bytes:
