@@ -41,6 +41,7 @@ LAYERS = (
     "ptq",
     "toolchain",
     "firmware",
+    "linux",
     "runners meters export",
     "describe dump profile validate",
     "report html",
