@@ -229,7 +229,7 @@ def watch(session: Session, inputs: Sequence[np.ndarray], seen: Callable[[int, n
 
 
 def joined_steps(read: program.Program, chunks: list[list[bytes]]) -> list[bytes]:
-    """The output of every step, from what a hook saw after each of its calls; of a window that slides the newest rows."""
+    """The output of every step, from what a hook saw after each of its calls; of a sliding window the newest rows."""
     if any(tensor.ring for tensor in read.inputs):
         return _last_window(read, chunks)
     return [step_bytes(read, i, seen) for i, seen in enumerate(chunks)]
