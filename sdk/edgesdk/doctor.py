@@ -17,11 +17,12 @@ PROGRAMS = {
     "qemu-system-arm": "emulated boards: apt-get install qemu-system-arm",
     "node": "the board wasm: apt-get install nodejs, or pip install wasmtime",
     "chromium": "the board browser unseen: apt-get install chromium, or let your own browser open its page",
+    "qemu-aarch64": "Raspberry Pi and Jetson boards on this machine: apt-get install qemu-user",
 }
 MODULES = {
     "onnx": "ONNX models: pip install edgesdk[onnx]",
     "torch": "PyTorch models: pip install edgesdk[torch]",
-    "ziglang": "firmware without arm-none-eabi-gcc, and WebAssembly: pip install edgesdk[zig]",
+    "ziglang": "programs for Linux, firmware without arm-none-eabi-gcc, and WebAssembly: pip install edgesdk[zig]",
 }
 
 

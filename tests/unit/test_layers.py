@@ -42,6 +42,7 @@ LAYERS = (
     "toolchain",
     "firmware",
     "wasm",
+    "linux",
     "runners meters export",
     "describe dump profile validate",
     "report html",
