@@ -5,8 +5,8 @@ layer_norm, rms_norm: over the axes from `axis` on; scale and shift (either may 
 group_norm, instance_norm: x [N, ..., C] over all but the batch, the channels in `groups` (instance_norm: one each);
 scale [C], shift [C] or None. All: attrs epsilon. rms_norm takes no mean out.
 
-int8, int16: the statistics are exact integers (runtime_c/kernels/normalize/normalize.h has the formula); scale and shift stay
-float constants, whose quotients by the output's scale the runtime gets in fixed point.
+int8, int16: the statistics are exact integers (runtime_c/kernels/normalize/normalize.h has the formula); scale and
+shift stay float constants, whose quotients by the output's scale the runtime gets in fixed point.
 """
 
 from __future__ import annotations
