@@ -27,9 +27,9 @@ ASKING = ("arg_max", "arg_min", "top_k_indices")
 # Of one input and a constant they are a function of one input, which is a table for int8.
 OF_CONSTANTS = ("pow", "floor_div", "floor_mod", "fmod")
 # Without a kernel for 16-bit activations.
-FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *elementary.NAMES})
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
-FREE |= {*FREE_INT8, *NORMS, *activation.NAMES, "batch_matmul"}
+FREE_INT8 = frozenset({"div", "hardmax", *elementary.NAMES}) - {"abs"}
+FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip abs".split())
+FREE |= {"squared_difference", "prelu", *FREE_INT8, *NORMS, *activation.NAMES, "batch_matmul"}
 ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter", *elementwise.COMPARISONS, *OF_CONSTANTS}
 KEPT_IN_ORDER = ("none", "min", "max")  # reductions of a scatter that stored bytes have as well
 LEAST_SCALE = 2.0**-60
