@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What convolutions and fully connected layers on vectors count: runtime_c/kernels/<op>/<op>_mve.c.
 
-Three pixels are computed together, or one alone, for four channels at a time; a window is read in runs where it lies, or
-gathered before.
+Three pixels are computed together, or one alone, for four channels at a time; a window is read in runs where it lies,
+or gathered before.
 """
 
 from __future__ import annotations
