@@ -8,12 +8,12 @@ typedef struct {
   const ert_tiling *k;
   const ert_tile_args *t;
   int32_t scale_bytes, fill;
-  int32_t runs, run;    /* of a window */
-  int32_t n, block;     /* pixels that there is room for, and those of most blocks */
-  int32_t deeper;       /* bytes from a panel's first input to the next one's: depthwise */
-  const void **in;      /* [runs][n] */
-  void **out;           /* [n] */
-  uint8_t *rest;        /* gathered windows, or padding */
+  int32_t runs, run; /* of a window */
+  int32_t n, block;  /* pixels that there is room for, and those of most blocks */
+  int32_t deeper;    /* bytes from a panel's first input to the next one's: depthwise */
+  const void **in;   /* [runs][n] */
+  void **out;        /* [n] */
+  uint8_t *rest;     /* gathered windows, or padding */
 } tiled;
 
 static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c % nr != 0); }

@@ -31,7 +31,9 @@ def fits(node: Node, kernel: Kernel) -> bool:
     value = node.input(1)
     if kernel.layout.endswith("p") and not fits_pairs(value):
         return False
-    return (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
+    return (
+        (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
+    )
 
 
 def _fits_halves(node: Node) -> bool:
