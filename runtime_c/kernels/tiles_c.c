@@ -189,7 +189,8 @@ static int32_t scale_bytes(const ert_tiling *k, const ert_packed_tiling *packing
   return k->nr * (packing ? packing->scale : usual);
 }
 
-static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                      int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
@@ -200,7 +201,8 @@ static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_t
   convolve(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                       int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->bias),
@@ -210,7 +212,8 @@ static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_
   convolve(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                         int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
@@ -221,7 +224,8 @@ static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packe
   convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                          int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->bias),
@@ -231,7 +235,8 @@ static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_pack
   convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                               int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
@@ -242,7 +247,8 @@ static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert
   connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 12), y0, y1);
 }
 
-static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                                int32_t y1) {
   const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->bias),

@@ -29,6 +29,7 @@ LAYERS = (
     "search",
     "program",
     "counts",
+    "counts_vectors",
     "counts_packed",
     "cost",
     "pareto",
