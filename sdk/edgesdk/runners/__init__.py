@@ -20,7 +20,7 @@ from edgesdk.boards import Board
 from edgesdk.errors import DeviceError
 
 # runner of a board.toml -> module of this package
-RUNNERS = {"host": "host", "qemu": "qemu", "wasm": "wasm", "browser": "browser"}
+RUNNERS = {"host": "host", "qemu": "qemu", "qemu-user": "qemu_user", "wasm": "wasm", "browser": "browser"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Session(Protocol):
         """Variables hold their first contents again."""
 
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
+
+    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
+        """The output bytes of every step of one run."""
 
 
 def open(board: Board, data: bytes) -> AbstractContextManager[Session]:

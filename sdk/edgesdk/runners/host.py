@@ -31,6 +31,9 @@ class HostSession:
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return runtime.run(self.session, inputs)
 
+    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
+        return runtime.step_outputs(self.session, inputs)
+
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
         """Wall times in microseconds; steps are the median of five hooked runs."""
         first = self._time(inputs)
