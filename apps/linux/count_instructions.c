@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A plugin for QEMU's user mode that counts the instructions of a program, block by block: exact, since a block is left
- * at its end. With file=PATH the count lies in that file, eight bytes that the program itself may map and read while it
+ * at its end. With counter=PATH the count lies in that file, eight bytes that the program itself may map and read while it
  * runs (ert-run --counter); without, it is said on stderr at the end.
  *
  * The declarations are those of the plugin interface. From version 2 on it has no counters of its own that several
@@ -72,8 +72,8 @@ static int share(const char *path) {
 
 int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv) {
   (void)info;
-  if (argc == 1 && strncmp(argv[0], "file=", 5) == 0) {
-    if (!share(argv[0] + 5)) return 1;
+  if (argc == 1 && strncmp(argv[0], "counter=", 8) == 0) {
+    if (!share(argv[0] + 8)) return 1;
   } else {
     qemu_plugin_register_atexit_cb(id, on_exit_of, NULL);
   }

@@ -340,8 +340,10 @@ def validate(
         wanted = None if labels is None else samples.load_labels(labels, len(ours))
         with _progress("validate", 2 * len(ours)) as tick:
             result = comparison.validate(program, session.run, ours, graph, theirs, wanted, tick)
-    result["worst_step"] = comparison.worst_step(raw, program, ours[0], graph, theirs[0])
-    result |= comparison.layer_report(raw, program, ours, graph, theirs)
+        steps = comparison.fresh_steps(raw, session)
+        result["worst_step"] = comparison.worst_step(steps, program, ours[0], graph, theirs[0])
+        steps = comparison.fresh_steps(raw, session)
+        result |= comparison.layer_report(steps, program, ours, graph, theirs)
     if max_drop is not None and 100 * (result["top1_reference"] - result["top1"]) > max_drop:
         drop = 100 * (result["top1_reference"] - result["top1"])
         raise AccuracyGate(_too_far(drop, max_drop, result["worst_layer"]))

@@ -20,6 +20,7 @@ from edgesdk.toolchain import Unit
 POSIX = "-D_POSIX_C_SOURCE=200809L"
 PLUGIN = "count_instructions.c"
 OPTIMIZE = "-O2"
+ARCHITECTURES = ("aarch64", "armv7-a", "x86-64", "riscv64")  # cores whose program runs on all of their architecture
 NEW_PLUGINS = 9  # the major version of QEMU whose plugins have another interface
 
 
@@ -64,6 +65,12 @@ def build_program(core: Core, name: str, sources: list[Path]) -> Path:
     objects = toolchain.compile_units(tools, [*runtime_units(core), *app_units(sources)])
     key = toolchain.digest(tools.version, *tools.flags, *(o.name for o in objects))
     return cached(f"{name}-{key[:32]}", lambda path: toolchain.link_program(tools, objects, path))
+
+
+def build_all(folder: Path) -> list[Path]:
+    """ert-run of every architecture as folder/ert-run-<core>."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copy(build(boards.cores()[name]), folder / f"ert-run-{name}")) for name in ARCHITECTURES]
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
@@ -123,7 +130,7 @@ def _compile(command: list[str], path: Path) -> None:
 def counting(board: Board, counter: Path) -> list[str]:
     """`emulator`, its count of executed instructions in the file `counter`."""
     assert board.emulator
-    return [*emulator(board), "-plugin", f"{build_plugin(board.emulator.program)},file={counter}"]
+    return [*emulator(board), "-plugin", f"{build_plugin(board.emulator.program)},counter={counter}"]
 
 
 def execute(command: list[str], timeout_s: float = 600.0) -> subprocess.CompletedProcess[bytes]:

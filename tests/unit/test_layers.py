@@ -41,7 +41,7 @@ LAYERS = (
     "ptq",
     "toolchain",
     "firmware",
-    "wasm",
+    "linux wasm",
     "runners meters export",
     "describe dump profile validate",
     "report html",
