@@ -30,8 +30,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Core(Record, frozen=True):
-    """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware, and
-    linux zig's for static programs, empty where there is no Linux, the same for all cores that one program is for;
+    """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware,
+    and linux zig's for static programs, empty where there is no Linux, the same for all cores that one program is for;
     `optimize` is the compiler's level for kernels; `arena_accesses` are loads and stores of the arena per instruction,
     0 where that was not counted."""
 

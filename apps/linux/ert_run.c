@@ -35,8 +35,8 @@ static int code_for(int err) {
 static int refuse_model(const options *o, const target *t, int err) {
   char needed[ISAS_ROOM], present[ISAS_ROOM], why[64 + 2 * ISAS_ROOM];
   if (err != ERT_EISA) return fail(code_for(err), o->model, ert_message(err), "convert the model again");
-  isas_write(isas_needed(&t->model, t->model.n_steps) & ~ert_isas(), needed);
-  isas_write(ert_isas(), present);
+  isas_write(isas_missing(&t->model), needed);
+  isas_write(isas_present(), present);
   snprintf(why, sizeof why, "it needs kernels for %s, this processor has %s", needed, present);
   return fail(UNSUPPORTED, o->model, why, "convert it for this core or with --portable");
 }
@@ -46,7 +46,7 @@ static int check_isas(const options *o, const target *t) {
   if (o->isas == NULL) return OK;
   const uint32_t allowed = isas_read(o->isas);
   if (allowed == 0) return fail(USAGE, "--isa", "not a list of instruction sets", "expected names such as neon,c");
-  const uint32_t more = isas_needed(&t->model, t->model.n_steps) & ~allowed;
+  const uint32_t more = isas_needed(&t->model) & ~allowed;
   if (more == 0) return OK;
   isas_write(more, other);
   snprintf(why, sizeof why, "it calls kernels for %s, which --isa leaves out", other);
@@ -123,7 +123,7 @@ static void print(const options *o, const target *t, const meter *m, const measu
   char names[ISAS_ROOM];
   struct rusage used;
   getrusage(RUSAGE_SELF, &used);
-  isas_write(isas_needed(&t->model, t->model.n_steps), names);
+  isas_write(isas_needed(&t->model), names);
   printf("{");
   print_cost("load", found->load, m);
   print_cost("first", found->first, m);

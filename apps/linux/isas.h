@@ -14,7 +14,11 @@ uint32_t isas_read(const char *list);
 enum { ISAS_ROOM = 160 };
 void isas_write(uint32_t isas, char *names);
 
-/* The sets of the kernels that the first n steps of the model call. */
-uint32_t isas_needed(const ert_model *m, int32_t n);
+/* The sets of the kernels that the steps of the model call, up to the one that the loader refused. */
+uint32_t isas_needed(const ert_model *m);
+
+/* Those of them that this program or this processor has not got, and what it has. */
+uint32_t isas_missing(const ert_model *m);
+uint32_t isas_present(void);
 
 #endif

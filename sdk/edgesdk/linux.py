@@ -110,7 +110,9 @@ def host_compiler() -> list[str]:
     found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     zig = toolchain.command("zig")
     if found is None and zig is None:
-        raise DeviceError("counting instructions needs a C compiler for this machine; install gcc or `pip install ziglang`")
+        raise DeviceError(
+            "counting instructions needs a C compiler for this machine; install gcc or `pip install ziglang`"
+        )
     return [found] if found else list(zig or ())
 
 
