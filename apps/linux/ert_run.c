@@ -13,6 +13,7 @@
 #include "kernel.h"
 #include "options.h"
 #include "serve.h"
+#include "step.h"
 #include "target.h"
 
 enum { OK, USAGE = 2, UNSUPPORTED = 3, TOO_LARGE = 4, DEVICE = 6 }; /* exit codes, those of edgesdk */
@@ -146,10 +147,21 @@ static int measure(const options *o, target *t, const meter *m, measured *found)
   return OK;
 }
 
+static int check_threads(const options *o, const target *t) {
+  int marked = 0;
+  for (int32_t i = 0; i < t->model.n_stages; i++) {
+    const ert_stage *g = (const void *)(t->model.stages + i * ERT_STAGE_WORDS);
+    marked |= g->kind == ERT_STAGE_PLAIN && g->program_bytes > 0;
+  }
+  if (o->threads == 1 || marked) return OK;
+  return fail(USAGE, o->model, "it was not written for threads", "convert it with --threads");
+}
+
 static int run(const options *o, target *t, const meter *m, uint64_t load) {
   measured found = {load, 0, calloc((size_t)o->runs, sizeof(uint64_t))};
   if (found.steady == NULL) return fail(TOO_LARGE, "--runs", "no memory for so many", "give fewer");
   int code = check_isas(o, t);
+  if (!code) code = check_threads(o, t);
   if (!code) code = read_inputs(o, t);
   if (!code) code = measure(o, t, m, &found);
   free(found.steady);
@@ -163,13 +175,14 @@ static int open_model(const options *o, target *t) {
 
 static int open_and_run(const options *o) {
   meter m;
-  target t;
+  static target t;
   const int system = meter_open(&m, o->counter);
   if (system) return fail(USAGE, o->counter, strerror(system), "expected the file of an emulator's counter");
   int code = open_model(o, &t);
   if (code) return code;
   const uint64_t start = meter_now(&m);
-  const int err = target_load(&t);
+  int err = target_load(&t);
+  if (!err && o->threads > 1) err = target_use_threads(&t, o->threads);
   const uint64_t load = meter_now(&m) - start;
   if (!o->serve) return err ? refuse_model(o, &t, err) : run(o, &t, &m, load);
   code = serve(&t, &m, err, load);

@@ -58,6 +58,14 @@ int target_load(target *t) {
 
 size_t target_output_bytes(const target *t) { return tensors_bytes(t, ert_output); }
 
+int target_use_threads(target *t, int32_t n) {
+  const size_t bytes = ert_threads_bytes(&t->model, n);
+  uint8_t *scratch = pages(bytes);
+  if (scratch == NULL) return ERT_EARENA;
+  const int err = ert_pool_begin(&t->pool, n);
+  return err ? err : ert_use_threads(&t->session, &t->threads, n, ert_pool_run, &t->pool, scratch, bytes);
+}
+
 void target_place(target *t) {
   ert_tensor in;
   if (t->model.streamed || t->model.bound_bytes) return;

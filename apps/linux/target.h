@@ -7,12 +7,15 @@
 #include <stdint.h>
 
 #include "ert.h"
+#include "ert_pool.h"
 
 typedef struct {
   ert_model model;
   ert_session session;
   const uint8_t *file;
   size_t file_bytes;
+  ert_threads threads;
+  ert_pool pool;
   uint8_t *given; /* the inputs, one after another, as the caller wants them at the start of a run */
   size_t given_bytes;
 } target;
@@ -22,6 +25,9 @@ int target_map(target *t, const char *path);
 
 /* Loads the mapped file and begins a session: 0 or an ERT_E code. ERT_EARENA where the system gives no memory. */
 int target_load(target *t);
+
+/* Shares the steps of a loaded model out among n threads: 0, an ERT_E code, or the system's error number. */
+int target_use_threads(target *t, int32_t n);
 
 /* Puts the inputs where the model reads them; what ert_run then overwrites is a copy. */
 void target_place(target *t);

@@ -49,9 +49,9 @@ def app_units(sources: list[Path]) -> Iterator[Unit]:
     """Sources that call the runtime and Linux."""
     root = firmware.runtime_folder()
     headers = toolchain.digest_files([*app_folder().glob("*.h"), *root.rglob("*.h")])
-    include = tuple(f"-I{path}" for path in (app_folder(), *(root / n for n in ("include", "kernels", "src"))))
-    for source in sources:
-        yield Unit(source, (OPTIMIZE, POSIX, *include), headers)
+    include = tuple(f"-I{path}" for path in (app_folder(), *(root / n for n in ("include", "kernels", "src", "port"))))
+    for source in [*sources, root / "port" / "ert_pool.c"]:
+        yield Unit(source, (OPTIMIZE, "-std=c11", POSIX, *include), headers)
 
 
 def build(core: Core) -> Path:

@@ -22,7 +22,7 @@ import numpy as np
 
 from edgesdk import linux, program
 from edgesdk.boards import Board
-from edgesdk.errors import DeviceError
+from edgesdk.errors import DeviceError, Unsupported, UsageError
 from edgesdk.program import Program
 from edgesdk.runners import Measurement
 from edgesdk.runtime import LoadError, joined_steps
@@ -95,6 +95,7 @@ class UserModeSession:
     program: Program
     hello: Hello
     context: dict[str, Any]
+    threads: int = 1
 
     def reset(self) -> None:
         send(self.process, b"z")
@@ -113,6 +114,8 @@ class UserModeSession:
 
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
         """Costs without that of reading the counter. One run warms up; the steps are of one run of their own."""
+        if self.threads > 1:
+            raise Unsupported("instructions are counted of one thread; leave --threads out, or profile on the device")
         first, warm_up, *steady = (float(self._run(inputs)[0]) for _ in range(runs + 2))
         return Measurement(
             clock="instructions",
@@ -154,12 +157,13 @@ class UserModeSession:
             raise LoadError(code)
 
 
-def begin(process: Process, read: Program, context: dict[str, Any]) -> UserModeSession:
+def begin(process: Process, read: Program, context: dict[str, Any], threads: int = 1) -> UserModeSession:
     """Raises LoadError with the runtime's code where the model is refused."""
     code = _number(process)
     if code:
         raise LoadError(code)
-    return UserModeSession(process, read, Hello(*HELLO.unpack(receive(process, HELLO.size))), context)
+    hello = Hello(*HELLO.unpack(receive(process, HELLO.size)))
+    return UserModeSession(process, read, hello, context, threads)
 
 
 @contextmanager
@@ -175,16 +179,19 @@ def started(name: str, command: list[str]) -> Iterator[Process]:
 
 
 @contextmanager
-def open(board: Board, data: bytes) -> Iterator[UserModeSession]:
+def open(board: Board, data: bytes, threads: int = 1) -> Iterator[UserModeSession]:
     """The program on the board's emulated processor. Costs are executed instructions, exact."""
     read = program.read(data)
+    if threads > 1 and not program.threads(read):
+        raise UsageError(f"threads {threads}: the program was not written for threads; convert it with --threads {threads}")
     binary = linux.build(board.core)
     with tempfile.TemporaryDirectory(prefix="edgesdk-") as folder:
         model, counter = Path(folder) / "model.edge", Path(folder) / "counter"
         model.write_bytes(data)
         command = [*linux.counting(board, counter), str(binary), str(model), "--serve", "--counter", str(counter)]
+        command += ["--threads", str(threads)]
         with started(board.id, command) as process:
             assert board.emulator
             version = linux.emulator_version(board.emulator.program)
             context = {"emulator": f"{board.emulator.program} {version} -cpu {board.emulator.machine}"}
-            yield begin(process, read, context)
+            yield begin(process, read, context, threads)
