@@ -183,7 +183,9 @@ def open(board: Board, data: bytes, threads: int = 1) -> Iterator[UserModeSessio
     """The program on the board's emulated processor. Costs are executed instructions, exact."""
     read = program.read(data)
     if threads > 1 and not program.threads(read):
-        raise UsageError(f"threads {threads}: the program was not written for threads; convert it with --threads {threads}")
+        raise UsageError(
+            f"threads {threads}: the program was not written for threads; convert it with --threads {threads}"
+        )
     binary = linux.build(board.core)
     with tempfile.TemporaryDirectory(prefix="edgesdk-") as folder:
         model, counter = Path(folder) / "model.edge", Path(folder) / "counter"
