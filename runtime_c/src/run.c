@@ -100,8 +100,11 @@ static ert_event event_of(const ert_session *s, int32_t index, const int32_t *wo
 /* Rows [y0, y1), or, where the stage is a plain one, perhaps all rows on several threads. */
 static void compute(const ert_session *s, const ert_stage *plain, int32_t index, const int32_t *words, int32_t y0,
                     int32_t y1) {
-  if (s->threads == NULL || plain == NULL || !s->threads->split(s, plain, index - plain->first, words))
-    run_rows(s, words, y0, y1);
+#ifndef ERT_ONE_THREAD
+  if (s->threads && plain && s->threads->split(s, plain, index - plain->first, words)) return;
+#endif
+  (void)plain, (void)index;
+  run_rows(s, words, y0, y1);
 }
 
 /* The event is made before the first call of the hook, so that nothing but the kernel's call lies between the two. */

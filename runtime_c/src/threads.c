@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Steps whose rows several threads compute. Nothing here is linked into a program that does not call ert_use_threads. */
+/* Steps whose rows several threads compute. Nothing here is linked into a program that does not call ert_use_threads;
+ * -DERT_ONE_THREAD also leaves out the question whether there are any. */
 #include "step.h"
 
 /* Ops whose rows may be computed in any order and at the same time: a call finds nothing that it needs in scratch,
