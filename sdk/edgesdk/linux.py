@@ -54,17 +54,18 @@ def app_units(sources: list[Path]) -> Iterator[Unit]:
         yield Unit(source, (OPTIMIZE, "-std=c11", POSIX, *include), headers)
 
 
-def build(core: Core) -> Path:
+def build(core: Core, symbols: bool = False) -> Path:
     """ert-run for the core's architecture. Raises DeviceError where there is no zig."""
-    return build_program(core, "ert-run", [p for p in sorted(app_folder().glob("*.c")) if p.name != PLUGIN])
+    sources = [p for p in sorted(app_folder().glob("*.c")) if p.name != PLUGIN]
+    return build_program(core, "ert-run", sources, symbols)
 
 
-def build_program(core: Core, name: str, sources: list[Path]) -> Path:
+def build_program(core: Core, name: str, sources: list[Path], symbols: bool = False) -> Path:
     """A static program of these sources and the runtime, from the cache where it is there."""
     tools = toolchain.find_linux(core)
     objects = toolchain.compile_units(tools, [*runtime_units(core), *app_units(sources)])
-    key = toolchain.digest(tools.version, *tools.flags, *(o.name for o in objects))
-    return cached(f"{name}-{key[:32]}", lambda path: toolchain.link_program(tools, objects, path))
+    key = toolchain.digest(tools.version, *tools.flags, str(symbols), *(o.name for o in objects))
+    return cached(f"{name}-{key[:32]}", lambda path: toolchain.link_program(tools, objects, path, symbols))
 
 
 def build_all(folder: Path) -> list[Path]:
@@ -116,13 +117,13 @@ def host_compiler() -> list[str]:
     return [found] if found else list(zig or ())
 
 
-def build_plugin(program: str) -> Path:
-    """The counter of instructions for this emulator."""
-    source = app_folder() / PLUGIN
+def build_plugin(program: str, source: Path | None = None) -> Path:
+    """The counter of instructions for this emulator, or another plugin."""
+    source = source or app_folder() / PLUGIN
     interface = f"-DPLUGIN_INTERFACE={2 if int(emulator_version(program).split('.')[0]) >= NEW_PLUGINS else 1}"
     command = [*host_compiler(), "-O2", "-shared", "-fPIC", interface, str(source), "-o"]
     key = toolchain.digest(*command, source.read_bytes())
-    return cached(f"count-{key[:32]}.so", lambda path: _compile(command, path))
+    return cached(f"{source.stem}-{key[:32]}.so", lambda path: _compile(command, path))
 
 
 def _compile(command: list[str], path: Path) -> None:

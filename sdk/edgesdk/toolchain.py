@@ -150,7 +150,7 @@ def link(toolchain: Toolchain, objects: list[Path], script: Path, output: Path) 
     call([*toolchain.command, *flags, *map(str, objects), *LINK_LAST[toolchain.name], "-o", str(output)])
 
 
-def link_program(toolchain: Toolchain, objects: list[Path], output: Path) -> None:
-    """A static, stripped program for Linux."""
-    flags = [*toolchain.flags, *LINK[:1], "-static", "-s"]
+def link_program(toolchain: Toolchain, objects: list[Path], output: Path, symbols: bool = False) -> None:
+    """A static program for Linux, with or without the names of its functions."""
+    flags = [*toolchain.flags, *LINK[:1], "-static", *([] if symbols else ["-s"])]
     call([*toolchain.command, *flags, *map(str, objects), "-o", str(output)])

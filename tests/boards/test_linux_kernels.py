@@ -84,7 +84,7 @@ def test_vector_kernels_give_what_the_reference_gives(processor: Processor, tmp_
     found = [c for key in sorted(keys) for c in linux_models.cases(NODES[key], isa, keys[key] * CASES)]
     counted = Counter(case.kernel for case in found)
     print(processor.machine, dict(counted))
-    short = [k.name for k in rows if counted[k.name] < CASES // 20]
+    short = [k.name for k in rows if counted[k.name] < max(1, CASES // 60)]
     assert not short, f"hardly any random node fits {short}"
     assert linux_models.wrong(found, processor, tmp_path) == []
 
