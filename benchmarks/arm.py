@@ -4,9 +4,9 @@ the hot loops.
 
     python benchmarks/arm.py [--models DIR] [--nets ds_cnn ...] [--levels neon neondot] [--loops] [--json OUT]
 
-DIR holds <net>_fp32.tflite and <net>_int8.tflite as cpu.py writes them. Counts are exact and those of one inference: loading is not among
-them. A level is the fastest instruction set that kernels may use; neon runs on a cortex-a53, neondot on a cortex-a76.
-Needs qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
+DIR holds <net>_fp32.tflite and <net>_int8.tflite as cpu.py writes them. Counts are exact and those of one inference:
+loading is not among them. A level is the fastest instruction set that kernels may use; neon runs on a cortex-a53,
+neondot on a cortex-a76. Needs qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
 """
 
 from __future__ import annotations
