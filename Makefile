@@ -97,8 +97,8 @@ linux: $(VENV)/.ready ## ert-run, a static program for Linux on aarch64, armv7, 
 bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS; BENCH=--write)
 	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS) --twice --files $(BENCH)
 
-bench-arm: setup ## Instructions of networks on emulated 64-bit Arm cores beside XNNPACK, modelled cycles of hot loops (MODELS; BENCH=--loops)
-	$(BIN)/python benchmarks/arm.py --models $(MODELS) $(BENCH)
+bench-arm: setup ## Instructions of networks on emulated 64-bit Arm cores beside XNNPACK, modelled cycles of hot loops (BENCH=--loops)
+	$(BIN)/python benchmarks/arm.py $(BENCH)
 
 bench-kernels: setup ## Instructions per product or element of single layers on emulated cores
 	$(BIN)/python benchmarks/kernel_sweep.py $(BENCH)

@@ -2,11 +2,11 @@
 """Instructions of an inference on 64-bit Arm cores, counted in QEMU's user mode, beside XNNPACK's; modelled cycles of
 the hot loops.
 
-    python benchmarks/arm.py --models build/models [--nets mbv1_224 ...] [--levels neon neondot] [--loops] [--json OUT]
+    python benchmarks/arm.py [--models DIR] [--nets ds_cnn ...] [--levels neon neondot] [--loops] [--json OUT]
 
-MODELS holds <net>_fp32.tflite and <net>_int8.tflite. Counts are exact and those of one inference: loading is not among
-them. A level is the fastest instruction set that kernels may use; neon runs on a cortex-a53, neondot on a cortex-a76.
-Needs qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
+DIR holds <net>_fp32.tflite and <net>_int8.tflite as cpu.py writes them. Counts are exact and those of one inference:
+loading is not among them. A level is the fastest instruction set that kernels may use; neon runs on a cortex-a53,
+neondot on a cortex-a76. Needs qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import arm_loops
+import cpu_models
 import msgspec
 import numpy as np
 from rich.console import Console
@@ -39,7 +40,7 @@ WIDTH = 150  # of what is not printed to a terminal
 
 @dataclass(frozen=True)
 class Row:
-    """`step_instructions` by kernel; `equal`: the bytes (of floats: within 1e-5) of the portable kernels on the host."""
+    """`step_instructions` are by kernel; `equal`: the outputs are those of the portable kernels on this machine."""
 
     net: str
     type: str
@@ -130,10 +131,9 @@ def show(rows: list[Row], peers: dict[str, Any]) -> Table:
     for row in rows:
         peer, own = peers[row.net], row.instructions / 1e6
         theirs = peer["xnnpack"][row.type]
-        table.add_row(
-            peer["name"], row.type, row.level, f"{own:.2f}", f"{row.macs / row.instructions:.2f}", f"{row.load / 1e6:.3f}",
-            f"{theirs:g}", f"{own / theirs:.2f}", verdict(row, peer), "yes" if row.equal else "NO",
-        )  # fmt: skip
+        each, load, ratio = row.macs / row.instructions, row.load / 1e6, own / theirs
+        told = (f"{own:.2f}", f"{each:.2f}", f"{load:.3f}", f"{theirs:g}", f"{ratio:.2f}", verdict(row, peer))
+        table.add_row(peer["name"], row.type, row.level, *told, "yes" if row.equal else "NO")
     return table
 
 
@@ -159,7 +159,7 @@ def show_loops(found: dict[str, list[arm_loops.Loop]]) -> Table:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     peers = boards.read_toml(HERE / "arm_peers.toml")
-    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--models", type=Path, default=cpu_models.FOLDER)
     parser.add_argument("--nets", nargs="+", choices=peers, default=list(peers))
     parser.add_argument("--types", nargs="+", choices=TYPES, default=list(TYPES))
     parser.add_argument("--levels", nargs="+", choices=list(LEVELS), default=list(LEVELS))
@@ -172,6 +172,8 @@ def main() -> int:
     # No level beyond neon has kernels of its own for floats.
     cases = [c for c in cases if c[1:] != ("fp32", "neondot")]
     paths = {c: options.models / f"{c[0]}_{c[1]}.tflite" for c in cases}
+    if missing := sorted({str(p) for p in paths.values() if not p.is_file()}):
+        parser.error(f"{', '.join(missing)}: not there; benchmarks/cpu.py writes them")
     rows = [measure(paths[c], *c) for c in cases]
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(show(rows, peers))

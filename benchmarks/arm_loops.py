@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loops of a program in QEMU's user mode that take the most instructions, and what llvm-mca says of their cycles."""
+"""The loops of a program in QEMU's user mode that take the most instructions, and their cycles by llvm-mca."""
 
 from __future__ import annotations
 

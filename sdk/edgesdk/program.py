@@ -450,7 +450,12 @@ def read_file(path: Path) -> bytes:
 
 def threads(program: Program) -> bool:
     """Whether steps are written for several threads."""
-    return any(s.kind == "plain" and s.program_bytes for s in program.stages)
+    return any(shares(stage) for stage in program.stages)
+
+
+def shares(stage: StageRecord) -> bool:
+    """Whether the stage tells which rows threads take."""
+    return stage.kind == "plain" and stage.program_bytes > 0
 
 
 def bound_bytes(program: Program) -> int:

@@ -149,7 +149,7 @@ def open_session(data: bytes | mmap.mmap, threads: int = 1) -> Session:
     _raise_for(lib.ert_load(ctypes.byref(model), file.ctypes.data, len(data)))
     arena = aligned(model.arena_bytes)
     _raise_for(lib.ert_begin(ctypes.byref(session), ctypes.byref(model), arena.ctypes.data, arena.size))
-    team = _start_threads(bytes(data), model, session, threads) if threads != 1 else None
+    team = _start_threads(model, session, threads) if threads != 1 else None
     inputs = [_tensor(lib.ert_input, session, i) for i in range(model.n_inputs)]
     outputs = [_tensor(lib.ert_output, session, i) for i in range(model.n_outputs)]
     how = (model.streamed > 0, model.streamed == 2, model.bound_bytes > 0)
@@ -163,10 +163,17 @@ def _end_threads(team: _Team) -> None:
     library().ert_pool_end(ctypes.c_void_p(team.pool.ctypes.data))
 
 
-def _start_threads(data: bytes, model: _Model, session: _Session, n: int) -> _Team:
+def _written_for_threads(model: _Model) -> bool:
+    """As program.threads tells, from the loaded records: a file that is mapped is not read for it."""
+    words = (ctypes.c_int32 * (model.n_stages * program.STAGE.size // 4)).from_address(model.stages)
+    stages = [program.StageRecord(program.STAGE_KINDS[k], *w) for k, *w in program.STAGE.iter_unpack(bytes(words))]
+    return any(program.shares(stage) for stage in stages)
+
+
+def _start_threads(model: _Model, session: _Session, n: int) -> _Team:
     """The session's steps are shared out among n threads from now on."""
     lib = library()
-    if not program.threads(program.read(data)):
+    if not _written_for_threads(model):
         raise UsageError(f"threads {n}: the program was not written for threads; convert it with --threads {n}")
     if not hasattr(lib, "ert_pool_begin"):
         raise UsageError(f"threads {n}: this build of the runtime has no threads; leave the option out")
