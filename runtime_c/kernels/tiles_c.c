@@ -13,7 +13,9 @@ typedef struct {
   int32_t deeper;       /* bytes from a panel's first input to the next one's: depthwise */
   const void **in;      /* [runs][n] */
   void **out;           /* [n] */
-  uint8_t *rest;        /* gathered windows, or padding */
+  uint8_t *padding;     /* a run; of a depthwise convolution an item of every channel */
+  uint8_t *windows;     /* gathered ones, window_bytes from one to the next */
+  int32_t window_bytes;
 } tiled;
 
 static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c % nr != 0); }
@@ -27,7 +29,7 @@ static void lay_out(tiled *v, int32_t pixels) {
   v->block = blocks > 0 ? ert_round_up((pixels + blocks - 1) / blocks, v->k->pixels) : v->n;
   v->in = v->c->scratch;
   v->out = (void **)(v->in + v->runs * v->n);
-  v->rest = aligned((uint8_t *)(v->out + v->n));
+  v->padding = aligned((uint8_t *)(v->out + v->n));
 }
 
 /* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
@@ -52,37 +54,68 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   }
 }
 
-/* Where every tap of the window of pixel (y, x) lies; slot i of the block. */
-static void point(const tiled *v, int32_t y, int32_t x, int32_t i) {
+/* Where one tap, or row, of the windows of n pixels lies: `step` bytes from one to the next, padding outside [0, in_w). */
+static void point_run(const tiled *v, const void **at, const uint8_t *row, int32_t x, int32_t n) {
   const ert_conv2d_geometry *g = v->g;
   const int32_t item = g->in_c * v->k->item;
-  const void **at = v->in + i;
+  int32_t i = 0;
+  for (; i < n && x < 0; i++, x += g->stride_w) at[i] = v->padding;
+  const int32_t inside = row && x < g->in_w ? (g->in_w - 1 - x) / g->stride_w + 1 : 0, end = i < n - inside ? i + inside : n;
+  if (i < end) row += x * item;
+  for (; i < end; i++, row += g->stride_w * item) at[i] = row;
+  for (; i < n; i++) at[i] = v->padding;
+}
+
+/* Row ky of the windows of output row y, NULL above and below the image. */
+static const uint8_t *row_at(const tiled *v, int32_t y, int32_t ky) {
+  const ert_conv2d_geometry *g = v->g;
+  const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
+  return iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
+}
+
+/* Where the runs of the windows of pixels (y, x) ... (y, x + n - 1) lie; slots `at` ... of the block. */
+static void point(const tiled *v, int joined, int32_t y, int32_t x, int32_t n, int32_t at) {
+  const ert_conv2d_geometry *g = v->g;
+  const int32_t x0 = x * g->stride_w - g->pad_left;
+  const void **in = v->in + at;
   for (int32_t ky = 0; ky < g->kernel_h; ky++) {
-    const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
-    const uint8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
-    int32_t ix = x * g->stride_w - g->pad_left;
-    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, at += v->n)
-      *at = row && ix >= 0 && ix < g->in_w ? row + ix * item : v->rest;
+    const uint8_t *row = row_at(v, y, ky);
+    for (int32_t kx = 0; kx < (joined ? 1 : g->kernel_w); kx++, in += v->n)
+      point_run(v, in, row, x0 + kx * g->dilation_w, n);
   }
 }
 
-/* The window of pixel (y, x) in slot i of the block. */
-static void gather(const tiled *v, int32_t y, int32_t x, int32_t i) {
+/* Bytes that do not overlap, mostly few: a call costs more than they do. */
+static void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
+  if (n > 32) {
+    ERT_MEMMOVE(to, from, n);
+  } else if (n >= 8) {
+    for (int32_t i = 0; i < n - 8; i += 8) ERT_MEMMOVE(to + i, from + i, 8);
+    ERT_MEMMOVE(to + n - 8, from + n - 8, 8);
+  } else if (n >= 4) {
+    ERT_MEMMOVE(to, from, 4);
+    ERT_MEMMOVE(to + n - 4, from + n - 4, 4);
+  } else {
+    for (int32_t i = 0; i < n; i++) to[i] = from[i];
+  }
+}
+
+/* The window of pixel (y, x), to slot `at` of the block. */
+static void gather(const tiled *v, int32_t y, int32_t x, int32_t at) {
   const ert_conv2d_geometry *g = v->g;
   const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item, ix0 = x * g->stride_w - g->pad_left;
   const int inside = g->dilation_w == 1 && ix0 >= 0 && ix0 + g->kernel_w <= g->in_w;
-  uint8_t *to = v->rest + i * ert_round_up(v->run * v->k->item, ERT_TILE_ALIGN);
-  v->in[i] = to;
+  uint8_t *to = v->windows + at * v->window_bytes;
+  for (int32_t r = 0; r < v->runs; r++) v->in[r * v->n + at] = to + r * v->run * v->k->item;
   for (int32_t ky = 0; ky < g->kernel_h; ky++) {
-    const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
-    const uint8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
+    const uint8_t *row = row_at(v, y, ky);
     if (row && inside) {
-      ERT_MEMMOVE(to, row + ix0 * item, span);
+      copy_few(to, row + ix0 * item, span);
       to += span;
       continue;
     }
     for (int32_t kx = 0, ix = ix0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
-      if (row && ix >= 0 && ix < g->in_w) ERT_MEMMOVE(to, row + ix * item, item);
+      if (row && ix >= 0 && ix < g->in_w) copy_few(to, row + ix * item, item);
       else ERT_MEMSET(to, v->fill, item);
   }
 }
@@ -96,18 +129,40 @@ static int apart(const ert_call *c, int32_t y1) {
   return a + in->rows * in->row_bytes <= b || b + out->rows * out->row_bytes <= a;
 }
 
+/* How a block of pixels is found: each is gathered, or pointed at, or, where taps are joined, the ones in the middle. */
+typedef enum { GATHERED, POINTED, JOINED } ert_tiles_way;
+
+/* Pixels of row y from x on that are found in the same way, at most n; *way tells which. */
+static int32_t alike(const ert_conv2d_geometry *g, int32_t x, int32_t n, ert_tiles_way *way) {
+  const int32_t ix = x * g->stride_w - g->pad_left, last = g->in_w - g->kernel_w;
+  *way = ix < 0 || ix > last ? GATHERED : JOINED;
+  if (*way == GATHERED) return 1;
+  const int32_t inside = (last - ix) / g->stride_w + 1;
+  return inside < n ? inside : n;
+}
+
+/* n pixels of row y from x on, to slots `at` ... of the block. */
+static void find_pixels(const tiled *v, ert_tiles_way way, int32_t y, int32_t x, int32_t n, int32_t at) {
+  for (int32_t found; n > 0; n -= found, x += found, at += found) {
+    ert_tiles_way here = way;
+    found = way == JOINED ? alike(v->g, x, n, &here) : way == GATHERED ? 1 : n;
+    if (here == GATHERED) gather(v, y, x, at);
+    else point(v, here == JOINED, y, x, found, at);
+  }
+}
+
 /* Every pixel of rows [y0, y1): windows are gathered or pointed at, and multiplied when a block of them is full. */
-static void convolve_block(tiled *v, int gathered, int32_t y0, int32_t y1) {
+static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) {
   const ert_conv2d_geometry *g = v->g;
-  const int joined = apart(v->c, y1);
+  const int together = apart(v->c, y1);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = ert_out_row(&v->c->out, y);
-    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * v->k->item) {
-      if (gathered) gather(v, y, x, held);
-      else point(v, y, x, held);
-      v->out[held++] = out;
-      if (held < v->block && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
+    for (int32_t x = 0, n; x < g->out_w; x += n) {
+      n = g->out_w - x < v->block - held ? g->out_w - x : v->block - held;
+      find_pixels(v, way, y, x, n, held);
+      for (int32_t i = 0; i < n; i++, out += g->out_c * v->k->item) v->out[held++] = out;
+      if (held < v->block && (x + n < g->out_w || (together && y + 1 < y1))) continue;
       multiply(v, held, g->out_c);
       held = 0;
     }
@@ -117,13 +172,16 @@ static void convolve_block(tiled *v, int gathered, int32_t y0, int32_t y1) {
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
 static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
                      int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  const int in_place = ert_tiles_in_place(g, k->kr);
+  const int joined = ert_tiles_joined(g, k->kr, k->item), in_place = ert_tiles_in_place(g, k->kr);
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
-  v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
+  v.runs = ert_tiles_runs(g, k->kr, k->item), v.run = ert_tiles_run(g, k->kr, k->item);
   lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
+  const int32_t run_bytes = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
+  v.windows = v.padding + run_bytes, v.window_bytes = ert_tiles_gathered(g, k->kr, k->item);
+  if (in_place) ERT_MEMSET(v.padding, fill, run_bytes);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
-  ERT_MEMSET(v.rest, in_place ? fill : 0, ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n));
-  convolve_block(&v, !in_place, y0, y1);
+  else ERT_MEMSET(v.windows, 0, v.window_bytes * v.n);
+  convolve_block(&v, joined ? JOINED : in_place ? POINTED : GATHERED, y0, y1);
 }
 
 static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
@@ -131,8 +189,8 @@ static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, 
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->nr * k->item;
   lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
-  ERT_MEMSET(v.rest, fill, g->in_c * k->item);
-  convolve_block(&v, 0, y0, y1);
+  ERT_MEMSET(v.padding, fill, g->in_c * k->item);
+  convolve_block(&v, POINTED, y0, y1);
 }
 
 static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
@@ -141,13 +199,13 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
   lay_out(&v, joined ? y1 - y0 : 1);
   const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
-  if (!in_place) ERT_MEMSET(v.rest, 0, window * v.n);
+  if (!in_place) ERT_MEMSET(v.padding, 0, window * v.n);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     v.in[held] = ert_row(&c->in[0], y);
     if (!in_place) {
-      ERT_MEMMOVE(v.rest + held * window, v.in[held], in_c * k->item);
-      v.in[held] = v.rest + held * window;
+      ERT_MEMMOVE(v.padding + held * window, v.in[held], in_c * k->item);
+      v.in[held] = v.padding + held * window;
     }
     v.out[held++] = ert_out_row(&c->out, y);
     if (held < v.block && joined && y + 1 < y1) continue;
@@ -221,9 +279,10 @@ static int scratch_fits(int32_t runs, int32_t run, int32_t item) {
 }
 
 static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size, int32_t kr) {
-  return ert_conv2d_geometry_ok(s, g, size) &&
-         ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c) < INT32_MAX &&
-         scratch_fits(ert_tiles_runs(g, kr), ert_tiles_run(g, kr), size);
+  const int32_t window = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
+  return ert_conv2d_geometry_ok(s, g, size) && window < INT32_MAX / 64 &&
+         scratch_fits(ert_tiles_runs(g, kr, size), ert_tiles_run(g, kr, size), size) &&
+         (!ert_tiles_joined(g, kr, size) || scratch_fits(0, window, size));
 }
 
 /* 12 bytes of scales a channel for int8, 4 for float. */
