@@ -102,10 +102,10 @@ static inline int32_t ert_tiles_runs(const ert_conv2d_geometry *g, int32_t kr, i
   return ert_tiles_joined(g, kr, item) ? g->kernel_h : g->kernel_h * g->kernel_w;
 }
 
-/* Bytes of a window that is gathered. */
+/* Bytes of a window that is gathered, and of the end of a chunk of 16 bytes that goes over its own. */
 static inline int32_t ert_tiles_gathered(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
   if (ert_tiles_in_place(g, kr) && !ert_tiles_joined(g, kr, item)) return 0;
-  return ert_round_up(ert_tiles_runs(g, kr, item) * ert_tiles_run(g, kr, item) * item, ERT_TILE_ALIGN);
+  return ert_round_up(ert_tiles_runs(g, kr, item) * ert_tiles_run(g, kr, item) * item + 8, ERT_TILE_ALIGN);
 }
 
 /* Scratch: pointers of a block of tiles (runs of input, then outputs), a run of padding, gathered windows. */

@@ -100,23 +100,50 @@ static void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
   }
 }
 
-/* The window of pixel (y, x), to slot `at` of the block. */
-static void gather(const tiled *v, int32_t y, int32_t x, int32_t at) {
+/* A row of one window: taps outside the image are padding. */
+static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t ix) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item, ix0 = x * g->stride_w - g->pad_left;
-  const int inside = g->dilation_w == 1 && ix0 >= 0 && ix0 + g->kernel_w <= g->in_w;
+  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item;
+  for (int32_t i = 0; i < span; i++) to[i] = (uint8_t)v->fill;
+  if (row && g->dilation_w == 1) {
+    const int32_t from = ix < 0 ? 0 : ix, end = ix + g->kernel_w < g->in_w ? ix + g->kernel_w : g->in_w;
+    if (from < end) copy_few(to + (from - ix) * item, row + from * item, (end - from) * item);
+  } else if (row) {
+    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
+      if (ix >= 0 && ix < g->in_w) copy_few(to, row + ix * item, item);
+  }
+}
+
+/* A row of n windows inside the image, `step` bytes apart. `most` of them are so far from its right border that whole
+ * chunks of 4, 8 or 16 bytes may be copied. */
+static void gather_rows(const tiled *v, uint8_t *to, const uint8_t *from, int32_t step, int32_t n, int32_t most) {
+  const int32_t span = v->g->kernel_w * v->g->in_c * v->k->item, bytes = v->window_bytes;
+  int32_t i = 0;
+  if (span <= 4)
+    for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 4);
+  else if (span <= 8)
+    for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 8);
+  else if (span <= 16)
+    for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 16);
+  for (; i < n; i++, to += bytes, from += step) copy_few(to, from, span);
+}
+
+/* The windows of n pixels (y, x) ..., to slots `at` ... of the block; none, or one that may, stands over a border. Rows of
+ * a window are written in order: a chunk goes over the beginning of the next one's place. */
+static void gather(const tiled *v, int32_t y, int32_t x, int32_t n, int32_t at, int inside) {
+  const ert_conv2d_geometry *g = v->g;
+  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item, ix = x * g->stride_w - g->pad_left;
+  const int32_t step = g->stride_w * item, chunk = span <= 4 ? 4 : span <= 8 ? 8 : 16;
+  const int32_t left = g->in_w * item - ix * item - chunk; /* bytes behind the first chunk in its row */
+  const int32_t whole = span > 16 || left < 0 ? 0 : left / step + 1, most = whole < n ? whole : n;
   uint8_t *to = v->windows + at * v->window_bytes;
-  for (int32_t r = 0; r < v->runs; r++) v->in[r * v->n + at] = to + r * v->run * v->k->item;
-  for (int32_t ky = 0; ky < g->kernel_h; ky++) {
+  for (int32_t r = 0; r < v->runs; r++)
+    for (int32_t i = 0; i < n; i++) v->in[r * v->n + at + i] = to + i * v->window_bytes + r * v->run * v->k->item;
+  for (int32_t ky = 0; ky < g->kernel_h; ky++, to += span) {
     const uint8_t *row = row_at(v, y, ky);
-    if (row && inside) {
-      copy_few(to, row + ix0 * item, span);
-      to += span;
-      continue;
-    }
-    for (int32_t kx = 0, ix = ix0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
-      if (row && ix >= 0 && ix < g->in_w) copy_few(to, row + ix * item, item);
-      else ERT_MEMSET(to, v->fill, item);
+    if (row && inside) gather_rows(v, to, row + ix * item, step, n, most);
+    else
+      for (int32_t i = 0; i < n; i++) gather_row(v, to + i * v->window_bytes, row, ix + i * g->stride_w);
   }
 }
 
@@ -132,22 +159,23 @@ static int apart(const ert_call *c, int32_t y1) {
 /* How a block of pixels is found: each is gathered, or pointed at, or, where taps are joined, the ones in the middle. */
 typedef enum { GATHERED, POINTED, JOINED } ert_tiles_way;
 
-/* Pixels of row y from x on that are found in the same way, at most n; *way tells which. */
-static int32_t alike(const ert_conv2d_geometry *g, int32_t x, int32_t n, ert_tiles_way *way) {
-  const int32_t ix = x * g->stride_w - g->pad_left, last = g->in_w - g->kernel_w;
-  *way = ix < 0 || ix > last ? GATHERED : JOINED;
-  if (*way == GATHERED) return 1;
-  const int32_t inside = (last - ix) / g->stride_w + 1;
-  return inside < n ? inside : n;
+/* Pixels of row y from x on, at most n, of the same kind: all of their windows inside the columns of the image, or one
+ * that is not. */
+static int32_t alike(const ert_conv2d_geometry *g, int32_t x, int32_t n, int *inside) {
+  const int32_t ix = x * g->stride_w - g->pad_left, last = g->in_w - 1 - (g->kernel_w - 1) * g->dilation_w;
+  *inside = g->dilation_w == 1 && ix >= 0 && ix <= last;
+  if (!*inside) return 1;
+  const int32_t found = (last - ix) / g->stride_w + 1;
+  return found < n ? found : n;
 }
 
 /* n pixels of row y from x on, to slots `at` ... of the block. */
 static void find_pixels(const tiled *v, ert_tiles_way way, int32_t y, int32_t x, int32_t n, int32_t at) {
   for (int32_t found; n > 0; n -= found, x += found, at += found) {
-    ert_tiles_way here = way;
-    found = way == JOINED ? alike(v->g, x, n, &here) : way == GATHERED ? 1 : n;
-    if (here == GATHERED) gather(v, y, x, at);
-    else point(v, here == JOINED, y, x, found, at);
+    int inside = 1;
+    found = way == POINTED ? n : alike(v->g, x, n, &inside);
+    if (way == POINTED || (way == JOINED && inside)) point(v, way == JOINED, y, x, found, at);
+    else gather(v, y, x, found, at, inside);
   }
 }
 
