@@ -22,7 +22,7 @@ int ert_add_s8s8_dense_check(const ert_step *s) {
 int ert_add_s8s8_linear_check(const ert_step *s) {
   const ert_add_s8s8_linear_params *p = (const void *)s->params;
   const ert_binary_shape *g = &p->shape;
-  return ert_binary_ok(s, 1) && is_run(g, g->a_pixel, g->a_item) && is_run(g, g->b_pixel, g->b_item) &&
+  return ert_binary_ok(s, 1) && ert_operand_is_run(g, g->a_pixel, g->a_item) && ert_operand_is_run(g, g->b_pixel, g->b_item) &&
          ert_within(p->shift, 0, 31) && ert_is_int8(p->min) && ert_is_int8(p->max);
 }
 
