@@ -107,18 +107,32 @@ static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) 
 /* Whether windows are read where they lie; else they are gathered. */
 static inline int ert_tiles_in_place(const ert_conv2d_geometry *g, int32_t kr) { return g->in_c % kr == 0; }
 
-static inline int32_t ert_tiles_run(const ert_conv2d_geometry *g, int32_t kr) {
-  return ert_tiles_in_place(g, kr) ? g->in_c : ert_round_up(ert_conv2d_window(g), kr);
+/* Whether the taps of a row of the kernel are one run: those of a few bytes each are too short for runs of their own.
+ * Windows that stand over the left or the right border of the image are gathered then. */
+static inline int ert_tiles_joined(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  return ert_tiles_in_place(g, kr) && g->kernel_w > 1 && g->dilation_w == 1 && g->in_c <= 64 / item;
 }
 
-static inline int32_t ert_tiles_runs(const ert_conv2d_geometry *g, int32_t kr) {
-  return ert_tiles_in_place(g, kr) ? g->kernel_h * g->kernel_w : 1;
+static inline int32_t ert_tiles_run(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  if (!ert_tiles_in_place(g, kr)) return ert_round_up(ert_conv2d_window(g), kr);
+  return ert_tiles_joined(g, kr, item) ? g->kernel_w * g->in_c : g->in_c;
 }
 
-/* Scratch: pointers of a block of tiles (runs of input, then outputs), gathered windows or a run of zero points. */
+static inline int32_t ert_tiles_runs(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  if (!ert_tiles_in_place(g, kr)) return 1;
+  return ert_tiles_joined(g, kr, item) ? g->kernel_h : g->kernel_h * g->kernel_w;
+}
+
+/* Bytes of a window that is gathered, and of the end of a chunk of 16 bytes that goes over its own. */
+static inline int32_t ert_tiles_gathered(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  if (ert_tiles_in_place(g, kr) && !ert_tiles_joined(g, kr, item)) return 0;
+  return ert_round_up(ert_tiles_runs(g, kr, item) * ert_tiles_run(g, kr, item) * item + 8, ERT_TILE_ALIGN);
+}
+
+/* Scratch: pointers of a block of tiles (runs of input, then outputs), a run of padding, gathered windows. */
 static inline int32_t ert_tiles_scratch(const ert_conv2d_geometry *g, int32_t kr, int32_t pixels, int32_t item) {
-  const int32_t n = pixels * ERT_BLOCK_TILES, window = ert_round_up(item * ert_tiles_run(g, kr), ERT_TILE_ALIGN);
-  return 8 * n * (ert_tiles_runs(g, kr) + 1) + ERT_TILE_ALIGN + (ert_tiles_in_place(g, kr) ? window : n * window);
+  const int32_t n = pixels * ERT_BLOCK_TILES, run = ert_round_up(item * ert_tiles_run(g, kr, item), ERT_TILE_ALIGN);
+  return 8 * n * (ert_tiles_runs(g, kr, item) + 1) + ERT_TILE_ALIGN + run + n * ert_tiles_gathered(g, kr, item);
 }
 
 /* The same for rows of a fully connected layer. */
