@@ -21,7 +21,7 @@
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
- * weights[tap][NR]; the layout d16 has NR = 16. */
+ * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
 
@@ -97,7 +97,7 @@ typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, i
 /* A tiling whose micro-kernels read packed inputs: in[0] is where they begin. */
 typedef struct ert_packed_tiling {
   ert_tiling tiling;
-  ert_tile_pack_fn *pack;
+  ert_tile_pack_fn *pack; /* NULL: only scales are of another size */
   int32_t bytes; /* of a packed item */
   int32_t scale; /* bytes that a channel has of scales */
 } ert_packed_tiling;
@@ -161,6 +161,7 @@ void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_depthwise_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 
@@ -201,6 +202,14 @@ int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_
            ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
   }
 
+#define ERT_TILES_DEPTHWISE_DOUBLES(name, nr)                                                   \
+  typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_##name##_params;     \
+  ERT_INLINE int ert_depthwise_conv2d_s8s8_##name##_check(const ert_step *s) {                  \
+    const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;                  \
+    return ert_depthwise_conv2d_s8s8_tiles_ok(s, nr) &&                                         \
+           ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES);                 \
+  }
+
 #define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
   typedef ert_depthwise_conv2d_##types##_tiles_params ert_depthwise_conv2d_##types##_##name##_params; \
   ERT_INLINE int ert_depthwise_conv2d_##types##_##name##_check(const ert_step *s) {                   \
@@ -215,6 +224,8 @@ ERT_TILES_S8(n4k16, 4, 16)
 ERT_TILES_S8(n4k16p, 4, 16)
 ERT_TILES_S8(n16k4u, 16, 4)
 ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
+ERT_TILES_DEPTHWISE_DOUBLES(d8d, 8)
+ERT_TILES_DEPTHWISE(f32, d8, 8)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

@@ -62,7 +62,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
-  if (t.packing) {
+  if (t.packing && t.packing->pack) {
     pack(v, pixels);
     t.runs = 1, t.run *= v->runs;
   }
