@@ -17,7 +17,7 @@
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
- * weights[tap][NR]; the layout d16 has NR = 16. */
+ * weights[tap][NR]; the layout d16 has NR = 16, d16p also weights above -128. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
 
@@ -156,6 +156,7 @@ ERT_TILES_S8(n8k4, 8, 4)
 ERT_TILES_S8(n4k16, 4, 16)
 ERT_TILES_S8(n4k16p, 4, 16)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
+ERT_TILES_DEPTHWISE(s8s8, d16p, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 
 #endif

@@ -65,6 +65,24 @@ static void point(const tiled *v, int32_t y, int32_t x, int32_t i) {
   }
 }
 
+/* Short stretches, which a call would take longer for than a few moves of words that may overlap. */
+ERT_INLINE void copy(uint8_t *to, const uint8_t *from, int32_t n) {
+  if (n > 64) {
+    ERT_MEMMOVE(to, from, n);
+    return;
+  }
+  if (n < 4) {
+    for (int32_t i = 0; i < n; i++) to[i] = from[i];
+    return;
+  }
+  const int32_t word = n < 8 ? 4 : 8;
+  for (int32_t i = 0; i < n - word; i += word)
+    if (word == 8) ERT_MEMMOVE(to + i, from + i, 8);
+    else ERT_MEMMOVE(to + i, from + i, 4);
+  if (word == 8) ERT_MEMMOVE(to + n - 8, from + n - 8, 8);
+  else ERT_MEMMOVE(to + n - 4, from + n - 4, 4);
+}
+
 /* The window of pixel (y, x) in slot i of the block. */
 static void gather(const tiled *v, int32_t y, int32_t x, int32_t i) {
   const ert_conv2d_geometry *g = v->g;
@@ -76,12 +94,12 @@ static void gather(const tiled *v, int32_t y, int32_t x, int32_t i) {
     const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
     const uint8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
     if (row && inside) {
-      ERT_MEMMOVE(to, row + ix0 * item, span);
+      copy(to, row + ix0 * item, span);
       to += span;
       continue;
     }
     for (int32_t kx = 0, ix = ix0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
-      if (row && ix >= 0 && ix < g->in_w) ERT_MEMMOVE(to, row + ix * item, item);
+      if (row && ix >= 0 && ix < g->in_w) copy(to, row + ix * item, item);
       else ERT_MEMSET(to, v->fill, item);
   }
 }
