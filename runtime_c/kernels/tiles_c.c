@@ -51,36 +51,46 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   }
 }
 
-/* Where every tap of the window of pixel (y, x) lies; slot i of the block. */
-static void point(const tiled *v, int32_t y, int32_t x, int32_t i) {
+static int32_t at_most(int32_t n, int32_t most) { return n < 0 ? 0 : n < most ? n : most; }
+
+/* Where one tap of the windows of n neighbouring pixels lies, the first one in column ix of `row` (NULL: outside). */
+static void point_tap(const tiled *v, const void **at, const uint8_t *row, int32_t ix, int32_t n) {
+  const int32_t step = v->g->stride_w, bytes = step * v->g->in_c * v->k->item;
+  const int32_t before = row ? at_most((step - 1 - ix) / step, n) : n; /* left of the image */
+  const int32_t end = row ? at_most((v->g->in_w - ix + step - 1) / step, n) : n;
+  int32_t i = 0;
+  for (; i < before; i++) at[i] = v->rest;
+  if (i < end) row += (ix + i * step) * v->g->in_c * v->k->item;
+  for (; i < end; i++, row += bytes) at[i] = row;
+  for (; i < n; i++) at[i] = v->rest;
+}
+
+/* Where every tap of the windows of pixels (y, x) to (y, x + n) lies; slot i of the block and on. */
+static void point(const tiled *v, int32_t y, int32_t x, int32_t i, int32_t n) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item;
   const void **at = v->in + i;
   for (int32_t ky = 0; ky < g->kernel_h; ky++) {
     const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
     const uint8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
     int32_t ix = x * g->stride_w - g->pad_left;
-    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, at += v->n)
-      *at = row && ix >= 0 && ix < g->in_w ? row + ix * item : v->rest;
+    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, at += v->n) point_tap(v, at, row, ix, n);
   }
 }
 
-/* Short stretches, which a call would take longer for than a few moves of words that may overlap. */
-ERT_INLINE void copy(uint8_t *to, const uint8_t *from, int32_t n) {
-  if (n > 64) {
-    ERT_MEMMOVE(to, from, n);
-    return;
-  }
-  if (n < 4) {
+/* n bytes, at least as many as a word has, in words, the last two of which may overlap. */
+ERT_INLINE void copy_words(uint8_t *to, const uint8_t *from, int32_t n, const int32_t word) {
+  for (int32_t i = 0; i < n - word; i += word) ERT_MEMMOVE(to + i, from + i, word);
+  ERT_MEMMOVE(to + n - word, from + n - word, word);
+}
+
+/* What does not overlap; a call for a few bytes would take longer than they do. */
+static void copy(uint8_t *to, const uint8_t *from, int32_t n) {
+  if (n > 256) ERT_MEMMOVE(to, from, n);
+  else if (n >= 16) copy_words(to, from, n, 16);
+  else if (n >= 8) copy_words(to, from, n, 8);
+  else if (n >= 4) copy_words(to, from, n, 4);
+  else
     for (int32_t i = 0; i < n; i++) to[i] = from[i];
-    return;
-  }
-  const int32_t word = n < 8 ? 4 : 8;
-  for (int32_t i = 0; i < n - word; i += word)
-    if (word == 8) ERT_MEMMOVE(to + i, from + i, 8);
-    else ERT_MEMMOVE(to + i, from + i, 4);
-  if (word == 8) ERT_MEMMOVE(to + n - 8, from + n - 8, 8);
-  else ERT_MEMMOVE(to + n - 4, from + n - 4, 4);
 }
 
 /* The window of pixel (y, x) in slot i of the block. */
@@ -117,14 +127,19 @@ static int apart(const ert_call *c, int32_t y1) {
 static void convolve_block(tiled *v, int gathered, int32_t y0, int32_t y1) {
   const ert_conv2d_geometry *g = v->g;
   const int joined = apart(v->c, y1);
+  const int32_t bytes = g->out_c * v->k->item;
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = ert_out_row(&v->c->out, y);
-    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * v->k->item) {
-      if (gathered) gather(v, y, x, held);
-      else point(v, y, x, held);
-      v->out[held++] = out;
-      if (held < v->block && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
+    for (int32_t x = 0, n; x < g->out_w; x += n) {
+      n = at_most(v->block - held, g->out_w - x);
+      if (!gathered) point(v, y, x, held, n);
+      for (int32_t i = 0; i < n; i++, out += bytes) {
+        if (gathered) gather(v, y, x + i, held + i);
+        v->out[held + i] = out;
+      }
+      held += n;
+      if (held < v->block && (x + n < g->out_w || (joined && y + 1 < y1))) continue;
       multiply(v, held, g->out_c);
       held = 0;
     }
