@@ -21,7 +21,7 @@
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
- * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d. */
+ * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
 
@@ -227,6 +227,7 @@ ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
 ERT_TILES_DEPTHWISE_DOUBLES(d8d, 8)
 ERT_TILES_DEPTHWISE(f32, d8, 8)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
+ERT_TILES_DEPTHWISE(s8s8, d16p, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 
 #endif

@@ -31,18 +31,22 @@ typedef struct {
     }                                                           \
   } while (0)
 
+/* Four terms of K; where their weights end. */
+ERT_INLINE const float *add_four(sums *s, const float *const *from, const float *w, int32_t k, const int pixels) {
+  float32x4_t x[PIXELS];
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i++) x[i] = vld1q_f32(from[i] + k);
+  MULTIPLY(0);
+  MULTIPLY(1);
+  MULTIPLY(2);
+  MULTIPLY(3);
+  return w;
+}
+
 /* The products of a run; where its weights end. */
 ERT_INLINE const float *add_run(sums *s, const float *const *from, const float *w, int32_t run, const int pixels) {
   int32_t k = 0;
-  for (const int32_t whole = run & ~3; k < whole; k += 4) {
-    float32x4_t x[PIXELS];
-    ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) x[i] = vld1q_f32(from[i] + k);
-    MULTIPLY(0);
-    MULTIPLY(1);
-    MULTIPLY(2);
-    MULTIPLY(3);
-  }
+  for (const int32_t whole = run & ~3; k < whole; k += 4) w = add_four(s, from, w, k, pixels);
   for (; k < run; k++, w += CHANNELS) {
     const float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4);
     ERT_UNROLLED
@@ -54,19 +58,32 @@ ERT_INLINE const float *add_run(sums *s, const float *const *from, const float *
   return w;
 }
 
-ERT_INLINE void store(const ert_tile_args *t, float *out, float32x4_t a, float32x4_t b) {
-  const float32x4_t low = vdupq_n_f32(t->low), high = vdupq_n_f32(t->high);
-  a = vmaxq_f32(vminq_f32(a, high), low);
-  b = vmaxq_f32(vminq_f32(b, high), low);
-  if (t->channels == CHANNELS) {
-    vst1q_f32(out, a);
-    vst1q_f32(out + 4, b);
-    return;
-  }
+static void store_some(float *out, float32x4_t a, float32x4_t b, int32_t n) {
   float all[CHANNELS];
   vst1q_f32(all, a);
   vst1q_f32(all + 4, b);
-  for (int32_t o = 0; o < t->channels; o++) out[o] = all[o];
+  for (int32_t o = 0; o < n; o++) out[o] = all[o];
+}
+
+ERT_INLINE void store(const ert_tile_args *t, sums *s, const int pixels) {
+  const float32x4_t low = vdupq_n_f32(t->low), high = vdupq_n_f32(t->high);
+  void *const *const out = t->out;
+  const int32_t channels = t->channels;
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i++) {
+    s->low[i] = vmaxq_f32(vminq_f32(s->low[i], high), low);
+    s->high[i] = vmaxq_f32(vminq_f32(s->high[i], high), low);
+  }
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i++) {
+    float *to = out[i];
+    if (channels == CHANNELS) {
+      vst1q_f32(to, s->low[i]);
+      vst1q_f32(to + 4, s->high[i]);
+    } else {
+      store_some(to, s->low[i], s->high[i], channels);
+    }
+  }
 }
 
 ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
@@ -80,8 +97,7 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
     for (int i = 0; i < pixels; i++) from[i] = t->in[r * t->stride + i];
     w = add_run(&s, from, w, t->run, pixels);
   }
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i++) store(t, t->out[i], s.low[i], s.high[i]);
+  store(t, &s, pixels);
 }
 
 static void tile1(const ert_tile_args *t) { tile(t, 1); }
