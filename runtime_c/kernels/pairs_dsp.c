@@ -111,7 +111,7 @@ ERT_INLINE uint32_t twice(const sums *a, int32_t j) {
 }
 
 /* One pixel of two pairs; `rest` is the last word of x where n is no multiple of 4. */
-static const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, uint32_t rest, sums *a) {
+ERT_INLINE const uint32_t *dot_1x4(const uint32_t *w, const int8_t *x, int32_t n, uint32_t rest, sums *a) {
   const int8_t *const end = x + (n & ~3);
   int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
 #if defined(__ARM_FEATURE_DSP)
