@@ -22,7 +22,7 @@ from edgesdk.runners.agent import AgentSession, Clock
 from edgesdk.runners.link import Frame, Link
 from edgesdk.runtime import LoadError
 
-EMULATED = [name for name in boards.names() if boards.load(name).emulator]
+EMULATED = [name for name in boards.names() if boards.load(name).runner == "qemu"]
 TOOLCHAINS = [name for name in ("gcc", "zig") if toolchain.command(name)]
 pytestmark = [
     pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed"),

@@ -18,7 +18,7 @@ from edgesdk.runners import qemu
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PARITY = SHARED / "data" / "mcu-parity"
 EXPECTED = json.loads((PARITY / "expected_outputs.json").read_text()) if PARITY.is_dir() else {}
-EMULATED = [name for name in boards.names() if boards.load(name).emulator]
+EMULATED = [name for name in boards.names() if boards.load(name).runner == "qemu"]
 TOO_LARGE = {("microbit", "ad")}
 pytestmark = [
     pytest.mark.skipif(not EXPECTED, reason="no ../shared/data/mcu-parity beside the project"),

@@ -35,7 +35,7 @@ MODELS = {
 }
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 SPARE_BYTES = 64  # behind the arena, where a byte that is written was not planned
-EMULATED = [name for name in boards.names() if boards.load(name).emulator]
+EMULATED = [name for name in boards.names() if boards.load(name).runner == "qemu"]
 needs_board = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or not any(map(toolchain.command, ("gcc", "zig"))),
     reason="qemu-system-arm or a compiler for Cortex-M is not installed",
