@@ -124,11 +124,12 @@ def test_bytes_of_tflite_micro(engine: str, key: str, request: pytest.FixtureReq
 
 @cache
 def digits() -> tuple[bytes, Program, list[np.ndarray]]:
-    """The int8 digit classifier, and images that may be digits."""
+    """The int8 digit classifier for every flavour and for this machine, and random images."""
     pytest.importorskip("onnx")
     rng = np.random.default_rng(5)
     images = rng.random((20, 8, 8, 1), np.float32)
-    converted = convert(ROOT / "apps/digits/digits.onnx", "wasm", quantize="int8", calibration={"image": images})
+    source, samples = ROOT / "apps/digits/digits.onnx", {"image": images}
+    converted = convert(source, "wasm", quantize="int8", calibration=samples, portable=True)
     shape = converted.program.inputs[0].shape
     return converted.data, converted.program, [rng.integers(-128, 128, shape).astype(np.int8) for _ in images]
 
