@@ -71,6 +71,7 @@ typedef struct {
   const void *weights;
   const void *scales; /* int8: bias, multiplier, shift; float: bias */
   int32_t stride;     /* of `in`, in pointers */
+  int32_t pixels;     /* for micro-kernels that take any number */
   int32_t offset;     /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
   int32_t runs, run;  /* items of a run, a multiple of KR */
   int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
