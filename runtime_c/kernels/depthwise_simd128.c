@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise: 3 pixels x 8 channels. int8: two taps at a time, their channels interleaved as int16, so that one
+/* Depthwise: groups of 3 pixels x 8 channels. int8: two taps at a time, their channels interleaved as int16, so that one
  * instruction multiplies and adds up both for four channels. */
 #include "tiles_wasm.h"
 
 #if ERT_HAS_simd128
 
-enum { PIXELS = 3 };
+enum { GROUP = 3, TILE = 12 };
 
 /* The first n of eight bytes; the others are 0. */
 static v128_t some_bytes(const int8_t *p, int32_t n) {
@@ -29,10 +29,9 @@ ERT_INLINE void add_pair(v128_t *a, v128_t *b, v128_t x, v128_t y, v128_t w0, v1
   *b = wasm_i32x4_add(*b, wasm_i32x4_dot_i16x8(high_pairs(x, y), w1));
 }
 
-ERT_INLINE void sums_s8(const ert_tile_args *t, v128_t *a, v128_t *b, int pixels, int whole) {
+ERT_INLINE void sums_s8(const ert_tile_args *t, const void *const *in, v128_t *a, v128_t *b, int pixels, int whole) {
   const ert_wasm_scales *s = t->scales;
   const int8_t *w = t->weights;
-  const void *const *in = t->in;
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(s->bias), b[i] = wasm_v128_load(s->bias + 4);
   int32_t taps = t->runs;
   for (; taps > 1; taps -= 2, w += 16, in += 2 * t->stride) {
@@ -47,20 +46,27 @@ ERT_INLINE void sums_s8(const ert_tile_args *t, v128_t *a, v128_t *b, int pixels
     add_pair(a + i, b + i, tap_s8(t, in[i], whole), zero, low_pairs(v, zero), high_pairs(v, zero));
 }
 
-ERT_INLINE void tile_s8(const ert_tile_args *t, int pixels) {
-  v128_t a[PIXELS], b[PIXELS];
-  if (t->channels >= ERT_WASM_NR) sums_s8(t, a, b, pixels, 1);
-  else sums_s8(t, a, b, pixels, 0);
-  if (t->min >= t->zero_point) ert_wasm_finish(t, a, b, pixels, 0);
-  else ert_wasm_finish(t, a, b, pixels, 1);
+ERT_INLINE void group_s8(const ert_tile_args *t, int32_t first, int pixels) {
+  v128_t a[GROUP], b[GROUP];
+  if (t->channels >= ERT_WASM_NR) sums_s8(t, t->in + first, a, b, pixels, 1);
+  else sums_s8(t, t->in + first, a, b, pixels, 0);
+  ert_wasm_finish(t, t->out + first, a, b, pixels, pixels);
 }
 
-static void tile_s8_1(const ert_tile_args *t) { tile_s8(t, 1); }
-static void tile_s8_2(const ert_tile_args *t) { tile_s8(t, 2); }
-static void tile_s8_3(const ert_tile_args *t) { tile_s8(t, 3); }
-static ert_tile_fn *const tiles_s8[] = {tile_s8_1, tile_s8_2, tile_s8_3};
+/* A micro-kernel for every number of pixels. */
+#define TILES(name, group)                                                                                        \
+  static void name##_any(const ert_tile_args *t) {                                                                \
+    int32_t i = 0;                                                                                                \
+    for (; i + GROUP <= t->pixels; i += GROUP) group(t, i, GROUP);                                                \
+    if (t->pixels - i == 2) group(t, i, 2);                                                                       \
+    if (t->pixels - i == 1) group(t, i, 1);                                                                       \
+  }                                                                                                               \
+  static ert_tile_fn *const name[TILE] = {name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, \
+                                          name##_any, name##_any, name##_any, name##_any, name##_any, name##_any};
+
+TILES(tiles_s8, group_s8)
 const ert_packed_tiling ert_depthwise_tiling_s8_simd128 = {
-    {tiles_s8, PIXELS, ERT_WASM_NR, 1, 1}, NULL, 0, ERT_TILE_DOUBLES};
+    {tiles_s8, TILE, ERT_WASM_NR, 1, 1}, NULL, 0, ERT_TILE_DOUBLES};
 
 static v128_t some_floats(const float *p, int32_t n) {
   float all[4] = {0};
@@ -68,9 +74,8 @@ static v128_t some_floats(const float *p, int32_t n) {
   return wasm_v128_load(all);
 }
 
-ERT_INLINE void sums_f32(const ert_tile_args *t, v128_t *a, v128_t *b, int pixels, int whole) {
+ERT_INLINE void sums_f32(const ert_tile_args *t, const void *const *in, v128_t *a, v128_t *b, int pixels, int whole) {
   const float *w = t->weights, *bias = t->scales;
-  const void *const *in = t->in;
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
   for (int32_t r = 0; r < t->runs; r++, w += 8, in += t->stride) {
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
@@ -82,17 +87,14 @@ ERT_INLINE void sums_f32(const ert_tile_args *t, v128_t *a, v128_t *b, int pixel
   }
 }
 
-ERT_INLINE void tile_f32(const ert_tile_args *t, int pixels) {
-  v128_t a[PIXELS], b[PIXELS];
-  if (t->channels >= ERT_WASM_NR) sums_f32(t, a, b, pixels, 1);
-  else sums_f32(t, a, b, pixels, 0);
-  for (int i = 0; i < pixels; i++) ert_wasm_store_f32(t, t->out[i], a[i], b[i]);
+ERT_INLINE void group_f32(const ert_tile_args *t, int32_t first, int pixels) {
+  v128_t a[GROUP], b[GROUP];
+  if (t->channels >= ERT_WASM_NR) sums_f32(t, t->in + first, a, b, pixels, 1);
+  else sums_f32(t, t->in + first, a, b, pixels, 0);
+  for (int i = 0; i < pixels; i++) ert_wasm_store_f32(t, t->out[first + i], a[i], b[i]);
 }
 
-static void tile_f32_1(const ert_tile_args *t) { tile_f32(t, 1); }
-static void tile_f32_2(const ert_tile_args *t) { tile_f32(t, 2); }
-static void tile_f32_3(const ert_tile_args *t) { tile_f32(t, 3); }
-static ert_tile_fn *const tiles_f32[] = {tile_f32_1, tile_f32_2, tile_f32_3};
-const ert_tiling ert_depthwise_tiling_f32_simd128 = {tiles_f32, PIXELS, ERT_WASM_NR, 1, 4};
+TILES(tiles_f32, group_f32)
+const ert_tiling ert_depthwise_tiling_f32_simd128 = {tiles_f32, TILE, ERT_WASM_NR, 1, 4};
 
 #endif

@@ -30,9 +30,8 @@ ERT_INLINE void whole(const ert_tile_args *t, const int pixels) {
   const float *w = t->weights, *bias = t->scales;
   sums s[PIXELS];
   ERT_UNROLLED
-  for (int i = 0; i < pixels; i++)
-    ERT_UNROLLED
-    for (int o = 0; o < 4; o++) s[i].of[o] = vld1q_f32(bias + 4 * o);
+  for (int i = 0; i < pixels; i++) ERT_UNROLLED
+  for (int o = 0; o < 4; o++) s[i].of[o] = vld1q_f32(bias + 4 * o);
   for (int32_t r = 0; r < t->runs; r++, w += CHANNELS) {
     float32x4_t v[4];
     ERT_UNROLLED

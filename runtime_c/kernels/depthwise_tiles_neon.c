@@ -62,15 +62,13 @@ ERT_INLINE void whole(const ert_tile_args *t, const int pixels, const int wide) 
   const int8_t *w = t->weights;
   sums s[PIXELS];
   ERT_UNROLLED
-  for (int i = 0; i < pixels; i++)
-    ERT_UNROLLED
-    for (int o = 0; o < 4; o++) s[i].of[o] = vld1q_s32(bias + 4 * o);
+  for (int i = 0; i < pixels; i++) ERT_UNROLLED
+  for (int o = 0; o < 4; o++) s[i].of[o] = vld1q_s32(bias + 4 * o);
   int32_t r = 0;
   for (; r + 2 <= t->runs; r += 2, w += 2 * CHANNELS) {
     const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + CHANNELS);
     ERT_UNROLLED
-    for (int i = 0; i < pixels; i++)
-      add_taps(s[i].of, w0, w1, vld1q_s8(at(t, r, i)), vld1q_s8(at(t, r + 1, i)), wide);
+    for (int i = 0; i < pixels; i++) add_taps(s[i].of, w0, w1, vld1q_s8(at(t, r, i)), vld1q_s8(at(t, r + 1, i)), wide);
   }
   if (r < t->runs) {
     const int8x16_t w0 = vld1q_s8(w);

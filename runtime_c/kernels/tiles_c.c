@@ -70,7 +70,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
     t.channels = out_c - o < k->nr ? out_c - o : k->nr;
     for (int32_t i = 0, n, left = tiles; left > 0; i += n, left--) {
       n = (pixels - i + left - 1) / left;
-      t.in = v->in + i, t.out = v->out + i;
+      t.in = v->in + i, t.out = v->out + i, t.pixels = n;
       k->by_pixels[n - 1](&t);
     }
     for (int32_t i = 0; i < pixels; i++) out[i] = (uint8_t *)out[i] + out_bytes;

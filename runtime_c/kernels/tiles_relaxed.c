@@ -12,9 +12,10 @@
 #define ERT_RELAXED_DOT wasm_i32x4_relaxed_dot_i8x16_i7x16_add
 #endif
 
-ERT_INLINE void tile(const ert_tile_args *t, const int32_t *bias, int pixels) {
-  const int8_t *w = t->weights, *x = t->in[0];
-  v128_t a[4], b[4];
+ERT_INLINE void group(const ert_tile_args *t, const int32_t *bias, const int8_t *x, void *const *out, int pixels,
+                      int32_t n) {
+  const int8_t *w = t->weights;
+  v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
   for (int32_t k = 0; k < t->run; k += 4, w += 32, x += 16) {
     ERT_OPAQUE(w);
@@ -26,19 +27,18 @@ ERT_INLINE void tile(const ert_tile_args *t, const int32_t *bias, int pixels) {
       b[i] = ERT_RELAXED_DOT(w1, v, b[i]);
     }
   }
-  if (t->min >= t->zero_point) ert_wasm_finish(t, a, b, pixels, 0);
-  else ert_wasm_finish(t, a, b, pixels, 1);
+  ert_wasm_finish(t, out, a, b, pixels, n);
 }
 
-ERT_INLINE void tile_signed(const ert_tile_args *t, int pixels) {
-  tile(t, ((const ert_wasm_scales *)t->scales)->bias, pixels);
+ERT_INLINE void group_signed(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
+  group(t, ((const ert_wasm_scales *)t->scales)->bias, x, out, pixels, n);
 }
-ERT_WASM_TILES(tiles_signed, tile_signed)
+ERT_WASM_TILES(tiles_signed, group_signed, 1)
 
-ERT_INLINE void tile_unsigned(const ert_tile_args *t, int pixels) {
-  tile(t, ((const ert_wasm_scales *)t->scales)->unsigned_bias, pixels);
+ERT_INLINE void group_unsigned(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
+  group(t, ((const ert_wasm_scales *)t->scales)->unsigned_bias, x, out, pixels, n);
 }
-ERT_WASM_TILES(tiles_unsigned, tile_unsigned)
+ERT_WASM_TILES(tiles_unsigned, group_unsigned, 1)
 
 ERT_INLINE void pack(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run,
                      v128_t top) {
@@ -55,13 +55,17 @@ ERT_INLINE void pack(int8_t *to, const void *const *in, int32_t stride, int32_t 
   }
 }
 
-static void pack_signed(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
+ERT_INLINE void pack_group_signed(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                                  int32_t run) {
   pack(to, in, stride, pixels, runs, run, wasm_i8x16_const_splat(0));
 }
+ERT_WASM_PACK(pack_signed, pack_group_signed, 1)
 
-static void pack_unsigned(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
+ERT_INLINE void pack_group_unsigned(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                                    int32_t run) {
   pack(to, in, stride, pixels, runs, run, wasm_i8x16_const_splat(-128));
 }
+ERT_WASM_PACK(pack_unsigned, pack_group_unsigned, 1)
 
 static const ert_packed_tiling by_signed = {
     {tiles_signed, ERT_WASM_PIXELS, ERT_WASM_NR, 4, 1}, pack_signed, 1, ERT_TILE_DOUBLES};

@@ -16,10 +16,10 @@ ERT_INLINE void add_pairs(v128_t *a, v128_t *b, v128_t w0, v128_t w1, const int8
   }
 }
 
-ERT_INLINE void tile_s8(const ert_tile_args *t, int pixels) {
+ERT_INLINE void group_s8(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
   const ert_wasm_scales *s = t->scales;
-  const int8_t *w = t->weights, *x = t->in[0];
-  v128_t a[4], b[4];
+  const int8_t *w = t->weights;
+  v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(s->bias), b[i] = wasm_v128_load(s->bias + 4);
   for (int32_t pairs = t->run / 2;; w += 32, x += 32) {
     ERT_OPAQUE(w);
@@ -30,10 +30,9 @@ ERT_INLINE void tile_s8(const ert_tile_args *t, int pixels) {
     add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + 16, pixels);
     if (--pairs == 0) break;
   }
-  if (t->min >= t->zero_point) ert_wasm_finish(t, a, b, pixels, 0);
-  else ert_wasm_finish(t, a, b, pixels, 1);
+  ert_wasm_finish(t, out, a, b, pixels, n);
 }
-ERT_WASM_TILES(tiles_s8, tile_s8)
+ERT_WASM_TILES(tiles_s8, group_s8, 2)
 
 ERT_INLINE v128_t even(v128_t v) { return wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8); }
 
@@ -51,8 +50,8 @@ ERT_INLINE void widen(int8_t *to, const int8_t *const x[4], int32_t k) {
   for (int i = 0; i < 4; i++) wasm_v128_store(to + 32 * i, e[i]), wasm_v128_store(to + 32 * i + 16, o[i]);
 }
 
-static void pack_s8(void *packed, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
-  int8_t *to = packed;
+ERT_INLINE void pack_group_s8(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                              int32_t run) {
   for (int32_t r = 0; r < runs; r++, in += stride) {
     ERT_WASM_STARTS(x, in, pixels, int8_t);
     int32_t k = 0;
@@ -64,6 +63,7 @@ static void pack_s8(void *packed, const void *const *in, int32_t stride, int32_t
     }
   }
 }
+ERT_WASM_PACK(pack_s8, pack_group_s8, 2)
 
 static const ert_packed_tiling tiling_s8 = {
     {tiles_s8, ERT_WASM_PIXELS, ERT_WASM_NR, 4, 1}, pack_s8, 2, ERT_TILE_DOUBLES};
@@ -76,11 +76,11 @@ const ert_packed_tiling *ert_tiling_s8_simd128(void) {
   return &tiling_s8;
 }
 
-ERT_INLINE void tile_f32(const ert_tile_args *t, int pixels) {
-  const float *w = t->weights, *x = t->in[0], *bias = t->scales;
-  v128_t a[4], b[4];
+ERT_INLINE void group_f32(const ert_tile_args *t, const int8_t *packed, void *const *out, int pixels, int32_t n) {
+  const float *w = t->weights, *x = (const void *)packed, *bias = t->scales;
+  v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
-  for (int32_t k = 0; k < t->run; k++, w += 8, x += 4) {
+  for (int32_t k = 0; k < t->run; k++, w += 8, x += ERT_WASM_GROUP) {
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
@@ -90,12 +90,16 @@ ERT_INLINE void tile_f32(const ert_tile_args *t, int pixels) {
       b[i] = ert_wasm_madd(v, w1, b[i]);
     }
   }
-  for (int i = 0; i < pixels; i++) ert_wasm_store_f32(t, t->out[i], a[i], b[i]);
+  ert_wasm_store_f32(t, out[0], a[0], b[0]);
+  if (pixels > 1 && n > 1) ert_wasm_store_f32(t, out[1], a[1], b[1]);
+  if (pixels > 2 && n > 2) ert_wasm_store_f32(t, out[2], a[2], b[2]);
+  if (pixels > 3 && n > 3) ert_wasm_store_f32(t, out[3], a[3], b[3]);
 }
-ERT_WASM_TILES(tiles_f32, tile_f32)
+ERT_WASM_TILES(tiles_f32, group_f32, 4)
 
-static void pack_f32(void *packed, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
-  float *to = packed;
+ERT_INLINE void pack_group_f32(int8_t *packed, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                               int32_t run) {
+  float *to = (void *)packed;
   for (int32_t r = 0; r < runs; r++, in += stride) {
     ERT_WASM_STARTS(x, in, pixels, float);
     int32_t k = 0;
@@ -109,6 +113,7 @@ static void pack_f32(void *packed, const void *const *in, int32_t stride, int32_
       for (int i = 0; i < 4; i++) to[i] = x[i][k];
   }
 }
+ERT_WASM_PACK(pack_f32, pack_group_f32, 4)
 
 const ert_packed_tiling ert_tiling_f32_simd128 = {{tiles_f32, ERT_WASM_PIXELS, ERT_WASM_NR, 1, 4}, pack_f32, 4, 4};
 

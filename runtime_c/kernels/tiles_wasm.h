@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tiles of WebAssembly: up to 4 pixels x 8 channels.
+/* Tiles of WebAssembly: groups of 4 pixels x 8 channels, some groups in a call.
  *
  * V8 loads all that a basic block loads before it computes, and has 15 registers. So a loop takes one step of the sums a
- * turn, and inputs are packed: those of a step lie behind each other. Inputs of a tile are always 4 pixels wide. */
+ * turn, and inputs are packed: those of a step lie behind each other, always of 4 pixels. */
 #ifndef ERT_TILES_WASM_H
 #define ERT_TILES_WASM_H
 
@@ -11,15 +11,15 @@
 #if ERT_HAS_simd128
 #include <wasm_simd128.h>
 
-enum { ERT_WASM_PIXELS = 4, ERT_WASM_NR = 8 };
+enum { ERT_WASM_PIXELS = 16, ERT_WASM_GROUP = 4, ERT_WASM_NR = 8 };
 
 /* A pointer that the compiler knows nothing about: what is added to it becomes the offset of a load. */
 #define ERT_OPAQUE(p) __asm__("" : "+r"(p))
 
-/* Where the inputs of the tile's pixels begin; those that there are not repeat the first. */
-#define ERT_WASM_STARTS(x, in, pixels, type)                                                         \
-  const type *x[ERT_WASM_PIXELS] = {(in)[0], (in)[(pixels) > 1 ? 1 : 0], (in)[(pixels) > 2 ? 2 : 0], \
-                                    (in)[(pixels) > 3 ? 3 : 0]}
+/* Where the inputs of a group's pixels begin; those that there are not repeat the first. */
+#define ERT_WASM_STARTS(x, in, pixels, type)                                                        \
+  const type *x[ERT_WASM_GROUP] = {(in)[0], (in)[(pixels) > 1 ? 1 : 0], (in)[(pixels) > 2 ? 2 : 0], \
+                                   (in)[(pixels) > 3 ? 3 : 0]}
 
 /* 4 x 4 words: row i of the result has word i of each. */
 ERT_INLINE void ert_wasm_transpose(v128_t v[4]) {
@@ -72,17 +72,29 @@ ERT_INLINE void ert_wasm_store_some(void *out, v128_t bytes, int32_t n) {
   for (int32_t i = 0; i < n; i++) ((int8_t *)out)[i] = all[i];
 }
 
-/* Sums a, b of each pixel to bytes. What is below the zero point rounds as it likes where nothing of it gets through. */
-ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, const v128_t *a, const v128_t *b, int pixels, int signs) {
-  const ert_wasm_scales *s = t->scales;
+/* Sums a, b of a pixel to bytes. What is below the zero point rounds as it likes where nothing of it gets through. */
+ERT_INLINE void ert_wasm_finish1(const ert_tile_args *t, void *out, v128_t a, v128_t b, int signs) {
   const v128_t magic = wasm_f64x2_splat(6755399441055744.0 + t->zero_point);
   const v128_t low = wasm_i8x16_splat((int8_t)t->min), high = wasm_i8x16_splat((int8_t)t->max);
-  for (int i = 0; i < pixels; i++) {
-    const v128_t words = ert_wasm_rescale8(a[i], b[i], s, magic, signs);
-    const v128_t y = wasm_i8x16_max(low, wasm_i8x16_min(high, wasm_i8x16_narrow_i16x8(words, words)));
-    if (t->channels >= ERT_WASM_NR) wasm_v128_store64_lane(t->out[i], y, 0);
-    else ert_wasm_store_some(t->out[i], y, t->channels);
-  }
+  const v128_t words = ert_wasm_rescale8(a, b, t->scales, magic, signs);
+  const v128_t y = wasm_i8x16_max(low, wasm_i8x16_min(high, wasm_i8x16_narrow_i16x8(words, words)));
+  if (t->channels >= ERT_WASM_NR) wasm_v128_store64_lane(out, y, 0);
+  else ert_wasm_store_some(out, y, t->channels);
+}
+
+/* Those of `most` pixels, of which there are n. Loops that end early would not be unrolled. */
+ERT_INLINE void ert_wasm_finish_all(const ert_tile_args *t, void *const *out, const v128_t *a, const v128_t *b,
+                                    int most, int32_t n, int signs) {
+  ert_wasm_finish1(t, out[0], a[0], b[0], signs);
+  if (most > 1 && n > 1) ert_wasm_finish1(t, out[1], a[1], b[1], signs);
+  if (most > 2 && n > 2) ert_wasm_finish1(t, out[2], a[2], b[2], signs);
+  if (most > 3 && n > 3) ert_wasm_finish1(t, out[3], a[3], b[3], signs);
+}
+
+ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, void *const *out, const v128_t *a, const v128_t *b, int most,
+                                int32_t n) {
+  if (t->min >= t->zero_point) ert_wasm_finish_all(t, out, a, b, most, n, 0);
+  else ert_wasm_finish_all(t, out, a, b, most, n, 1);
 }
 
 #if ERT_HAS_relaxed
@@ -110,13 +122,28 @@ ERT_INLINE void ert_wasm_store_f32(const ert_tile_args *t, float *out, v128_t a,
   for (int32_t i = 0; i < t->channels; i++) out[i] = both[i];
 }
 
-/* The micro-kernels of 1 to 4 pixels that `tile` is for. */
-#define ERT_WASM_TILES(name, tile)                            \
-  static void name##1(const ert_tile_args *t) { tile(t, 1); } \
-  static void name##2(const ert_tile_args *t) { tile(t, 2); } \
-  static void name##3(const ert_tile_args *t) { tile(t, 3); } \
-  static void name##4(const ert_tile_args *t) { tile(t, 4); } \
-  static ert_tile_fn *const name[] = {name##1, name##2, name##3, name##4};
+/* A micro-kernel for every number of pixels: `group` computes up to 4 of them, n, from packed inputs. Single pixels are
+ * those of fully connected layers. */
+#define ERT_WASM_TILES(name, group, bytes)                                                            \
+  static void name##_any(const ert_tile_args *t) {                                                    \
+    const int8_t *x = t->in[0];                                                                       \
+    for (int32_t i = 0; i < t->pixels; i += ERT_WASM_GROUP, x += ERT_WASM_GROUP * bytes * t->run) {   \
+      const int32_t n = t->pixels - i;                                                                \
+      if (n == 1) group(t, x, t->out + i, 1, 1);                                                      \
+      else group(t, x, t->out + i, ERT_WASM_GROUP, n);                                                \
+    }                                                                                                 \
+  }                                                                                                   \
+  static ert_tile_fn *const name[ERT_WASM_PIXELS] = {                                                 \
+      name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, \
+      name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any};
+
+/* All groups of a tile, by a function that packs one. */
+#define ERT_WASM_PACK(name, group, bytes)                                                                        \
+  static void name(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) { \
+    int8_t *at = to;                                                                                             \
+    for (int32_t i = 0; i < pixels; i += ERT_WASM_GROUP, at += ERT_WASM_GROUP * bytes * runs * run)              \
+      group(at, in + i, stride, pixels - i, runs, run);                                                          \
+  }
 
 const ert_packed_tiling *ert_tiling_s8_simd128(void);
 extern const ert_packed_tiling ert_tiling_f32_simd128, ert_depthwise_tiling_s8_simd128;

@@ -247,7 +247,9 @@ def test_what_profile_has_not_yet_is_refused(edge: Path, option: str) -> None:
 
 def test_threads_of_a_program_for_one_are_refused(edge: Path, tmp_path: Path) -> None:
     given = npz(tmp_path / "in.npz", image=np.zeros((1, 8, 8, 3), np.int8))
-    assert "convert it with --threads 2" in refused(2, "run", edge, "--input", given, "--output", tmp_path / "o.npz", "--threads", 2)
+    assert "convert it with --threads 2" in refused(
+        2, "run", edge, "--input", given, "--output", tmp_path / "o.npz", "--threads", 2
+    )
 
 
 MISUSES = {
