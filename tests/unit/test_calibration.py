@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sketch import Sketch
 
-from edgesdk import accuracy, compress, images, ops, probe, ptq
+from edgesdk import accuracy, boards, compress, images, memory, ops, passes, probe, program, ptq, runtime, schedule
 from edgesdk.compress import data_checks
 from edgesdk.compress.calibrate import calibrate, sample_arrays
 from edgesdk.compress.correct_bias import by_group
@@ -136,6 +136,19 @@ def test_the_runtime_gives_the_bytes_of_the_reference() -> None:
     for found, sample in zip(probe.run_all(work.result, inputs), inputs, strict=True):
         for value, array in ops.evaluate(work.result, sample).items():
             assert found[value].tobytes() == array.tobytes(), value.name
+
+
+def test_floats_are_those_of_portable_kernels() -> None:
+    """So a network is quantised alike on every machine, whatever sets of instructions it has."""
+    s, graph = mixed()
+    steps = schedule.schedule(passes.lower(graph.copy()), ("c",))
+    session = runtime.open_session(program.write(program.assemble(steps, memory.plan(steps))))
+    given_samples = [[x] for x in s.samples(3)[0]]
+    for x, found in zip(given_samples, probe.run_all(graph, given_samples), strict=True):
+        assert runtime.run(session, x)[0].tobytes() == found[graph.outputs[0]].tobytes()
+    integers = compress.apply(compress.recipe("int8"), Work(graph, s.samples(4))).result
+    assert integers is not None
+    assert probe.sets(graph) == ("c",) and probe.sets(integers) == boards.load("host").core.isa
 
 
 def chain() -> tuple[Sketch, Graph]:
