@@ -98,8 +98,8 @@ typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, i
 typedef struct ert_packed_tiling {
   ert_tiling tiling;
   ert_tile_pack_fn *pack; /* NULL: only scales are of another size */
-  int32_t bytes; /* of a packed item */
-  int32_t scale; /* bytes that a channel has of scales */
+  int32_t bytes;          /* of a packed item */
+  int32_t scale;          /* bytes that a channel has of scales */
 } ert_packed_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
@@ -202,12 +202,12 @@ int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_
            ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
   }
 
-#define ERT_TILES_DEPTHWISE_DOUBLES(name, nr)                                                   \
-  typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_##name##_params;     \
-  ERT_INLINE int ert_depthwise_conv2d_s8s8_##name##_check(const ert_step *s) {                  \
-    const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;                  \
-    return ert_depthwise_conv2d_s8s8_tiles_ok(s, nr) &&                                         \
-           ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES);                 \
+#define ERT_TILES_DEPTHWISE_DOUBLES(name, nr)                                               \
+  typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_##name##_params; \
+  ERT_INLINE int ert_depthwise_conv2d_s8s8_##name##_check(const ert_step *s) {              \
+    const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;              \
+    return ert_depthwise_conv2d_s8s8_tiles_ok(s, nr) &&                                     \
+           ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES);             \
   }
 
 #define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
