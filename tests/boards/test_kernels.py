@@ -89,7 +89,8 @@ def drawn(nodes: SearchStrategy[Any], n: int) -> list[tuple[Node, list[np.ndarra
 
 
 def cases(nodes: SearchStrategy[Any], board: Board, n: int) -> Iterator[tuple[str, Case]]:
-    """The kernel that a core chooses for a node, and the program of that node alone, where it fits the board."""
+    """The kernel that a core chooses for a node, and the program of that node alone, where the board has room for both
+    its arena and the rest."""
     room = max(m.bytes for m in board.of_kind("ram")) // 2
     for node, arrays in drawn(nodes, n):
         inputs = [(v, a) for v, a in zip(node.inputs, arrays, strict=True) if v is not None and v.data is None]
