@@ -125,7 +125,7 @@ def board(isa: Sequence[str] | None) -> Board:
 def write_edge(net: str, types: str, options: Options) -> None:
     source = options.folder / f"{net}_{types}.tflite"
     if source.exists():
-        made = convert(str(source), board(options.isa))
+        made = convert(str(source), board(options.isa), threads=options.threads)
         model_of(OWN, net, types, options).write_bytes(made.data)
 
 

@@ -44,7 +44,7 @@ def edgesdk() -> Iterator[Any]:
     x = quantised(image, *grid(read.inputs[0])) if read.inputs[0].dtype == "int8" else image
     yield
     with Path(model).open("rb") as file:
-        session = runtime.open_session(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        session = runtime.open_session(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), threads)
     given, out = session.inputs[0], session.outputs[0]
     handle, run = ctypes.byref(session._session), lib.ert_run
 
