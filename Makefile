@@ -30,7 +30,7 @@ FOR_WEB := node:nodejs chromium:chromium
 # Where no C compiler is installed, the one of the ziglang package builds the host library.
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
-.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes bench-mcu bench-kernels bench-cycles bench-stream bench-cpu peers bench-web web freestanding sanitize native seeds clean
+.PHONY: help setup demo test test-long lint fuzz fuzz-run sizes linux bench-mcu bench-arm bench-kernels bench-cycles bench-stream bench-cpu peers bench-web web freestanding sanitize native seeds clean
 .PHONY: system-build system-boards system-tests system-web
 
 help: ## List the targets
@@ -91,8 +91,14 @@ sizes: $(VENV)/.ready ## Code and stack bytes of every kernel on each Cortex-M, 
 	@mkdir -p $(BUILD)
 	$(BIN)/python runtime_c/tools/size_report.py --json $(BUILD)/sizes.json
 
+linux: $(VENV)/.ready ## ert-run, a static program for Linux on aarch64, armv7, x86-64 and riscv64, in build/linux
+	$(BIN)/python -c 'import pathlib; from edgesdk import linux; print(*linux.build_all(pathlib.Path("$(BUILD)/linux")), sep="\n")'
+
 bench-mcu: setup ## Instructions, arena, stack, code and load on emulated cores beside TFLite Micro (MODELS, INPUTS; BENCH=--write)
 	$(BIN)/python benchmarks/mcu.py --models $(MODELS) --inputs $(INPUTS) --twice --files $(BENCH)
+
+bench-arm: setup ## Instructions of networks on emulated 64-bit Arm cores beside XNNPACK, modelled cycles of hot loops (BENCH=--loops)
+	$(BIN)/python benchmarks/arm.py $(BENCH)
 
 bench-kernels: setup ## Instructions per product or element of single layers on emulated cores
 	$(BIN)/python benchmarks/kernel_sweep.py $(BENCH)

@@ -2,7 +2,7 @@
 """Networks x types x what a user would pick instead, on this machine's CPU, in one interleaved run.
 
     python benchmarks/cpu.py [--nets N,...] [--types fp32,int8] [--peers P,...] [--isa LEVEL,...] [--threads N]
-                             [--rounds N] [--clock wall|cpu] [--json OUT]
+                             [--rounds N] [--clock wall|cpu] [--json OUT] [--write MARKDOWN]
     python benchmarks/cpu.py --layers MODEL      where the time goes and what bounds it (cpu_layers.py)
     python benchmarks/cpu.py --int4              int4 weights beside int8 (cpu_int4.py)
 
@@ -314,6 +314,28 @@ def footprint(r: Row | None, load: float | None) -> str:
     return f"{load:.1f}, {growth}, {r.file_bytes / 1e3:,.0f}"
 
 
+BEGIN, END = "<!-- python benchmarks/cpu.py --write -->", "<!-- end -->"
+
+
+def markdown(table: Table) -> str:
+    """A table as it is printed, its title above it."""
+    columns = [[str(c.header), "---:" if i else "---", *map(str, c.cells)] for i, c in enumerate(table.columns)]
+    lines = [f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True)]
+    return "\n".join([f"{table.title}:", "", *lines])
+
+
+def write(path: Path, about: dict[str, Any], given: argparse.Namespace, found: list[Table]) -> None:
+    """Replaces what stands between the two comments."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{path} holds no table to replace; expected the lines {BEGIN!r} and {END!r}, add them")
+    threads = "one thread" if given.threads == 1 else f"{given.threads} threads"
+    head = f"{about['cpu']}, {', '.join(about['isa'])}; {threads}, {given.rounds} rounds, load {about['load']:.1f}."
+    text = "\n\n".join([head, *map(markdown, found)])
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
 def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
@@ -361,6 +383,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--layers", type=Path, metavar="MODEL", help="look into a .tflite, .onnx or .edge file instead")
     made.add_argument("--int4", action="store_true", help="compare int4 with int8 weights instead")
     made.add_argument("--json", type=Path)
+    made.add_argument("--write", type=Path, help="a Markdown file whose tables are replaced")
     return made
 
 
@@ -380,9 +403,11 @@ def main() -> int:
         folders = given.folder.resolve(), given.environments.absolute()
         options = Options(*folders, given.rounds, given.threads, isa, Path(programs))
         rows = bench(nets, types, listed(given.peers, FILES), options, console)
-    for kind in types:
-        for table in tables(rows, kind, given.clock):
-            console.print(table)
+    shown_tables = [table for kind in types for table in tables(rows, kind, given.clock)]
+    for table in shown_tables:
+        console.print(table)
+    if given.write:
+        write(given.write, before, given, shown_tables)
     if given.json:
         result = {
             "machine": before,

@@ -64,7 +64,7 @@ DRAWN: dict[str, dict[Family, int]] = {
     "float32": {**shapes.LAYERS, **shapes.OTHERS, **rare_shapes.RARE["float32"]},
     "int16": {**shapes.OTHERS, **rare_shapes.RARE["int16"]},
     "int16 int8": MIXED,
-    "int8 int4": {**MIXED, rare_shapes.fully_connected_rows: 40},
+    "int8 int4": {**MIXED, rare_shapes.fully_connected_rows: 80},
     "float32 int8": MIXED,
     "float32 float16": MIXED,
     "float32 int4": MIXED,

@@ -254,7 +254,7 @@ ANY: dict[Family, int] = {
     compared: 60, selected: 20, cast: 40, cumsum: 30, ranked: 50, gathered: 30, scattered: 40,
 }  # fmt: skip
 LAYERS: dict[Family, int] = {
-    grouped_conv2d: 40, transpose_conv2d: 60, batch_matmul: 60, fully_connected_rows: 30, norm: 60, rows: 60,
+    grouped_conv2d: 40, transpose_conv2d: 60, batch_matmul: 60, fully_connected_rows: 80, norm: 60, rows: 60,
     filtered: 40, arith: 80, svdf: 50, rnn: 80,
 }  # fmt: skip
 GROUPED: dict[Family, int] = {grouped_conv2d: 40, transpose_conv2d: 60}

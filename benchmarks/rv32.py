@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgesdk import boards, firmware, flow, program
+from edgesdk import boards, firmware, flow, linux, program
 
 HERE = Path(__file__).parent
 FLAGS = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c", "-std=c99", "-ffreestanding", "-nostdlib")
@@ -95,7 +95,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plugin = folder / "count_instructions.so"
-        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", HERE / "count_instructions.c", "-o", plugin], check=True)
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", linux.app_folder() / linux.PLUGIN, "-o", plugin], check=True)
         objects = kernel_objects(folder)
         peers = boards.read_toml(HERE / "mcu_peers.toml")
         for model, peer in ((m, p) for m, p in peers.items() if "input" in p):

@@ -194,7 +194,7 @@ def quantized(x: Value, to: str, quant: Quant) -> Graph:
 
 # Family -> shapes; those whose kernels differ most get most.
 Family = Callable[[Shapes], Graph]
-LAYERS: dict[Family, int] = {conv2d: 200, depthwise_conv2d: 140, wide_depthwise_conv2d: 80, fully_connected: 60}
+LAYERS: dict[Family, int] = {conv2d: 200, depthwise_conv2d: 140, wide_depthwise_conv2d: 80, fully_connected: 120}
 OTHERS: dict[Family, int] = {
     pool: 140, reduction: 200, binary: 140, joined: 70, moved: 120, resized: 80, softmax: 60, unary: 90, converted: 60,
 }  # fmt: skip

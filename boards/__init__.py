@@ -30,7 +30,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Core(Record, frozen=True):
-    """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware;
+    """`isa` lists instruction sets, fastest first; gcc and zig are compiler flags, empty where there is no firmware,
+    and linux zig's for static programs, empty where there is no Linux, the same for all cores that one program is for;
     `optimize` is the compiler's level for kernels; `arena_accesses` are loads and stores of the arena per instruction,
     0 where that was not counted."""
 
@@ -40,6 +41,7 @@ class Core(Record, frozen=True):
     arena_accesses: float = 0.0
     gcc: tuple[str, ...] = ()
     zig: tuple[str, ...] = ()
+    linux: tuple[str, ...] = ()
 
 
 class Memory(Record, frozen=True):
@@ -62,6 +64,8 @@ class Device(Record, frozen=True):
 
 
 class Emulator(Record, frozen=True):
+    """QEMU's program, and the machine that it emulates: in user mode the processor."""
+
     program: str
     machine: str
 

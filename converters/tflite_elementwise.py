@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from edgesdk.converters import tflite_file
 from edgesdk.converters.tflite_scope import (
     ACTIVATION_DTYPES,
@@ -22,18 +24,18 @@ from edgesdk.converters.tflite_scope import (
     step,
 )
 from edgesdk.errors import Unsupported
-from edgesdk.ir import MAX_RANK, Node, Value
+from edgesdk.ir import MAX_RANK, Node, Quant, Value
 
 MODES = ("reflect", "symmetric")
 L2_EPSILON = 1e-6  # TFLite Micro's least norm
 NARROW_DTYPES = ("int8", "float32")  # of ops without a 16-bit kernel
-WIDE = ("add", "sub", "mul", "minimum", "maximum")  # have a 16-bit kernel
+WIDE = ("add", "sub", "mul", "minimum", "maximum", "squared_difference", "abs")  # have a 16-bit kernel
 
 Options = dict[str, Any]
 
 
 def unary(kind: str, op: Operator) -> None:
-    emit(op, kind, [activations(op, 0, dtypes=NARROW_DTYPES)])
+    emit(op, kind, [activations(op, 0, dtypes=ACTIVATION_DTYPES if kind in WIDE else NARROW_DTYPES)])
 
 
 def relu6(op: Operator) -> None:
@@ -63,6 +65,18 @@ def binary(kind: str, op: Operator, integer: bool = True) -> None:
     attrs: Options = {"activation": activation(op)} if "activation" in op.options else {}
     dtypes = (*(ACTIVATION_DTYPES if kind in WIDE else NARROW_DTYPES), *(INTEGER_DTYPES if integer else ()))
     emit(op, kind, [*pair(op, dtypes)], **attrs)
+
+
+def prelu(op: Operator) -> None:
+    x, slope = activations(op, 0), activations(op, 1)
+    if x.dtype == "int16" and slope.dtype == "int8":  # as TFLite has it; the kernel reads two of a kind
+        if slope.data is None:
+            raise Unsupported(f"int8 slopes {slope.name!r} computed beside int16 activations")
+        wide = slope.data.astype(np.int16) - np.int16(slope.zero_point)
+        slope = Value(slope.name, slope.shape, "int16", Quant.per_tensor(slope.scale, 0), wide)
+    if x.dtype != slope.dtype:
+        raise op.fail(f"has {x.dtype} and {slope.dtype} inputs, expected one type")
+    emit(op, "prelu", [x, slope])
 
 
 def l2_normalization(op: Operator) -> None:
@@ -110,7 +124,7 @@ OPS: dict[str, Callable[[Operator], None]] = {
     "MUL": partial(binary, "mul"),
     "NEG": partial(unary, "neg"),
     "POW": partial(binary, "pow", integer=False),
-    "PRELU": partial(binary, "prelu", integer=False),
+    "PRELU": prelu,
     "RELU6": relu6,
     "ROUND": partial(unary, "round"),
     "RSQRT": partial(unary, "rsqrt"),

@@ -71,12 +71,15 @@ typedef struct {
   uint32_t bound_bytes; /* of the input that is read where the app has it; 0 where there is none */
 } ert_model;
 
+typedef struct ert_threads ert_threads;
+
 typedef struct {
   const ert_model *model;
   uint8_t *arena;
   int32_t at;   /* next byte of the first stage's program, while rows arrive */
   int32_t rows; /* rows or frames of input that arrived */
   const uint8_t *bound;
+  const ert_threads *threads; /* NULL: one */
 } ert_session;
 
 /* An input or output: real value = scale * (q - zero_point); scale is 0 where not quantised. A streamed input has
@@ -143,6 +146,33 @@ void *ert_next_row_hooked(ert_session *s, ert_hook *hook, void *context);
 /* Where the app has input `index` of a model that was written to read it in place (a frame buffer, flash): `data`,
  * aligned to its items, is read by ert_run and never written. Stays bound until the next ert_begin. */
 int ert_bind_input(ert_session *s, int index, const void *data);
+
+/* Threads: a model that was written for them says which steps may compute their rows in any order, and in what parts.
+ *
+ * The app brings the threads (port/ert_pool.h has some): `parallel` calls part(context, i, worker) once for every i in
+ * [0, n), in any order and at the same time, and returns when all have returned. `worker` is a number below the count
+ * of threads that no two of them have at once. What is computed does not depend on how the parts are shared out. */
+typedef void ert_part(void *context, int32_t i, int32_t worker);
+typedef void ert_parallel(void *pool, ert_part *part, void *context, int32_t n);
+
+struct ert_stage;
+
+/* Kept by the app as long as the session uses it. */
+struct ert_threads {
+  ert_parallel *parallel;
+  void *pool;
+  uint8_t *scratch;
+  uint32_t scratch_bytes; /* of each thread but the first */
+  int (*split)(const ert_session *s, const struct ert_stage *stage, int32_t step, const int32_t *words);
+};
+
+/* Memory that n threads need beside the arena. */
+size_t ert_threads_bytes(const ert_model *m, int32_t n);
+
+/* Shares steps out among n threads from now on, until the next ert_begin. A model that was not written for them runs on
+ * one as before. `scratch`: ert_threads_bytes(m, n) bytes, 16-byte aligned. */
+int ert_use_threads(ert_session *s, ert_threads *t, int32_t n, ert_parallel *parallel, void *pool, void *scratch,
+                    size_t scratch_bytes);
 
 /* One sentence for an ERT_E code. */
 const char *ert_message(int code);

@@ -34,7 +34,12 @@ enum {
 #define ERT_BUILT_c(f) f
 
 /* Armv7-M and up: multiply-accumulate, 64-bit products, unaligned words. */
-#if (defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 2) || defined(ERT_INTROSPECT)
+#if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
+#define ERT_PROFILE_M 1
+#else
+#define ERT_PROFILE_M 0
+#endif
+#if (ERT_PROFILE_M && __ARM_ARCH_ISA_THUMB == 2) || defined(ERT_INTROSPECT)
 #define ERT_HAS_thumb2 1
 #define ERT_BUILT_thumb2(f) f
 #else
@@ -43,7 +48,7 @@ enum {
 #endif
 
 /* Armv7E-M, Armv8-M with DSP: two 16-bit products at once. */
-#if defined(__ARM_FEATURE_DSP) || defined(ERT_INTROSPECT)
+#if (ERT_PROFILE_M && defined(__ARM_FEATURE_DSP)) || defined(ERT_INTROSPECT)
 #define ERT_HAS_dsp 1
 #define ERT_BUILT_dsp(f) f
 #else

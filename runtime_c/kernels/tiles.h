@@ -21,7 +21,7 @@
  * float32: bias[NR] for every panel.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
- * weights[tap][NR]; the layout d16 has NR = 16. */
+ * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d. */
 #ifndef ERT_TILES_H
 #define ERT_TILES_H
 
@@ -97,7 +97,7 @@ typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, i
 /* A tiling whose micro-kernels read packed inputs: in[0] is where they begin. */
 typedef struct ert_packed_tiling {
   ert_tiling tiling;
-  ert_tile_pack_fn *pack;
+  ert_tile_pack_fn *pack; /* NULL: only scales are of another size */
   int32_t bytes; /* of a packed item */
   int32_t scale; /* bytes that a channel has of scales */
 } ert_packed_tiling;
@@ -107,18 +107,32 @@ static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) 
 /* Whether windows are read where they lie; else they are gathered. */
 static inline int ert_tiles_in_place(const ert_conv2d_geometry *g, int32_t kr) { return g->in_c % kr == 0; }
 
-static inline int32_t ert_tiles_run(const ert_conv2d_geometry *g, int32_t kr) {
-  return ert_tiles_in_place(g, kr) ? g->in_c : ert_round_up(ert_conv2d_window(g), kr);
+/* Whether the taps of a row of the kernel are one run: those of a few bytes each are too short for runs of their own.
+ * Windows that stand over the left or the right border of the image are gathered then. */
+static inline int ert_tiles_joined(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  return ert_tiles_in_place(g, kr) && g->kernel_w > 1 && g->dilation_w == 1 && g->in_c <= 64 / item;
 }
 
-static inline int32_t ert_tiles_runs(const ert_conv2d_geometry *g, int32_t kr) {
-  return ert_tiles_in_place(g, kr) ? g->kernel_h * g->kernel_w : 1;
+static inline int32_t ert_tiles_run(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  if (!ert_tiles_in_place(g, kr)) return ert_round_up(ert_conv2d_window(g), kr);
+  return ert_tiles_joined(g, kr, item) ? g->kernel_w * g->in_c : g->in_c;
 }
 
-/* Scratch: pointers of a block of tiles (runs of input, then outputs), gathered windows or a run of zero points. */
+static inline int32_t ert_tiles_runs(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  if (!ert_tiles_in_place(g, kr)) return 1;
+  return ert_tiles_joined(g, kr, item) ? g->kernel_h : g->kernel_h * g->kernel_w;
+}
+
+/* Bytes of a window that is gathered, and of the end of a chunk of 16 bytes that goes over its own. */
+static inline int32_t ert_tiles_gathered(const ert_conv2d_geometry *g, int32_t kr, int32_t item) {
+  if (ert_tiles_in_place(g, kr) && !ert_tiles_joined(g, kr, item)) return 0;
+  return ert_round_up(ert_tiles_runs(g, kr, item) * ert_tiles_run(g, kr, item) * item + 8, ERT_TILE_ALIGN);
+}
+
+/* Scratch: pointers of a block of tiles (runs of input, then outputs), a run of padding, gathered windows. */
 static inline int32_t ert_tiles_scratch(const ert_conv2d_geometry *g, int32_t kr, int32_t pixels, int32_t item) {
-  const int32_t n = pixels * ERT_BLOCK_TILES, window = ert_round_up(item * ert_tiles_run(g, kr), ERT_TILE_ALIGN);
-  return 8 * n * (ert_tiles_runs(g, kr) + 1) + ERT_TILE_ALIGN + (ert_tiles_in_place(g, kr) ? window : n * window);
+  const int32_t n = pixels * ERT_BLOCK_TILES, run = ert_round_up(item * ert_tiles_run(g, kr, item), ERT_TILE_ALIGN);
+  return 8 * n * (ert_tiles_runs(g, kr, item) + 1) + ERT_TILE_ALIGN + run + n * ert_tiles_gathered(g, kr, item);
 }
 
 /* The same for rows of a fully connected layer. */
@@ -147,6 +161,7 @@ void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
+void ert_packed_tiles_depthwise_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 
@@ -187,6 +202,14 @@ int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_
            ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
   }
 
+#define ERT_TILES_DEPTHWISE_DOUBLES(name, nr)                                                   \
+  typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_##name##_params;     \
+  ERT_INLINE int ert_depthwise_conv2d_s8s8_##name##_check(const ert_step *s) {                  \
+    const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;                  \
+    return ert_depthwise_conv2d_s8s8_tiles_ok(s, nr) &&                                         \
+           ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES);                 \
+  }
+
 #define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
   typedef ert_depthwise_conv2d_##types##_tiles_params ert_depthwise_conv2d_##types##_##name##_params; \
   ERT_INLINE int ert_depthwise_conv2d_##types##_##name##_check(const ert_step *s) {                   \
@@ -201,6 +224,8 @@ ERT_TILES_S8(n4k16, 4, 16)
 ERT_TILES_S8(n4k16p, 4, 16)
 ERT_TILES_S8(n16k4u, 16, 4)
 ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
+ERT_TILES_DEPTHWISE_DOUBLES(d8d, 8)
+ERT_TILES_DEPTHWISE(f32, d8, 8)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16)
 ERT_TILES_DEPTHWISE(f32, d16, 16)
 

@@ -108,7 +108,7 @@ ERT_INLINE void finish(const ert_tile_args *t, const vectors *sums, int32_t pixe
 }
 
 #define FINISH(panels)                                                                      \
-  static void finish##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) { \
+  static void store_##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) { \
     if (t->min >= t->zero_point) finish(t, sums, pixels, panels, 0);                        \
     else finish(t, sums, pixels, panels, 1);                                                \
   }
@@ -120,10 +120,10 @@ FINISH(4)
 ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
   vectors sums[ERT_ZMM_PIXELS];
   multiply(t, sums, pixels, panels);
-  if (panels == 4) finish4(t, sums, pixels);
-  else if (panels == 3) finish3(t, sums, pixels);
-  else if (panels == 2) finish2(t, sums, pixels);
-  else finish1(t, sums, pixels);
+  if (panels == 4) store_4(t, sums, pixels);
+  else if (panels == 3) store_3(t, sums, pixels);
+  else if (panels == 2) store_2(t, sums, pixels);
+  else store_1(t, sums, pixels);
 }
 
 ERT_ZMM_TILES(zmm_s8)

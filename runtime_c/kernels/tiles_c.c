@@ -8,12 +8,14 @@ typedef struct {
   const ert_tiling *k;
   const ert_tile_args *t;
   int32_t scale_bytes, fill;
-  int32_t runs, run;    /* of a window */
-  int32_t n, block;     /* pixels that there is room for, and those of most blocks */
-  int32_t deeper;       /* bytes from a panel's first input to the next one's: depthwise */
-  const void **in;      /* [runs][n] */
-  void **out;           /* [n] */
-  uint8_t *rest;        /* gathered windows, or padding */
+  int32_t runs, run; /* of a window */
+  int32_t n, block;  /* pixels that there is room for, and those of most blocks */
+  int32_t deeper;    /* bytes from a panel's first input to the next one's: depthwise */
+  const void **in;   /* [runs][n] */
+  void **out;        /* [n] */
+  uint8_t *padding;  /* a run; of a depthwise convolution an item of every channel */
+  uint8_t *windows;  /* gathered ones, window_bytes from one to the next */
+  int32_t window_bytes;
   uint8_t *packed;      /* tiles, where they are packed */
   int32_t packed_bytes; /* of a tile */
 } tiled;
@@ -29,14 +31,14 @@ static void lay_out(tiled *v, int32_t pixels) {
   v->block = blocks > 0 ? ert_round_up((pixels + blocks - 1) / blocks, v->k->pixels) : v->n;
   v->in = v->c->scratch;
   v->out = (void **)(v->in + v->runs * v->n);
-  v->rest = aligned((uint8_t *)(v->out + v->n));
+  v->padding = aligned((uint8_t *)(v->out + v->n));
 }
 
-/* Behind gathered windows of `rest` bytes. */
+/* Behind padding and gathered windows of `rest` bytes. */
 static void lay_out_packed(tiled *v, int32_t rest) {
   const ert_packed_tiling *p = v->t->packing;
   if (!p) return;
-  v->packed = aligned(v->rest + rest);
+  v->packed = aligned(v->padding + rest);
   v->packed_bytes = ert_round_up(p->bytes * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
 }
 
@@ -60,7 +62,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
-  if (t.packing) {
+  if (t.packing && t.packing->pack) {
     pack(v, pixels);
     t.runs = 1, t.run *= v->runs;
   }
@@ -78,38 +80,97 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   }
 }
 
-/* Where every tap of the window of pixel (y, x) lies; slot i of the block. */
-static void point(const tiled *v, int32_t y, int32_t x, int32_t i) {
+/* Where one tap, or row, of the windows of n pixels lies: `step` bytes from one to the next, padding outside [0, in_w). */
+static void point_run(const tiled *v, const void **at, const uint8_t *row, int32_t x, int32_t n) {
   const ert_conv2d_geometry *g = v->g;
   const int32_t item = g->in_c * v->k->item;
-  const void **at = v->in + i;
+  int32_t i = 0;
+  for (; i < n && x < 0; i++, x += g->stride_w) at[i] = v->padding;
+  const int32_t inside = row && x < g->in_w ? (g->in_w - 1 - x) / g->stride_w + 1 : 0,
+                end = i < n - inside ? i + inside : n;
+  if (i < end) row += x * item;
+  for (; i < end; i++, row += g->stride_w * item) at[i] = row;
+  for (; i < n; i++) at[i] = v->padding;
+}
+
+/* Row ky of the windows of output row y, NULL above and below the image. */
+static const uint8_t *row_at(const tiled *v, int32_t y, int32_t ky) {
+  const ert_conv2d_geometry *g = v->g;
+  const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
+  return iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
+}
+
+/* Where the runs of the windows of pixels (y, x) ... (y, x + n - 1) lie; slots `at` ... of the block. */
+static void point(const tiled *v, int joined, int32_t y, int32_t x, int32_t n, int32_t at) {
+  const ert_conv2d_geometry *g = v->g;
+  const int32_t x0 = x * g->stride_w - g->pad_left;
+  const void **in = v->in + at;
   for (int32_t ky = 0; ky < g->kernel_h; ky++) {
-    const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
-    const uint8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
-    int32_t ix = x * g->stride_w - g->pad_left;
-    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, at += v->n)
-      *at = row && ix >= 0 && ix < g->in_w ? row + ix * item : v->rest;
+    const uint8_t *row = row_at(v, y, ky);
+    for (int32_t kx = 0; kx < (joined ? 1 : g->kernel_w); kx++, in += v->n)
+      point_run(v, in, row, x0 + kx * g->dilation_w, n);
   }
 }
 
-/* The window of pixel (y, x) in slot i of the block. */
-static void gather(const tiled *v, int32_t y, int32_t x, int32_t i) {
+/* Bytes that do not overlap, mostly few: a call costs more than they do. */
+static void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
+  if (n > 32) {
+    ERT_MEMMOVE(to, from, n);
+  } else if (n >= 8) {
+    for (int32_t i = 0; i < n - 8; i += 8) ERT_MEMMOVE(to + i, from + i, 8);
+    ERT_MEMMOVE(to + n - 8, from + n - 8, 8);
+  } else if (n >= 4) {
+    ERT_MEMMOVE(to, from, 4);
+    ERT_MEMMOVE(to + n - 4, from + n - 4, 4);
+  } else {
+    for (int32_t i = 0; i < n; i++) to[i] = from[i];
+  }
+}
+
+/* A row of one window: taps outside the image are padding. */
+static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t ix) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item, ix0 = x * g->stride_w - g->pad_left;
-  const int inside = g->dilation_w == 1 && ix0 >= 0 && ix0 + g->kernel_w <= g->in_w;
-  uint8_t *to = v->rest + i * ert_round_up(v->run * v->k->item, ERT_TILE_ALIGN);
-  v->in[i] = to;
-  for (int32_t ky = 0; ky < g->kernel_h; ky++) {
-    const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
-    const uint8_t *row = iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
-    if (row && inside) {
-      ERT_MEMMOVE(to, row + ix0 * item, span);
-      to += span;
-      continue;
-    }
-    for (int32_t kx = 0, ix = ix0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
-      if (row && ix >= 0 && ix < g->in_w) ERT_MEMMOVE(to, row + ix * item, item);
-      else ERT_MEMSET(to, v->fill, item);
+  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item;
+  for (int32_t i = 0; i < span; i++) to[i] = (uint8_t)v->fill;
+  if (row && g->dilation_w == 1) {
+    const int32_t from = ix < 0 ? 0 : ix, end = ix + g->kernel_w < g->in_w ? ix + g->kernel_w : g->in_w;
+    if (from < end) copy_few(to + (from - ix) * item, row + from * item, (end - from) * item);
+  } else if (row) {
+    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
+      if (ix >= 0 && ix < g->in_w) copy_few(to, row + ix * item, item);
+  }
+}
+
+/* A row of n windows inside the image, `step` bytes apart. `most` of them are so far from its right border that whole
+ * chunks of 4, 8 or 16 bytes may be copied. */
+static void gather_rows(const tiled *v, uint8_t *to, const uint8_t *from, int32_t step, int32_t n, int32_t most) {
+  const int32_t span = v->g->kernel_w * v->g->in_c * v->k->item, bytes = v->window_bytes;
+  int32_t i = 0;
+  if (span <= 4)
+    for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 4);
+  else if (span <= 8)
+    for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 8);
+  else if (span <= 16)
+    for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 16);
+  for (; i < n; i++, to += bytes, from += step) copy_few(to, from, span);
+}
+
+/* The windows of n pixels (y, x) ..., to slots `at` ... of the block; none, or one that may, stands over a border. Rows of
+ * a window are written in order: a chunk goes over the beginning of the next one's place. */
+static void gather(const tiled *v, int32_t y, int32_t x, int32_t n, int32_t at, int inside) {
+  const ert_conv2d_geometry *g = v->g;
+  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item, ix = x * g->stride_w - g->pad_left;
+  const int32_t step = g->stride_w * item, chunk = span <= 4 ? 4 : span <= 8 ? 8 : 16;
+  const int32_t left = g->in_w * item - ix * item - chunk; /* bytes behind the first chunk in its row */
+  const int32_t whole = span > 16 || left < 0 ? 0 : left / step + 1, most = whole < n ? whole : n;
+  uint8_t *to = v->windows + at * v->window_bytes;
+  for (int32_t r = 0; r < v->runs; r++)
+    for (int32_t i = 0; i < n; i++) v->in[r * v->n + at + i] = to + i * v->window_bytes + r * v->run * v->k->item;
+  for (int32_t ky = 0; ky < g->kernel_h; ky++, to += span) {
+    const uint8_t *row = row_at(v, y, ky);
+    if (row && inside) gather_rows(v, to, row + ix * item, step, n, most);
+    else
+      for (int32_t i = 0; i < n; i++) gather_row(v, to + i * v->window_bytes, row, ix + i * g->stride_w);
   }
 }
 
@@ -122,17 +183,41 @@ static int apart(const ert_call *c, int32_t y1) {
   return a + in->rows * in->row_bytes <= b || b + out->rows * out->row_bytes <= a;
 }
 
+/* How a block of pixels is found: each is gathered, or pointed at, or, where taps are joined, the ones in the middle. */
+typedef enum { GATHERED, POINTED, JOINED } ert_tiles_way;
+
+/* Pixels of row y from x on, at most n, of the same kind: all of their windows inside the columns of the image, or one
+ * that is not. */
+static int32_t alike(const ert_conv2d_geometry *g, int32_t x, int32_t n, int *inside) {
+  const int32_t ix = x * g->stride_w - g->pad_left, last = g->in_w - 1 - (g->kernel_w - 1) * g->dilation_w;
+  *inside = g->dilation_w == 1 && ix >= 0 && ix <= last;
+  if (!*inside) return 1;
+  const int32_t found = (last - ix) / g->stride_w + 1;
+  return found < n ? found : n;
+}
+
+/* n pixels of row y from x on, to slots `at` ... of the block. */
+static void find_pixels(const tiled *v, ert_tiles_way way, int32_t y, int32_t x, int32_t n, int32_t at) {
+  for (int32_t found; n > 0; n -= found, x += found, at += found) {
+    int inside = 1;
+    found = way == POINTED ? n : alike(v->g, x, n, &inside);
+    if (way == POINTED || (way == JOINED && inside)) point(v, way == JOINED, y, x, found, at);
+    else gather(v, y, x, found, at, inside);
+  }
+}
+
 /* Every pixel of rows [y0, y1): windows are gathered or pointed at, and multiplied when a block of them is full. */
-static void convolve_block(tiled *v, int gathered, int joined, int32_t y0, int32_t y1) {
+static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) {
   const ert_conv2d_geometry *g = v->g;
+  const int together = apart(v->c, y1);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = ert_out_row(&v->c->out, y);
-    for (int32_t x = 0; x < g->out_w; x++, out += g->out_c * v->k->item) {
-      if (gathered) gather(v, y, x, held);
-      else point(v, y, x, held);
-      v->out[held++] = out;
-      if (held < v->block && (x + 1 < g->out_w || (joined && y + 1 < y1))) continue;
+    for (int32_t x = 0, n; x < g->out_w; x += n) {
+      n = g->out_w - x < v->block - held ? g->out_w - x : v->block - held;
+      find_pixels(v, way, y, x, n, held);
+      for (int32_t i = 0; i < n; i++, out += g->out_c * v->k->item) v->out[held++] = out;
+      if (held < v->block && (x + n < g->out_w || (together && y + 1 < y1))) continue;
       multiply(v, held, g->out_c);
       held = 0;
     }
@@ -142,25 +227,26 @@ static void convolve_block(tiled *v, int gathered, int joined, int32_t y0, int32
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
 static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
                      int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  const int in_place = ert_tiles_in_place(g, k->kr), joined = apart(c, y1);
+  const int joined = ert_tiles_joined(g, k->kr, k->item), in_place = ert_tiles_in_place(g, k->kr);
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
-  v.runs = ert_tiles_runs(g, k->kr), v.run = ert_tiles_run(g, k->kr);
-  lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
-  const int32_t rest = ert_round_up(v.run * k->item, ERT_TILE_ALIGN) * (in_place ? 1 : v.n);
-  lay_out_packed(&v, rest);
+  v.runs = ert_tiles_runs(g, k->kr, k->item), v.run = ert_tiles_run(g, k->kr, k->item);
+  lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
+  const int32_t run_bytes = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
+  v.windows = v.padding + run_bytes, v.window_bytes = ert_tiles_gathered(g, k->kr, k->item);
+  if (in_place) ERT_MEMSET(v.padding, fill, run_bytes);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
-  ERT_MEMSET(v.rest, in_place ? fill : 0, rest);
-  convolve_block(&v, !in_place, joined, y0, y1);
+  else ERT_MEMSET(v.windows, 0, v.window_bytes * v.n);
+  lay_out_packed(&v, run_bytes + v.window_bytes * v.n);
+  convolve_block(&v, joined ? JOINED : in_place ? POINTED : GATHERED, y0, y1);
 }
 
 static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
                                const ert_tile_args *t, int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
   tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
   v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->nr * k->item;
-  const int joined = apart(c, y1);
-  lay_out(&v, g->out_w * (joined ? y1 - y0 : 1));
-  ERT_MEMSET(v.rest, fill, g->in_c * k->item);
-  convolve_block(&v, 0, joined, y0, y1);
+  lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
+  ERT_MEMSET(v.padding, fill, g->in_c * k->item);
+  convolve_block(&v, POINTED, y0, y1);
 }
 
 static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
@@ -170,13 +256,13 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   lay_out(&v, joined ? y1 - y0 : 1);
   const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
   lay_out_packed(&v, in_place ? 0 : window * v.n);
-  if (!in_place) ERT_MEMSET(v.rest, 0, window * v.n);
+  if (!in_place) ERT_MEMSET(v.padding, 0, window * v.n);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     v.in[held] = ert_row(&c->in[0], y);
     if (!in_place) {
-      ERT_MEMMOVE(v.rest + held * window, v.in[held], in_c * k->item);
-      v.in[held] = v.rest + held * window;
+      ERT_MEMMOVE(v.padding + held * window, v.in[held], in_c * k->item);
+      v.in[held] = v.padding + held * window;
     }
     v.out[held++] = ert_out_row(&c->out, y);
     if (held < v.block && joined && y + 1 < y1) continue;
@@ -189,7 +275,8 @@ static int32_t scale_bytes(const ert_tiling *k, const ert_packed_tiling *packing
   return k->nr * (packing ? packing->scale : usual);
 }
 
-static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                      int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
@@ -200,7 +287,8 @@ static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_t
   convolve(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                       int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->bias),
@@ -210,7 +298,8 @@ static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_
   convolve(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                         int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
@@ -221,7 +310,8 @@ static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packe
   convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
 }
 
-static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                          int32_t y1) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->bias),
@@ -231,7 +321,8 @@ static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_pack
   convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
 }
 
-static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                               int32_t y1) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->scales),
@@ -242,7 +333,8 @@ static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert
   connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 12), y0, y1);
 }
 
-static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0, int32_t y1) {
+static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
+                                int32_t y1) {
   const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = {.weights = ert_blob(c, p->weights),
                            .scales = ert_blob(c, p->bias),
@@ -310,9 +402,10 @@ static int scratch_fits(int32_t runs, int32_t run, int32_t item) {
 }
 
 static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size, int32_t kr) {
-  return ert_conv2d_geometry_ok(s, g, size) &&
-         ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c) < INT32_MAX &&
-         scratch_fits(ert_tiles_runs(g, kr), ert_tiles_run(g, kr), size);
+  const int32_t window = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
+  return ert_conv2d_geometry_ok(s, g, size) && window < INT32_MAX / 64 &&
+         scratch_fits(ert_tiles_runs(g, kr, size), ert_tiles_run(g, kr, size), size) &&
+         (!ert_tiles_joined(g, kr, size) || scratch_fits(0, window, size));
 }
 
 /* 12 bytes of scales a channel for int8, 4 for float. */

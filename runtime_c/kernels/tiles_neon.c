@@ -129,7 +129,7 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                             \
+#define TILE(n)                                                  \
   static void tile##n(const ert_tile_args *t) { tile(t, n, 0); } \
   static void wide##n(const ert_tile_args *t) { tile(t, n, 1); }
 TILE(1)

@@ -7,10 +7,7 @@
 
 ERT_BEGIN_neondot
 
-    enum {
-      PIXELS = 8,
-      CHANNELS = 8
-    };
+enum { PIXELS = 8, CHANNELS = 8 };
 
 typedef struct {
   int32x4_t low[PIXELS], high[PIXELS]; /* channels 0-3 and 4-7 */
@@ -103,7 +100,7 @@ static void tile8(const ert_tile_args *t) { tile(t, 8); }
 
 ERT_END_neondot
 
-    static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8};
+static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8};
 const ert_tiling ert_tiling_s8_neondot = {by_pixels, PIXELS, CHANNELS, 4, 1};
 
 #endif

@@ -76,29 +76,6 @@ const ert_packed_tiling *ert_tiling_s8_simd128(void) {
   return &tiling_s8;
 }
 
-#if ERT_HAS_relaxed
-#define madd wasm_f32x4_relaxed_madd
-#else
-ERT_INLINE v128_t madd(v128_t x, v128_t w, v128_t sum) { return wasm_f32x4_add(wasm_f32x4_mul(x, w), sum); }
-#endif
-
-/* pmin and pmax return their first operand for a NaN: the sum goes through. */
-ERT_INLINE v128_t clamp(const ert_tile_args *t, v128_t sum) {
-  return wasm_f32x4_pmax(wasm_f32x4_pmin(sum, wasm_f32x4_splat(t->high)), wasm_f32x4_splat(t->low));
-}
-
-ERT_INLINE void store_f32(const ert_tile_args *t, float *out, v128_t a, v128_t b) {
-  if (t->channels >= ERT_WASM_NR) {
-    wasm_v128_store(out, a);
-    wasm_v128_store(out + 4, b);
-    return;
-  }
-  float both[8];
-  wasm_v128_store(both, a);
-  wasm_v128_store(both + 4, b);
-  for (int32_t i = 0; i < t->channels; i++) out[i] = both[i];
-}
-
 ERT_INLINE void tile_f32(const ert_tile_args *t, int pixels) {
   const float *w = t->weights, *x = t->in[0], *bias = t->scales;
   v128_t a[4], b[4];
@@ -109,11 +86,11 @@ ERT_INLINE void tile_f32(const ert_tile_args *t, int pixels) {
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
     for (int i = 0; i < pixels; i++) {
       const v128_t v = wasm_v128_load32_splat(x + i);
-      a[i] = madd(v, w0, a[i]);
-      b[i] = madd(v, w1, b[i]);
+      a[i] = ert_wasm_madd(v, w0, a[i]);
+      b[i] = ert_wasm_madd(v, w1, b[i]);
     }
   }
-  for (int i = 0; i < pixels; i++) store_f32(t, t->out[i], clamp(t, a[i]), clamp(t, b[i]));
+  for (int i = 0; i < pixels; i++) ert_wasm_store_f32(t, t->out[i], a[i], b[i]);
 }
 ERT_WASM_TILES(tiles_f32, tile_f32)
 

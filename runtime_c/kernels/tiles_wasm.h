@@ -85,6 +85,31 @@ ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, const v128_t *a, const v
   }
 }
 
+#if ERT_HAS_relaxed
+#define ert_wasm_madd wasm_f32x4_relaxed_madd
+#else
+ERT_INLINE v128_t ert_wasm_madd(v128_t x, v128_t w, v128_t sum) { return wasm_f32x4_add(wasm_f32x4_mul(x, w), sum); }
+#endif
+
+/* pmin and pmax return their first operand for a NaN: the sum goes through. */
+ERT_INLINE v128_t ert_wasm_clamp(const ert_tile_args *t, v128_t sum) {
+  return wasm_f32x4_pmax(wasm_f32x4_pmin(sum, wasm_f32x4_splat(t->high)), wasm_f32x4_splat(t->low));
+}
+
+/* Sums of eight channels, as many as there are. */
+ERT_INLINE void ert_wasm_store_f32(const ert_tile_args *t, float *out, v128_t a, v128_t b) {
+  a = ert_wasm_clamp(t, a), b = ert_wasm_clamp(t, b);
+  if (t->channels >= ERT_WASM_NR) {
+    wasm_v128_store(out, a);
+    wasm_v128_store(out + 4, b);
+    return;
+  }
+  float both[8];
+  wasm_v128_store(both, a);
+  wasm_v128_store(both + 4, b);
+  for (int32_t i = 0; i < t->channels; i++) out[i] = both[i];
+}
+
 /* The micro-kernels of 1 to 4 pixels that `tile` is for. */
 #define ERT_WASM_TILES(name, tile)                            \
   static void name##1(const ert_tile_args *t) { tile(t, 1); } \
@@ -94,7 +119,8 @@ ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, const v128_t *a, const v
   static ert_tile_fn *const name[] = {name##1, name##2, name##3, name##4};
 
 const ert_packed_tiling *ert_tiling_s8_simd128(void);
-extern const ert_packed_tiling ert_tiling_f32_simd128;
+extern const ert_packed_tiling ert_tiling_f32_simd128, ert_depthwise_tiling_s8_simd128;
+extern const ert_tiling ert_depthwise_tiling_f32_simd128;
 
 #if ERT_HAS_relaxed
 /* NULL where this engine's products of bytes are of no use. */

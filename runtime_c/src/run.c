@@ -15,7 +15,7 @@ void ert_reset(ert_session *s) {
 int ert_begin(ert_session *s, const ert_model *m, void *arena, size_t arena_bytes) {
   if (arena_bytes < m->arena_bytes) return ERT_EARENA;
   if (((uintptr_t)arena & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
-  *s = (ert_session){m, arena, 0, 0, NULL};
+  *s = (ert_session){m, arena, 0, 0, NULL, NULL};
   ert_reset(s);
   return ERT_OK;
 }
@@ -69,21 +69,23 @@ static uint8_t *base_of(const ert_session *s, const int32_t *view, int32_t item)
   return (where ? (uint8_t *)(uintptr_t)s->bound : s->arena) + at + item * view[1] * view[2];
 }
 
-static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int32_t y1) {
+void ert_run_item(const ert_session *s, const int32_t *words, int32_t item, int32_t y0, int32_t y1, void *scratch) {
   const int32_t n_in = (int32_t)((uint32_t)words[0] >> 16 & 0xff);
   const int32_t *out = words + ERT_STEP_WORDS, *in = out + ERT_VIEW_WORDS;
   ert_call c;
   c.params = in + ERT_VIEW_WORDS * n_in;
   c.weights = s->model->weights;
-  c.scratch = s->arena + words[3];
-  for (int32_t item = 0; item < words[2]; item++) {
-    c.out = (ert_out_view){base_of(s, out, item), table_of(s, out), out[1], out[2]};
-    for (int32_t i = 0; i < n_in; i++) {
-      const int32_t *v = in + ERT_VIEW_WORDS * i;
-      c.in[i] = (ert_view){base_of(s, v, item), table_of(s, v), v[1], v[2]};
-    }
-    ert_find_kernel(words[0] & 0xffff)->run(&c, y0, y1);
+  c.scratch = scratch;
+  c.out = (ert_out_view){base_of(s, out, item), table_of(s, out), out[1], out[2]};
+  for (int32_t i = 0; i < n_in; i++) {
+    const int32_t *v = in + ERT_VIEW_WORDS * i;
+    c.in[i] = (ert_view){base_of(s, v, item), table_of(s, v), v[1], v[2]};
   }
+  ert_find_kernel(words[0] & 0xffff)->run(&c, y0, y1);
+}
+
+static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int32_t y1) {
+  for (int32_t item = 0; item < words[2]; item++) ert_run_item(s, words, item, y0, y1, s->arena + words[3]);
 }
 
 static ert_event event_of(const ert_session *s, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {
@@ -95,22 +97,33 @@ static ert_event event_of(const ert_session *s, int32_t index, const int32_t *wo
   return (ert_event){index, 0, ert_out_row(&out, y0), bytes};
 }
 
+/* Rows [y0, y1), or, where the stage is a plain one, perhaps all rows on several threads. */
+static void compute(const ert_session *s, const ert_stage *plain, int32_t index, const int32_t *words, int32_t y0,
+                    int32_t y1) {
+#ifndef ERT_ONE_THREAD
+  if (s->threads && plain && s->threads->split(s, plain, index - plain->first, words)) return;
+#endif
+  (void)plain, (void)index;
+  run_rows(s, words, y0, y1);
+}
+
 /* The event is made before the first call of the hook, so that nothing but the kernel's call lies between the two. */
-static void call_step(const runner *r, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {
+static void call_step(const runner *r, const ert_stage *plain, int32_t index, const int32_t *words, int32_t y0,
+                      int32_t y1) {
   if (!r->hook) {
-    run_rows(r->s, words, y0, y1);
+    compute(r->s, plain, index, words, y0, y1);
     return;
   }
   ert_event event = event_of(r->s, index, words, y0, y1);
   r->hook(r->context, &event);
-  run_rows(r->s, words, y0, y1);
+  compute(r->s, plain, index, words, y0, y1);
   event.done = 1;
   r->hook(r->context, &event);
 }
 
 static const int32_t *run_plain(const runner *r, const ert_stage *g, const int32_t *words) {
   for (int32_t i = g->first; i < g->first + g->count; i++, words += ert_step_words(words[0]))
-    call_step(r, i, words, 0, ert_step_rows(words));
+    call_step(r, g, i, words, 0, ert_step_rows(words));
   return words;
 }
 
@@ -128,7 +141,7 @@ static int32_t run_program(const runner *r, const ert_stage *g, int32_t at, int3
       done[g->count]++;
     } else if (i < g->count) {
       const int32_t *words = m->steps + steps[i];
-      if (done[i] < ert_step_rows(words)) call_step(r, g->first + i, words, done[i], done[i] + 1);
+      if (done[i] < ert_step_rows(words)) call_step(r, NULL, g->first + i, words, done[i], done[i] + 1);
       done[i]++;
     }
   }
@@ -222,7 +235,7 @@ static int run_frame(const runner *r, const ert_stage *g) {
     if (i >= g->count) continue;
     const int32_t *words = m->steps + steps[i];
     const int32_t y = next[i] < ert_step_rows(words) ? next[i] : 0;
-    call_step(r, g->first + i, words, y, y + 1);
+    call_step(r, NULL, g->first + i, words, y, y + 1);
     next[i] = (uint16_t)(y + 1);
     complete |= i == g->count - 1;
   }

@@ -45,9 +45,9 @@ enum { ERT_WRAP = 1 << 14 };
 /* A byte of a row program: this step of the stage computes its next row, or: a row of the model's input arrives. */
 enum { ERT_AWAIT_ROW = 0xff };
 
-typedef struct {
+typedef struct ert_stage {
   int32_t kind, first, count;
-  int32_t program, program_bytes; /* blob: uint8[program_bytes] */
+  int32_t program, program_bytes; /* blob: uint8[program_bytes]; plain: rows in a part of each step, or none */
   int32_t steps;    /* blob: uint16[count], word offset of each step in the step section; frames: then its first row */
   int32_t counters; /* arena offset of uint16[count]: rows done; rows: then rows of input arrived */
 } ert_stage;
@@ -60,6 +60,12 @@ static inline int32_t ert_step_words(int32_t first) {
 
 /* Rows that the step at `words` is called for. */
 static inline int32_t ert_step_rows(const int32_t *words) { return words[1]; }
+
+/* Rows [y0, y1) of one item of the step's batch. */
+void ert_run_item(const ert_session *s, const int32_t *words, int32_t item, int32_t y0, int32_t y1, void *scratch);
+
+/* Whether the rows of a kernel's op may be computed in any order and at the same time. */
+int ert_splits(int32_t number);
 
 static inline ert_step ert_step_at(const ert_model *m, const int32_t *words) {
   ert_step s;

@@ -182,7 +182,7 @@ def edited(base: Schedule, edits: Sequence[Edit], chain: Sequence[str]) -> Sched
         node = resized(steps[e.step].node, e.after)
         assert node is not None
         steps[e.step] = schedule(Graph("", [node.input(0)], node.outputs, [node]), chain).steps[0]
-    return Schedule(base.graph, steps, base.stages, base.roots, base.streamed)
+    return Schedule(base.graph, steps, base.stages, base.roots, base.streamed, threads=base.threads)
 
 
 def resized(node: Node, kernel: Kernel) -> Node | None:

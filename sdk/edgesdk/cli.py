@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STAGES = ("source", "graph", "schedule", "memory", "program")  # those of dump.py, whose import is slow
 QUANTIZE_HELP = "none, int8, int16x8, int4, auto, w8, w4; or with methods: int8+equalize+correct_bias, int4+gptq."
+THREADS_HELP = "Threads, of a program that was converted for them."
 GROUP_HELP = "int4 weights that share a factor beside the channel's scale; 0: none do."
 CALIBRATE_HELP = (
     "How ranges are chosen: minmax, headroom, moving-average, percentile, mse (the default of int8) or entropy."
@@ -156,7 +157,7 @@ def main() -> None:
 @click.option("--hybrid", is_flag=True, help="Quantise activations of int8 weights while running, as LiteRT does.")
 @click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
-@click.option("--threads", type=int, default=1, show_default=True)
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads that may compute a layer.")
 @click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
 @click.option("--dump", "stage", type=click.Choice(STAGES), help="Print a stage as text to stderr.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the accuracy of each layer as a page.")
@@ -167,13 +168,14 @@ def convert(
     model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
     group: str, pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
     html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
-    stream: bool, bind_input: bool, io: str, hybrid: bool, states: tuple[str, ...], **later: Any,
+    stream: bool, bind_input: bool, io: str, hybrid: bool, states: tuple[str, ...], sparsity: str, threads: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
     Example: edgesdk convert model.onnx -o model.edge --quantize int8 --calibration samples.npz
     """
-    _refuse_later(**later)
+    if sparsity != "none":
+        raise Unsupported("--sparsity: not available in this version; leave it out")
     _check_gate(quantize, calibration, max_drop, labels)
     if html is not None and quantize == "none":
         raise UsageError("--html shows what --quantize did; add --quantize int8 or leave it out")
@@ -184,7 +186,7 @@ def convert(
             model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
             pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,
             io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
-            states=dict(_state(s) for s in states), progress=tick,
+            states=dict(_state(s) for s in states), threads=threads, progress=tick,
         )  # fmt: skip
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
@@ -197,14 +199,6 @@ def convert(
 
         _write_page(html, accuracy_page.convert_page(result, converted.quantised))
     return result
-
-
-def _refuse_later(sparsity: str, threads: int) -> None:
-    """Options of the contract that this version cannot honour are refused, not ignored."""
-    refused = {"--sparsity": sparsity != "none", "--threads": threads != 1}
-    asked = [name for name, on in refused.items() if on]
-    if asked:
-        raise Unsupported(f"{', '.join(asked)}: not available in this version; leave it out")
 
 
 def _check_gate(quantize: str, calibration: Path | None, max_drop: float | None, labels: Path | None) -> None:
@@ -256,14 +250,14 @@ def inspect_(model: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(path: Path, board_name: str) -> Iterator[tuple[Any, Any, bytes, Any]]:
+def _opened(path: Path, board_name: str, threads: int = 1) -> Iterator[tuple[Any, Any, bytes, Any]]:
     """(board, program, bytes, open session on the board's runner)."""
     from edgesdk import boards, program, runners
 
     board = boards.load(board_name)
     data = program.read_file(path)
     read = program.read(data)
-    with runners.open(board, data) as session:
+    with runners.open(board, data, threads) as session:
         yield board, read, data, session
 
 
@@ -284,7 +278,7 @@ def _specs(program: Any) -> list[Any]:
 @click.option("--input", "source", type=click.Path(path_type=Path), required=True, help="Samples (.npz).")
 @click.option("--output", "target", type=click.Path(path_type=Path), required=True, help="Outputs (.npz).")
 @click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--threads", type=int, default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help=THREADS_HELP)
 @verb
 def run(model: Path, source: Path, target: Path, board: str, threads: int) -> dict[str, Any]:
     """Runs MODEL.edge on samples and writes its outputs.
@@ -294,8 +288,7 @@ def run(model: Path, source: Path, target: Path, board: str, threads: int) -> di
     from edgesdk import program as files
     from edgesdk import samples
 
-    _refuse_later("none", threads)
-    with _opened(model, board) as (_, program, _, session):
+    with _opened(model, board, threads) as (_, program, _, session):
         sets = samples.load(source, _specs(program))
         results = []
         with _progress("run", len(sets)) as tick:
@@ -340,8 +333,10 @@ def validate(
         wanted = None if labels is None else samples.load_labels(labels, len(ours))
         with _progress("validate", 2 * len(ours)) as tick:
             result = comparison.validate(program, session.run, ours, graph, theirs, wanted, tick)
-    result["worst_step"] = comparison.worst_step(raw, program, ours[0], graph, theirs[0])
-    result |= comparison.layer_report(raw, program, ours, graph, theirs)
+        steps = comparison.fresh_steps(raw, session)
+        result["worst_step"] = comparison.worst_step(steps, program, ours[0], graph, theirs[0])
+        steps = comparison.fresh_steps(raw, session)
+        result |= comparison.layer_report(steps, program, ours, graph, theirs)
     if max_drop is not None and 100 * (result["top1_reference"] - result["top1"]) > max_drop:
         drop = 100 * (result["top1_reference"] - result["top1"])
         raise AccuracyGate(_too_far(drop, max_drop, result["worst_layer"]))
@@ -359,11 +354,12 @@ def validate(
 @click.option("--ssh", help="Host of a Linux board.")
 @click.option("--meter", help="Energy meter.")
 @click.option("--runs", type=click.IntRange(1), default=10, show_default=True, help="Steady runs.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help=THREADS_HELP)
 @click.option("--input", "source", type=click.Path(path_type=Path), help="Samples (.npz); the first is used.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
 def profile(
-    model: Path, board: str, runs: int, source: Path | None, html: Path | None, **later: str | None
+    model: Path, board: str, runs: int, threads: int, source: Path | None, html: Path | None, **later: str | None
 ) -> dict[str, Any]:
     """Measures MODEL.edge step by step: microseconds on real machines, instructions on emulated ones.
 
@@ -375,7 +371,7 @@ def profile(
     asked = [f"--{name}" for name, value in later.items() if value is not None]
     if asked:
         raise Unsupported(f"{', '.join(asked)}: not available in this version; leave it out")
-    with _opened(model, board) as (target, program, data, session):
+    with _opened(model, board, threads) as (target, program, data, session):
         specs = _specs(program)
         sample = samples.load(source, specs)[0] if source else samples.random_sample(specs)
         with _progress("profile"):

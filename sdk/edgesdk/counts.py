@@ -170,7 +170,7 @@ def _fully_connected(step: Step) -> Counts:
 
 def _fully_connected_rows(step: Step) -> Counts:
     rows, in_c, out_c = parameters(step)[:3]
-    return dot_groups(rows, in_c, out_c)
+    return dot_groups(rows, in_c, out_c) + Counter({"output": out_c})
 
 
 def _batch_matmul(step: Step) -> Counts:

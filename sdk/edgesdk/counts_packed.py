@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kernels count that have weights in an order of their own, or take several items at once: those of instruction
-sets. counts.py has the portable ones.
+sets. counts.py has the portable ones, counts_vectors.py those of layers on vectors.
 
 A convolution computes tiles of pixels x channels, `deep` products at a time; what is left over of pixels and of
 channels is counted apart, and so are windows that are copied or filled before they are read.
@@ -11,20 +11,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from edgesdk import counts_vectors
 from edgesdk.counts import Counts, Window, geometry, itemsize, loop, parameters
 from edgesdk.kernels import Kernel
 from edgesdk.schedule import Step
 
 # Layout of the weights -> pixels and channels of a tile, and products that its inner loop takes at a time.
-TILES = {"pairs": (2, 4, 4), "quads": (2, 4, 4), "twos": (2, 4, 4), "panels": (2, 4, 4), "lanes": (3, 4, 16)}
+TILES = {"pairs": (2, 4, 4), "quads": (2, 4, 4), "twos": (2, 4, 4), "panels": (2, 4, 4)}
 SINGLE = ("pairs", "quads", "twos")  # whose fully connected layers take one pixel at a time
-GROUPS = {"fours": 4, "sixteens": 16}  # channels that a depthwise kernel takes at a time
+GROUP = 4  # channels that a depthwise kernel takes at a time
 WORD = 4
 BYTE = (-128, 127)
 
 
 def rule(kernel: Kernel) -> Callable[[Step], Counts] | None:
     """How a kernel is counted; None where counts.py says it."""
+    if kernel.isa == "mve" and kernel.op in counts_vectors.RULES:
+        return counts_vectors.RULES[kernel.op]
     if kernel.op in _BY_LAYOUT and kernel.layout:
         return _BY_LAYOUT[kernel.op].get(kernel.layout, _OTHERS[kernel.op])
     if kernel.isa != "c" and kernel.op in _BINARY:
@@ -111,7 +114,7 @@ def _fully_connected(step: Step) -> Counts:
 
 def _fully_connected_rows(step: Step) -> Counts:
     rows, in_c, out_c = parameters(step)[:3]
-    return _tiles(rows, 0, in_c, out_c, (1, *TILES["pairs"][1:]), True)
+    return _tiles(rows, 0, in_c, out_c, (1, *TILES["pairs"][1:]), True) + Counter({"output": out_c})
 
 
 def _listed(g: Window, rows: int) -> int:
@@ -124,12 +127,11 @@ def _depthwise(step: Step) -> Counts:
     """Groups of channels, pairs of taps."""
     g, rows = geometry(step), step.encoded.rows
     pixels, taps = rows * g.out_w, g.kernel_h * g.kernel_w
-    width = GROUPS.get(step.kernel.layout, 4)
-    groups, listed = pixels * -(-g.out_c // width), _listed(g, rows)
+    groups, listed = pixels * -(-g.out_c // GROUP), _listed(g, rows)
     return _finished(step) + Counter({
         "pixel": pixels, "group": groups, "group pair": groups * (taps // 2), "group tap": groups * (taps % 2),
-        "rest": pixels * (g.out_c % width > 0), "listed": listed, "listed row": listed * g.kernel_h,
-        "listed tap": listed * taps, "channel group": -(-g.out_c // width), "row group": rows * -(-g.out_c // width),
+        "rest": pixels * (g.out_c % GROUP > 0), "listed": listed, "listed row": listed * g.kernel_h,
+        "listed tap": listed * taps, "channel group": -(-g.out_c // GROUP), "row group": rows * -(-g.out_c // GROUP),
     })  # fmt: skip
 
 

@@ -15,13 +15,14 @@ from edgesdk.errors import EdgeError
 PROGRAMS = {
     "arm-none-eabi-gcc": "firmware for Cortex-M: apt-get install gcc-arm-none-eabi, or pip install ziglang",
     "qemu-system-arm": "emulated boards: apt-get install qemu-system-arm",
+    "qemu-aarch64": "Raspberry Pi and Jetson boards on this machine: apt-get install qemu-user",
     "node": "the board wasm: apt-get install nodejs, or pip install wasmtime",
     "chromium": "the board browser unseen: apt-get install chromium, or let your own browser open its page",
 }
 MODULES = {
     "onnx": "ONNX models: pip install edgesdk[onnx]",
     "torch": "PyTorch models: pip install edgesdk[torch]",
-    "ziglang": "firmware without arm-none-eabi-gcc, and WebAssembly: pip install edgesdk[zig]",
+    "ziglang": "programs for Linux, WebAssembly, firmware without arm-none-eabi-gcc: pip install edgesdk[zig]",
 }
 
 

@@ -104,7 +104,7 @@ def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]
     include = tuple(f"-I{root / name}" for name in ("include", "kernels", "src"))
     for source in sorted(root.glob("src/*.c")):
         used = [f'-DERT_USED="{write_used(model)}"'] if source.name == "table.c" and model else []
-        yield Unit(source, (*CORE_FLAGS, *include, *needed, *used), headers)
+        yield Unit(source, (*CORE_FLAGS, "-DERT_ONE_THREAD", *include, *needed, *used), headers)
     skipped = other_isas(board.core.isa)
     for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):
         if source.stem.rpartition("_")[2] not in skipped:

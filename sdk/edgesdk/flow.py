@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,11 @@ from edgesdk.compress import data_checks
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
+from edgesdk.schedule.threads import rows_in_part
 from edgesdk.search import Point
 
 Progress = Callable[[str], None]
+MOST_THREADS = 64  # of runtime_c/port/ert_pool.h
 
 
 @dataclass(eq=False)
@@ -85,6 +87,7 @@ def convert(
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
+    threads: int = 1,
     progress: Progress = lambda stage: None,
 ) -> Converted:
     """Writes a program for `board` (an id or the path of a board.toml).
@@ -99,6 +102,7 @@ def convert(
     ranges are chosen from it (None: the scheme's own). `pixels` "LOW,HIGH:MEAN:STD" scales the images. io "int8"
     makes quantised inputs and outputs int8. `states` names inputs and the outputs that replace them in the next run:
     the session keeps them (Graph.keep).
+    `threads` is how many may compute a layer: plans have no output that grows over an input then.
     `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
@@ -107,7 +111,7 @@ def convert(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
         calibrate=calibrate, group=group, flash_bytes=flash_bytes, latency_us=latency_us, pixels=pixels,
         stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes,
-        states=states, progress=progress,
+        states=states, threads=threads, progress=progress,
     )  # fmt: skip
     target = base.board
     chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
@@ -143,9 +147,12 @@ def base_schedule(
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
+    threads: int = 1,
     progress: Progress = lambda stage: None,
 ) -> Base:
     """The first half of `convert`: what `choose` and `pareto.points` search from."""
+    if not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"--threads {threads}: expected 1 to {MOST_THREADS}")
     if bind_input and stream:
         raise UsageError("--bind-input and --stream exclude each other; give one of them")
     target = board if isinstance(board, Board) else boards.load(board)
@@ -178,7 +185,7 @@ def base_schedule(
     removed = passes.removed(whole, live)
     graph = passes.lower(live)
     progress("schedule")
-    base = schedule.schedule(graph, isa)
+    base = replace(schedule.schedule(graph, isa), threads=threads)
     return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base, removed, quantised)
 
 
@@ -389,6 +396,7 @@ def report(c: Converted) -> dict[str, Any]:
         "streamed": c.schedule.streamed is not None,
         "bound_input_bytes": program.bound_bytes(c.program),
         "steps": len(c.schedule.steps),
+        "steps_on_threads": sum(rows_in_part(c.schedule, s) > 0 for s in c.schedule.steps),
         "estimate": {
             "latency_us": estimate.latency_us,
             "error_percent": estimate.error_percent,

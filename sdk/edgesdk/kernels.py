@@ -99,6 +99,11 @@ def runnable(kernel: Kernel) -> bool:
     return row is not None and bool(row.run) and bool(isa_bits() >> row.isa & 1)
 
 
+def splits(kernel: Kernel) -> bool:
+    """Whether the rows of the kernel's op may be computed in any order and at the same time."""
+    return bool(library().ert_splits(ctypes.c_int32(kernel.number)))
+
+
 def accepts(kernel: Kernel, step_address: int) -> bool:
     """The loader's parameter check of the row, on an ert_step in memory."""
     row = _row(kernel.index)

@@ -241,7 +241,8 @@ class _Items:
             views = [v for v in step.encoded.inputs if schedule.root(v.value) is root]
             if value.data is not None or life is None or len(views) != 1 or life.by_row != rows or views[0].first:
                 continue
-            yield root
+            if schedule.threads == 1 or same_rows(views[0], step.encoded.output):
+                yield root
 
     def _take_row(self, schedule: Schedule, call: Call, t: int, y: int) -> bool:
         out = self.lives[schedule.steps[call.step].output]
@@ -289,6 +290,11 @@ class _Items:
         item = Item("scratch", [Segment(0, n_bytes, first, last)]) if n_bytes else None
         for i in steps:
             self.scratch[i] = item if schedule.steps[i].scratch_bytes else None
+
+
+def same_rows(a: RowView, b: RowView) -> bool:
+    """Row y of one lies where row y of the other does, where they begin at the same place."""
+    return (a.rows, a.row_bytes, a.first) == (b.rows, b.row_bytes, b.first)
 
 
 def _merged(segments: list[Segment]) -> list[Segment]:

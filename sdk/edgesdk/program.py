@@ -21,6 +21,7 @@ from edgesdk.memory import TABLE_REACH_BYTES, MemoryPlan
 from edgesdk.ops import RowView
 from edgesdk.schedule import Schedule, Stage, Step
 from edgesdk.schedule.frames import first_row
+from edgesdk.schedule.threads import rows_in_part
 from edgesdk.schedule.trace import AWAIT
 
 MAGIC = b"EDGE"
@@ -95,7 +96,8 @@ class StepRecord:
 @dataclass(frozen=True)
 class StageRecord:
     """Steps [first, first + count). Of a stage of rows: where its program, its step table (both in
-    the weights) and its counters (in the arena) lie."""
+    the weights) and its counters (in the arena) lie. Of a plain one for several threads the program are the rows
+    in a part of each step (threads.py)."""
 
     kind: str
     first: int
@@ -267,7 +269,9 @@ def _stage(
     schedule: Schedule, stage: Stage, span: range, counters: int, steps: tuple[StepRecord, ...], weights: _Weights
 ) -> StageRecord:
     if stage.kind == "plain":
-        return StageRecord(stage.kind, stage.first, stage.count)
+        parts = np.array([rows_in_part(schedule, schedule.steps[i]) for i in stage.steps], np.uint8)
+        found = (weights.place(parts), parts.size) if parts.any() else (0, 0)
+        return StageRecord(stage.kind, stage.first, stage.count, *found)
     calls = [schedule.calls[t].step for t in span]
     code = np.array([AWAIT_ROW if c == AWAIT else c - stage.first for c in calls], np.uint8)
     starts = np.cumsum([0, *(_step_words(s) for s in steps)])
@@ -442,6 +446,16 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); expected a .edge file") from error
+
+
+def threads(program: Program) -> bool:
+    """Whether steps are written for several threads."""
+    return any(shares(stage) for stage in program.stages)
+
+
+def shares(stage: StageRecord) -> bool:
+    """Whether the stage tells which rows threads take."""
+    return stage.kind == "plain" and stage.program_bytes > 0
 
 
 def bound_bytes(program: Program) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,7 @@ class _Session(ctypes.Structure):
         ("at", ctypes.c_int32),
         ("rows", ctypes.c_int32),
         ("bound", ctypes.c_void_p),
+        ("threads", ctypes.c_void_p),
     ]
 
 
@@ -47,6 +50,14 @@ class _Tensor(ctypes.Structure):
         ("dtype", ctypes.c_int),
         ("scale", ctypes.c_float),
         ("zero_point", ctypes.c_int32),
+    ]
+
+
+class _Threads(ctypes.Structure):
+    _fields_ = [
+        *((n, ctypes.c_void_p) for n in ("parallel", "pool", "scratch")),
+        ("scratch_bytes", ctypes.c_uint32),
+        ("split", ctypes.c_void_p),
     ]
 
 
@@ -96,6 +107,15 @@ def in_place(data: bytes | mmap.mmap) -> np.ndarray:
 
 
 @dataclass(eq=False)
+class _Team:
+    """Memory that the C side points into while a session has threads."""
+
+    threads: _Threads
+    pool: np.ndarray
+    scratch: np.ndarray
+
+
+@dataclass(eq=False)
 class Session:
     """A loaded model with its arena. Keeps the memory that the C side points into. The array of a
     streamed or bound input only tells dtype and shape."""
@@ -110,15 +130,17 @@ class Session:
     _file: np.ndarray
     _model: _Model
     _session: _Session
+    _team: _Team | None = None
 
     def reset(self) -> None:
         """As just opened: variables hold their first contents, and what was pushed is forgotten."""
         library().ert_reset(ctypes.byref(self._session))
 
 
-def open_session(data: bytes | mmap.mmap) -> Session:
+def open_session(data: bytes | mmap.mmap, threads: int = 1) -> Session:
     """Loads a .edge file, which stays in use: its weights are read where they lie. Of a file that is mapped (mmap) only
-    the pages are read that a run needs. Raises LoadError with the runtime's code."""
+    the pages are read that a run needs. Raises LoadError with the runtime's code, UsageError where the file was not
+    written for several threads."""
     lib = library()
     lib.ert_load.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     lib.ert_begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -127,10 +149,48 @@ def open_session(data: bytes | mmap.mmap) -> Session:
     _raise_for(lib.ert_load(ctypes.byref(model), file.ctypes.data, len(data)))
     arena = aligned(model.arena_bytes)
     _raise_for(lib.ert_begin(ctypes.byref(session), ctypes.byref(model), arena.ctypes.data, arena.size))
+    team = _start_threads(model, session, threads) if threads != 1 else None
     inputs = [_tensor(lib.ert_input, session, i) for i in range(model.n_inputs)]
     outputs = [_tensor(lib.ert_output, session, i) for i in range(model.n_outputs)]
     how = (model.streamed > 0, model.streamed == 2, model.bound_bytes > 0)
-    return Session(inputs, outputs, model.n_steps, *how, arena, file, model, session)
+    opened = Session(inputs, outputs, model.n_steps, *how, arena, file, model, session, team)
+    if team is not None:
+        weakref.finalize(opened, _end_threads, team)
+    return opened
+
+
+def _end_threads(team: _Team) -> None:
+    library().ert_pool_end(ctypes.c_void_p(team.pool.ctypes.data))
+
+
+def _written_for_threads(model: _Model) -> bool:
+    """As program.threads tells, from the loaded records: a file that is mapped is not read for it."""
+    words = (ctypes.c_int32 * (model.n_stages * program.STAGE.size // 4)).from_address(model.stages)
+    stages = [program.StageRecord(program.STAGE_KINDS[k], *w) for k, *w in program.STAGE.iter_unpack(bytes(words))]
+    return any(program.shares(stage) for stage in stages)
+
+
+def _start_threads(model: _Model, session: _Session, n: int) -> _Team:
+    """The session's steps are shared out among n threads from now on."""
+    lib = library()
+    if not _written_for_threads(model):
+        raise UsageError(f"threads {n}: the program was not written for threads; convert it with --threads {n}")
+    if not hasattr(lib, "ert_pool_begin"):
+        raise UsageError(f"threads {n}: this build of the runtime has no threads; leave the option out")
+    lib.ert_pool_bytes.restype = lib.ert_threads_bytes.restype = ctypes.c_size_t
+    pool, scratch = aligned(lib.ert_pool_bytes()), aligned(lib.ert_threads_bytes(ctypes.byref(model), n))
+    err = lib.ert_pool_begin(ctypes.c_void_p(pool.ctypes.data), n)
+    if err:
+        raise UsageError(f"threads {n}: {os.strerror(err)}; expected 1 to 64")
+    team = _Team(_Threads(), pool, scratch)
+    run = ctypes.cast(lib.ert_pool_run, ctypes.c_void_p)
+    memory = (ctypes.c_void_p(scratch.ctypes.data), ctypes.c_size_t(scratch.size))
+    use = ctypes.byref(session), ctypes.byref(team.threads), n, run, ctypes.c_void_p(pool.ctypes.data), *memory
+    code = lib.ert_use_threads(*use)
+    if code:
+        _end_threads(team)
+    _raise_for(code)
+    return team
 
 
 def _raise_for(code: int) -> None:

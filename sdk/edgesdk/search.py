@@ -199,5 +199,5 @@ def _part(base: Schedule, piece: Piece) -> Schedule:
     inputs, outputs = sorted(_crossing(base, i), key=lambda v: v.name), sorted(_crossing(base, j), key=lambda v: v.name)
     graph = Graph(base.graph.name, inputs, outputs, [], variables=base.graph.variables)
     streamed = base.streamed if i == 0 else None
-    part = Schedule(graph, base.steps[i:j], [], base.roots, streamed, bound=base.bound)
+    part = Schedule(graph, base.steps[i:j], [], base.roots, streamed, bound=base.bound, threads=base.threads)
     return expand(part, [replace(piece, first=0)])

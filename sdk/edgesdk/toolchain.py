@@ -19,6 +19,8 @@ from edgesdk.boards import Core
 from edgesdk.errors import DeviceError
 
 COMMON = ("-std=c99", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables")
+# Programs for Linux: compilers know memmove and memset there.
+HOSTED = ("-std=c99", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables", "-fno-sanitize=all", "-g0")
 # gcc would turn the loops of memcpy and memset into calls of themselves; clang asks for nothing of the kind.
 OWN_FLAGS = {"gcc": ("-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables"), "zig": ("-g0",)}
 LINK = ("-Wl,--gc-sections", "-Wl,--build-id=none")
@@ -27,12 +29,13 @@ LINK_LAST = {"gcc": ("-nostdlib", "-Wl,--no-warn-rwx-segments", "-lgcc"), "zig":
 
 @dataclass(frozen=True)
 class Toolchain:
-    """`flags` are the core's. `version` goes into the key of every cached object."""
+    """`flags` are the core's, `common` those of every source. `version` goes into the key of every cached object."""
 
     name: str
     command: tuple[str, ...]
     flags: tuple[str, ...]
     version: str
+    common: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,23 @@ def find(core: Core, name: str | None = None) -> Toolchain:
         flags: tuple[str, ...] = getattr(core, candidate)
         found = command(candidate)
         if flags and found:
-            return Toolchain(candidate, found, flags, version(candidate))
+            return Toolchain(candidate, found, flags, version(candidate), (*COMMON, *OWN_FLAGS[candidate]))
     if not (core.gcc or core.zig):
         raise DeviceError(f"core {core.name}: edgesdk has no compiler flags for it; firmware exists for Cortex-M only")
     raise DeviceError(
         f"core {core.name}: no {name or 'C'} compiler was found; install arm-none-eabi-gcc "
         "(Debian: gcc-arm-none-eabi) or `pip install ziglang`"
     )
+
+
+def find_linux(core: Core) -> Toolchain:
+    """The toolchain for static Linux programs: zig, which brings a C library for every architecture."""
+    if not core.linux:
+        raise DeviceError(f"core {core.name}: edgesdk builds no Linux program for it; expected a core that runs Linux")
+    found = command("zig")
+    if found is None:
+        raise DeviceError(f"core {core.name}: programs for Linux need zig; `pip install ziglang`")
+    return Toolchain("zig", found, core.linux, version("zig"), HOSTED)
 
 
 def call(arguments: list[str]) -> str:
@@ -107,7 +120,7 @@ def digest_files(paths: list[Path]) -> str:
 
 
 def flags_of(toolchain: Toolchain, unit: Unit) -> list[str]:
-    return [*toolchain.flags, *COMMON, *OWN_FLAGS[toolchain.name], *unit.flags]
+    return [*toolchain.flags, *toolchain.common, *unit.flags]
 
 
 def compile_to(toolchain: Toolchain, unit: Unit, path: Path) -> Path:
@@ -135,3 +148,9 @@ def compile_units(toolchain: Toolchain, units: list[Unit]) -> list[Path]:
 def link(toolchain: Toolchain, objects: list[Path], script: Path, output: Path) -> None:
     flags = [*toolchain.flags, *LINK, f"-Wl,-T,{script}"]
     call([*toolchain.command, *flags, *map(str, objects), *LINK_LAST[toolchain.name], "-o", str(output)])
+
+
+def link_program(toolchain: Toolchain, objects: list[Path], output: Path, symbols: bool = False) -> None:
+    """A static program for Linux, with or without the names of its functions."""
+    flags = [*toolchain.flags, *LINK[:1], "-static", *([] if symbols else ["-s"])]
+    call([*toolchain.command, *flags, *map(str, objects), "-o", str(output)])

@@ -145,6 +145,19 @@ def convolutions(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
 
 
 @st.composite
+def depthwise(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 1), (2, 3), (1, 2)]))
+    c = draw(st.one_of(st.integers(1, 20), st.sampled_from([24, 31, 32, 40])))
+    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), c)
+    return layer(
+        draw, "depthwise_conv2d", x_shape, (*kernel, c), dtype,
+        stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+        dilation=(1, 1) if kernel == (5, 5) else draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+        padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
+    )  # fmt: skip
+
+
+@st.composite
 def rows(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
     n, in_c, out_c = draw(st.integers(1, 30)), draw(INPUTS), draw(CHANNELS)
     return layer(draw, "fully_connected", (n, in_c), (out_c, in_c), dtype)
@@ -169,6 +182,8 @@ def ties(draw) -> Any:  # type: ignore[no-untyped-def]
 NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("conv2d", "s8s8"): st.one_of(convolutions("int8"), test_conv.convolutions("conv2d", "int8")),
     ("conv2d", "f32"): st.one_of(convolutions("float32"), test_conv.convolutions("conv2d", "float32")),
+    ("depthwise_conv2d", "s8s8"): st.one_of(depthwise("int8"), test_conv.depthwise("int8")),
+    ("depthwise_conv2d", "f32"): st.one_of(depthwise("float32"), test_conv.convolutions("depthwise_conv2d", "float32")),
     ("fully_connected", "s8s8"): st.one_of(rows("int8"), ties(), ties(), test_conv.fully_connected("int8")),
     ("fully_connected", "f32"): st.one_of(rows("float32"), test_conv.fully_connected("float32")),
 }

@@ -118,10 +118,14 @@ def run_all(node: Node, arrays: list, kernel: Kernel) -> list[np.ndarray]:  # ty
         for i, (v, buffer) in enumerate(zip(encoded.inputs, inputs, strict=True)):
             at = 0 if v.value.data is not None else item * v.rows * v.row_bytes
             call.inputs[i] = View(buffer.address + at, None, v.rows, v.row_bytes)
-        # Two halves: a kernel must not depend on being asked for all rows at once.
+        # Two halves: a kernel must not depend on being asked for all rows at once; nor, where threads may share them
+        # out, in their order.
         half = encoded.rows // 2
-        kernels.call(kernel, ctypes.addressof(call), 0, half)
-        kernels.call(kernel, ctypes.addressof(call), half, encoded.rows)
+        halves = [(0, half), (half, encoded.rows)]
+        if kernels.splits(kernel) and encoded.rows == o.rows and not encoded.keeps_scratch:
+            halves.reverse()
+        for y0, y1 in halves:
+            kernels.call(kernel, ctypes.addressof(call), y0, y1)
     weights.check("weights", unchanged=True)
     buffers = {v.value: buffer for v, buffer in zip(encoded.inputs, inputs, strict=True)}
     states = {node.input(i): node.outputs[o] for o, i in ops.states(node).items()}

@@ -19,7 +19,7 @@ INTEGER_OPS = sorted(set(integers.KINDS) - {"prelu"})
 
 def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Integers of all sizes, with 0, -1 and the extremes made common."""
-    if dtype in ("int8", "float32"):
+    if dtype in ("int8", "int16", "float32"):
         return random_array(rng, shape, dtype)
     info = np.iinfo(dtype)
     wide = rng.integers(info.min, info.max, shape, dtype=dtype) >> rng.integers(0, info.bits, shape, dtype=dtype)
@@ -31,7 +31,7 @@ def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.
 def cases(draw, op: str, dtype: str) -> tuple[Node, list]:
     rng, shapes = np.random.default_rng(draw(seeds)), draw(broadcast_shapes())
     arrays = [numbers(rng, s, dtype) for s in shapes]
-    quants = [quant(draw) if dtype == "int8" else None for _ in range(3)]
+    quants = [quant(draw, dtype) if dtype in ("int8", "int16") else None for _ in range(3)]
     constant = draw(st.sampled_from([None, 0, 1]))
     inputs = [
         value("ab"[i], s, dtype, q, a if i == constant else None)
@@ -63,6 +63,37 @@ def test_int8_equals_reference(op: str, data) -> None:
         lower_and_check(*data.draw(cases(op, "int8")))
     except Unsupported as refusal:
         assert op == "div" and "too small" in str(refusal)
+
+
+@pytest.mark.parametrize("op", arithmetic.QUANTISED["int16"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_int16_equals_reference(op: str, data) -> None:
+    lower_and_check(*data.draw(cases(op, "int16")))
+
+
+@pytest.mark.parametrize("op", arithmetic.QUANTISED["int16"])
+@settings(max_examples=40)
+@given(data=st.data(), seed=seeds)
+def test_int16_has_the_bytes_of_tflite_micro(op: str, data, seed: int) -> None:
+    """The slope of prelu is int8 there."""
+    pytest.importorskip("tflite_micro")
+    tm = pytest.importorskip("tflite_models")
+    rng, shape = np.random.default_rng(seed), data.draw(st.sampled_from([(2, 3, 5), (5,), (1, 1, 5)]))
+    narrow = "int8" if op == "prelu" else "int16"
+    scales = [quant(data.draw, "int16") for _ in range(3)]
+    b_quant = quant(data.draw) if narrow == "int8" else scales[1]
+    a, b = random_array(rng, (2, 3, 5), "int16"), random_array(rng, shape, narrow)
+    wide = b.astype(np.int16) - np.int16(b_quant.zero_point[0])
+    inputs = [value("a", a.shape, "int16", scales[0])]
+    inputs.append(value("b", shape, "int16", Quant.per_tensor(float(b_quant.scale[0]), 0)))
+    node = inferred(op, inputs, scales[2])
+    quants = [(v.scale, 0) for v in (node.input(0), node.output)]
+    tensors = [tm.Tensor(n, s, "int16", scale=q[0]) for n, s, q in zip("ay", [a.shape] * 2, quants, strict=True)]
+    slope = {"scale": float(b_quant.scale[0]), "zero_point": int(b_quant.zero_point[0])}
+    tensors.append(tm.constant("b", b, narrow, **slope))
+    want = tm.run_micro(tm.build(tensors, [tm.Op(op.upper(), ["a", "b"], ["y"])], inputs=["a"]), [a])[0]
+    assert np.array_equal(ops.module(op).reference(node, [a, wide])[0], want)
 
 
 def integer_node(op: str, a: list[int], b: list[int], **attrs) -> np.ndarray:
@@ -152,6 +183,22 @@ def test_bytes_of_tflite_micro(op: str, data, seed: int) -> None:
         return
     got, sure = run_micro(micro_model(node), arrays)[0], defined(node, arrays)
     assert np.array_equal(got[sure], want[sure])
+
+
+def test_scales_of_a_division_are_divided_in_double() -> None:
+    """Of these, ratios in float32 would round some quotients to the other side."""
+    pytest.importorskip("tflite_micro")
+    from tflite_models import run_micro
+
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(low, 128, 512).astype(np.int8) for low in (-128, 1)]
+    for _ in range(60):
+        a, b, y = (float(s) for s in rng.integers(1, 40, 3) / 8)
+        inputs = [value(n, (512,), "int8", Quant.per_tensor(s, 0)) for n, s in (("a", a), ("b", b))]
+        node = inferred("div", inputs, Quant.per_tensor(y, 0))
+        sure = defined(node, arrays)
+        got = ops.module("div").reference(node, arrays)[0]
+        assert np.array_equal(run_micro(micro_model(node), arrays)[0][sure], got[sure]), (a, b, y)
 
 
 def test_division_where_tflite_leaves_it_undefined() -> None:

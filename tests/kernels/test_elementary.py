@@ -102,3 +102,14 @@ def test_bytes_of_tflite_micro(op: str, data) -> None:
     tensors = [tm.Tensor(v.name, v.shape, scale=v.scale, zero_point=v.zero_point) for v in (x, y)]
     model = tm.build(tensors, [tm.Op(op.upper(), ["x"], ["y"])])
     assert np.array_equal(tm.run_micro(model, [items])[0], ops.module(op).reference(node, [items])[0])
+
+
+def test_scales_of_a_magnitude_are_divided_in_double() -> None:
+    """Of these, ratios in float32 would round some halves down."""
+    pytest.importorskip("tflite_micro")
+    tm = pytest.importorskip("tflite_models")
+    for a, b in np.random.default_rng(0).integers(1, 40, (60, 2)) / 8:
+        node = int8_node("abs", Quant.per_tensor(float(a), -128), Quant.per_tensor(float(b), -128))
+        tensors = [tm.Tensor(v.name, v.shape, scale=v.scale, zero_point=-128) for v in (node.input(0), node.output)]
+        want = tm.run_micro(tm.build(tensors, [tm.Op("ABS", ["x"], ["y"])]), [EVERY])[0]
+        assert np.array_equal(want, ops.module("abs").reference(node, [EVERY])[0]), (a, b)

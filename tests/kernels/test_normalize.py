@@ -6,7 +6,7 @@ from typing import Any
 import harness
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nodes import inferred, quant, random_array, seeds, value
 
@@ -16,7 +16,10 @@ from edgesdk.ir import Node, Quant
 from edgesdk.ops import normalize
 
 
-def norm(op: str, shape: tuple[int, ...], x: Quant | None, y: Quant | None, seed: int | None = 0, **attrs: Any) -> Node:
+def norm(
+    op: str, shape: tuple[int, ...], x: Quant | None, y: Quant | None, seed: int | None = 0, dtype: str = "int8",
+    **attrs: Any,
+) -> Node:  # fmt: skip
     """`seed` None leaves scale and shift out."""
     size = shape[attrs["axis"] :] if "axis" in attrs else shape[-1:]
     constants = [None, None]
@@ -24,7 +27,7 @@ def norm(op: str, shape: tuple[int, ...], x: Quant | None, y: Quant | None, seed
         rng = np.random.default_rng(seed)
         given = (rng.normal(1, 0.5, size), rng.normal(0, 0.5, size))
         constants = [value(n, size, "float32", None, a.astype(np.float32)) for n, a in zip("sb", given, strict=True)]
-    source = value("x", shape, "float32" if x is None else "int8", x)
+    source = value("x", shape, "float32" if x is None else dtype, x)
     return inferred(op, [source, *constants], y, **{"epsilon": 1e-5, **attrs})
 
 
@@ -36,16 +39,16 @@ def norms(draw: Any, dtype: str) -> tuple[Node, list]:
     shape = (*(draw(st.integers(1, 6)) for _ in range(rank - 1)), groups * draw(st.integers(1, 9)))
     attrs = {"axis": draw(st.integers(0, rank - 1))} if op in ("layer_norm", "rms_norm") else {"groups": groups}
     attrs = {} if op == "instance_norm" else attrs
-    x, y = (quant(draw), quant(draw)) if dtype == "int8" else (None, None)
+    x, y = (None, None) if dtype == "float32" else (quant(draw, dtype), quant(draw, dtype))
     epsilon = draw(st.sampled_from([1e-5, 1e-3, 1e-12]))
-    node = norm(op, shape, x, y, draw(st.sampled_from([None, 1])), epsilon=epsilon, **attrs)
+    node = norm(op, shape, x, y, draw(st.sampled_from([None, 1])), dtype, epsilon=epsilon, **attrs)
     a = random_array(rng, shape, dtype)
-    if dtype == "int8" and draw(st.booleans()):
-        a //= draw(st.sampled_from([1, 16, 100]))  # small variances
+    if dtype != "float32" and draw(st.booleans()):
+        a //= draw(st.sampled_from([1, 16, 100] if dtype == "int8" else [1, 100, 10000, 30000]))  # small variances
     return node, [a, *(None if v is None else v.data for v in node.inputs[1:])]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
 @given(data=st.data())
 def test_norm_equals_reference(dtype: str, data) -> None:
     harness.check(*data.draw(norms(dtype)))
@@ -62,13 +65,46 @@ def real(node: Node, x: np.ndarray) -> np.ndarray:
     return (y / node.output.scale + node.output.zero_point).reshape(x.shape)
 
 
+def far(node: Node, x: np.ndarray) -> float:
+    """Steps between the reference and the real number that it stands for."""
+    got, info = ops.module(node.op).reference(node, [x, None, None])[0], np.iinfo(x.dtype)
+    return float(np.abs(got - np.clip(real(node, x), info.min, info.max)).max())
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("int8", 2**-8), ("int16", 2**-7)])
 @given(data=st.data())
-def test_int8_is_rounded_once(data) -> None:
-    """The integer formula is within half a step, and the stated 2^-8, of the real one."""
-    node, (x, *rest) = data.draw(norms("int8"))
-    got = ops.module(node.op).reference(node, [x, *rest])[0]
-    expected = np.clip(real(node, x), -128, 127)
-    assert np.abs(got - expected).max() <= 0.5 + 2**-8
+def test_integers_are_rounded_once(dtype: str, error: float, data) -> None:
+    """The integer formula is within half a step, and what the contract states, of the real one."""
+    node, (x, *_) = data.draw(norms(dtype))
+    assume(dtype == "int8" or np.abs(normalize.spread(node)[0]).max() / node.output.scale < 2**16)
+    assert far(node, x) <= 0.5 + error
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4096, 2**15])
+@pytest.mark.parametrize("op", ["layer_norm", "rms_norm"])
+def test_extremes_of_16_bits(op: str, n: int) -> None:
+    rng, low = np.random.default_rng(n), np.full((1, n), -32768, np.int16)
+    half = np.where(np.arange(n) % 2 == 0, low, 32767).astype(np.int16)
+    for x in (random_array(rng, (1, n), "int16"), low, half, np.eye(1, n, dtype=np.int16) * 32767, low * 0):
+        for scale, out in ((1e-4, 2.0**-11), (1.0, 2.0**-16), (2.0**-20, 3.0)):
+            q, y = Quant.per_tensor(scale, 0), Quant.per_tensor(out, 0)
+            node = norm(op, (1, n), q, y, None, "int16", axis=1)
+            harness.check(node, [x, None, None])
+            assert far(node, x) <= 0.5 + 2**-7
+
+
+@pytest.mark.parametrize("gain", [2**31 - 1, -(2**31)])
+def test_largest_words_of_16_bits(gain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gains and offsets that no converter writes still stay within 64 bits."""
+    q, n = Quant.per_tensor(1.0, 0), 2**15
+    node = norm("rms_norm", (1, n), q, q, None, "int16", axis=1, epsilon=0.0)
+    words = [np.full(1, gain, np.int32)] * 2
+    monkeypatch.setattr(normalize, "words", lambda node: normalize.Words(0, 0, *words, 40))
+    for sign in (1, -1):
+        x = np.eye(1, n, dtype=np.int16) * np.int16(sign * 32767)
+        exact = gain * int(sign * 2**24 * 2**7.5) + (gain << 30)
+        got = harness.run(node, [x, None, None], harness.rows_of("normalize", "s16")[0])
+        assert abs(int(got[0, 0]) - np.clip(exact / 2**40, -32768, 32767)) <= 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4096, 2**16, 2**20])
@@ -79,8 +115,7 @@ def test_short_and_long_rows(op: str, n: int) -> None:
         for q in (Quant.per_tensor(1e-4, 127), Quant.per_tensor(1.0, -128)):
             node = norm(op, (1, n), q, Quant.per_tensor(0.05, 3), None, axis=1)
             harness.check(node, [x, None, None])
-            got = ops.module(op).reference(node, [x, None, None])[0]
-            assert np.abs(got - np.clip(real(node, x), -128, 127)).max() <= 0.5 + 2**-8
+            assert far(node, x) <= 0.5 + 2**-8
 
 
 def test_the_inverse_root_is_as_near_as_stated() -> None:
@@ -127,6 +162,8 @@ def test_what_cannot_be_held_is_refused() -> None:
     one = Quant.per_tensor(1, 0)
     with pytest.raises(Unsupported, match="at most 1048576"):
         normalize.words(norm("layer_norm", (1, 2**21), one, one, None, axis=1))
+    with pytest.raises(Unsupported, match="int16 layer_norm over 32769 items; expected at most 32768"):
+        normalize.words(norm("layer_norm", (1, 2**15 + 1), one, one, None, "int16", axis=1))
     with pytest.raises(Unsupported, match="far below its epsilon"):
         normalize.words(norm("layer_norm", (1, 2**18), Quant.per_tensor(1e-7, 0), one, None, axis=1))
     with pytest.raises(ValueError, match="multiple of the groups"):

@@ -76,6 +76,14 @@ def test_quantize_of_what_is_no_number() -> None:
     assert got.tolist() == [7, 127, -128, 127, -128, 7, 8, 6, 7, 7]
 
 
+@pytest.mark.parametrize(("dtype", "zero_point", "most"), [("int8", -5, 300), ("int16", 0, 66_000)])
+def test_every_tie_and_the_floats_beside_it(dtype: str, zero_point: int, most: int) -> None:
+    halves = np.arange(-2 * most, 2 * most + 1).astype(np.float32) / 2
+    beside = [np.nextafter(halves, np.float32(end)) for end in (-np.inf, np.inf)]
+    x = np.concatenate([halves, *beside]).astype(np.float32)
+    harness.check(quantize_node(value("x", x.shape, "float32"), Quant.per_tensor(1.0, zero_point), dtype), [x])
+
+
 def graph_of(node: Node) -> Graph:
     return Graph("g", [node.input(0)], [node.output], [node])
 

@@ -32,7 +32,7 @@ def lowered(node: Node) -> Node:
     return verify(lower_unary(Graph("g", [node.input(0)], node.outputs, [node])), "lowered").nodes[0]
 
 
-@pytest.mark.parametrize("op", NAMES)
+@pytest.mark.parametrize("op", [*NAMES, "abs"])
 @settings(max_examples=20)
 @given(source=input_scales, output=scales)
 def test_every_input_equals_reference(op: str, source: float, output: float) -> None:
@@ -79,12 +79,17 @@ def run_micro(node: Node, **options) -> np.ndarray:
     return tm.run_micro(model, [EVERY])[0]
 
 
-@pytest.mark.parametrize("op", ["relu", "logistic", "tanh"])
+@pytest.mark.parametrize("op", ["relu", "logistic", "tanh", "abs"])
 @settings(max_examples=25)
 @given(source=input_scales, output=scales)
 def test_bytes_of_tflite_micro(op: str, source: float, output: float) -> None:
     node = unary_node(op, source, output)
     assert np.array_equal(run_micro(node), ops.module(op).reference(node, [EVERY])[0])
+
+
+def test_magnitudes_of_one_scale_are_exact() -> None:
+    got = ops.module("abs").reference(unary_node("abs", 0.01, 0.01), [EVERY])[0]
+    assert np.array_equal(got, np.minimum(np.abs(EVERY.astype(np.int32)), 32767))
 
 
 @settings(max_examples=15)

@@ -263,18 +263,62 @@ def test_a_convolution_in_groups_is_a_problem_per_group(group: int) -> None:
     assert np.array_equal(runtime.run(session(work.result), [x])[0], expected)
 
 
-@pytest.mark.parametrize("recipe", ["int4", "w4"])
-def test_transposed_convolutions_stay_as_they_are(recipe: str) -> None:
+TRANSPOSED = {
+    "strides": {"stride": (2, 3), "dilation": (1, 1), "padding": (1, 0, 2, 1), "output_padding": (1, 0)},
+    "dilation": {"stride": (2, 1), "dilation": (3, 2), "padding": (0, 1, 1, 0)},
+    "gaps": {"stride": (4, 4), "dilation": (1, 1), "padding": (0, 0, 0, 0)},
+}
+
+
+def transposed(case: str, channels: int, groups: int = 1) -> tuple[Sketch, Graph]:
     s = Sketch((1, 6, 6, 4))
-    y = s.op("conv2d", s.inputs[0], s.constant(8, 3, 3, 4), s.constant(8))
-    window = {"stride": (2, 2), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
-    wider = s.op("transpose_conv2d", y, s.constant(8, 2, 2, 8), None, **window)
-    last = s.op("conv2d", wider, s.constant(5, 3, 3, 8), s.constant(5))
-    graph = s.graph(last)
+    y = s.op("conv2d", s.inputs[0], s.constant(channels, 3, 3, 4), s.constant(channels))
+    b, attrs = s.constant(6), {**TRANSPOSED[case], **({"groups": groups} if groups > 1 else {})}
+    wider = s.op("transpose_conv2d", y, s.constant(6, 3, 2, channels // groups), b, **attrs)
+    return s, s.graph(s.op("conv2d", wider, s.constant(5, 3, 3, 6), s.constant(5)))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_rows_of_transposed_convolutions_are_what_an_output_sums_up(case: str, groups: int) -> None:
+    s, graph = transposed(case, 8, groups)
+    samples = [[x] for x in s.samples(3)[0]]
+    layer = list(layerwise.layers(graph, graph.copy(), samples))[1]
+    assert layer.rows.shape == (groups, 3 * layer.floats.output.elements // 6, 6 * 8 // groups)
+    sums = (layer.rows.astype(np.float64) @ layer.weights.transpose(0, 2, 1)).transpose(1, 0, 2).reshape(-1, 6)
+    whole = np.concatenate([ops.evaluate(graph, x)[layer.floats.output].reshape(-1, 6) for x in samples])
+    np.testing.assert_allclose(sums + layer.floats.input(2).data, whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels, wide", [(8, False), (7, True)])
+@pytest.mark.parametrize("recipe, group", [("int4", 0), ("int4", 32), ("w4", 0)])
+def test_transposed_convolutions_are_narrow_where_that_saves_bytes(
+    recipe: str, group: int, channels: int, wide: bool
+) -> None:
+    s, graph = transposed("strides", channels)
+    work = compress.apply(compress.recipe(recipe), Work(graph, s.samples(), group=group))
+    assert work.result is not None
     usual = {"int4": "int8", "w4": "float32"}[recipe]
-    work = compress.apply(compress.recipe(recipe), Work(graph, s.samples()))
-    assert work.result is not None and session(work.result)
-    assert [n.input(1).dtype for n in work.result.nodes] == ["int4", usual, "int4"]
+    assert [n.input(1).dtype for n in work.result.nodes] == ["int4", usual if wide else "int4", "int4"]
+    x = s.samples(1)[0][0] if recipe == "w4" else np.random.default_rng(2).integers(-128, 128, (1, 6, 6, 4))
+    x = x.astype(work.result.inputs[0].dtype)
+    expected = ops.evaluate(work.result, [x])[work.result.outputs[0]]
+    got = runtime.run(session(work.result), [x])[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4 if recipe == "w4" else 0, atol=1e-4 if recipe == "w4" else 0)
+
+
+def test_second_order_rounding_helps_transposed_convolutions() -> None:
+    s, graph = transposed("strides", 8)
+    columns, errors = [s.samples(24)[0].cumsum(2).cumsum(3) / 3], []
+    compared = columns[0][:8]
+    for recipe in ("int4+round_nearest", "int4+gptq", "int4+learn_rounding"):
+        result = compress.apply(compress.recipe(recipe), Work(graph, columns, how="mse")).result
+        assert result is not None
+        inputs = accuracy.quantised_inputs(result, ([x] for x in compared))
+        got = [accuracy.real(result.outputs[0], ops.evaluate(result, x)[result.outputs[0]]) for x in inputs]
+        wanted = [ops.evaluate(graph, [x])[graph.outputs[0]] for x in compared]
+        errors.append(float(np.linalg.norm(np.stack(got) - np.stack(wanted)) / np.linalg.norm(np.stack(wanted))))
+    assert max(errors[1:]) < errors[0], errors
 
 
 costs = st.lists(

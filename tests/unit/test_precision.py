@@ -23,6 +23,7 @@ from edgesdk.compress.schemes import INT8, asymmetric
 from edgesdk.compress.work import Work
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
+from edgesdk.ops import normalize
 from edgesdk.verify import verify
 
 DIGITS = Path(__file__).parents[2] / "apps" / "digits" / "digits.onnx"
@@ -179,7 +180,8 @@ def test_flash_is_kept() -> None:
     assert raised == 0, "16 bits are given up where flash is short"
 
 
-def test_ops_without_16_bits_are_raised_to_float_with_the_reason() -> None:
+def test_ops_without_16_bits_are_raised_to_float_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(normalize.MAX_ITEMS, "int16", 1)
     s = Sketch((1, 4, 6))
     x = s.op("fully_connected", s.inputs[0], s.constant(6, 6, scale=30.0), None)
     norm = s.op("rms_norm", s.op("mul", x, s.constant(1, 1, 6, scale=1.0)), None, axis=2, epsilon=1e-5)
@@ -255,7 +257,7 @@ def test_fine_sums_are_nearer_to_float(after: bool) -> None:
     assert len(sums) == 3 and {n.output.dtype for n in sums} == {"int16"}
     assert {n.output.dtype for n in fine.result.nodes if n.op == "fully_connected"} == {"int8"}
     # The norm behind another norm reads no sum.
-    assert [n.output.dtype for n in fine.result.nodes if n.op == "layer_norm"][-1] == ("int8" if after else "float32")
+    assert [n.output.dtype for n in fine.result.nodes if n.op == "layer_norm"][-1] == ("int8" if after else "int16")
     assert error(graph, fine.result, compared, exact=False) < 0.8 * error(graph, usual.result, compared)
 
 
@@ -267,8 +269,9 @@ def test_fine_sums_need_norms_and_8_bit_activations() -> None:
             compress.recipe(recipe)
 
 
-def test_what_float_computes_is_rounded_once() -> None:
+def test_what_float_computes_is_rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sum in 16 bits that reads a norm in float takes it from there, not from the 8 bits for others."""
+    monkeypatch.setitem(normalize.MAX_ITEMS, "int16", 1)
     s = Sketch((1, 6, 12))
     graph = transformer(s, after=True)
     work = applied(graph, s.samples(8)[0], "int8+fine_sums")

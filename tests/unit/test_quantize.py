@@ -15,9 +15,10 @@ from edgesdk import converters, memory, ops, passes, program, runtime, schedule
 from edgesdk.compress import quantize
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import quantize_int8
-from edgesdk.compress.schemes import INT16X8, asymmetric
+from edgesdk.compress.schemes import INT8, INT16X8, asymmetric
 from edgesdk.errors import Unsupported, UsageError
 from edgesdk.ir import Graph, Quant, Value
+from edgesdk.ops import normalize
 from edgesdk.passes.fold_batch_norm import fold_batch_norm
 from edgesdk.passes.fold_pad import fold_pad
 from edgesdk.passes.fuse_activations import fuse_activations
@@ -372,7 +373,30 @@ def test_products_and_transposed_convolutions_of_16_bits() -> None:
     assert_runs(quantize.quantized(graph, calibrate(graph, samples), INT16X8, "float32"), [a[0] for a in samples])
 
 
-def test_norms_of_16_bits_are_refused() -> None:
+NORMS_16 = {
+    "layer_norm": {"axis": 2}, "rms_norm": {"axis": 2}, "group_norm": {"groups": 2}, "instance_norm": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", NORMS_16)
+def test_norms_of_16_bits(op: str) -> None:
+    s = Sketch((1, 4, 4))
+    x = s.op("fully_connected", s.inputs[0], s.constant(4, 4), None)
+    graph = s.graph(s.op(op, x, s.constant(4), s.constant(4), epsilon=1e-5, **NORMS_16[op]))
+    samples = s.samples()
+    ranges = calibrate(graph, samples)
+    result = verify(quantize.quantized(graph, ranges, INT16X8))
+    assert {v.dtype for n in result.nodes for v in n.outputs} == {"int16"}
+    fine, coarse = (quantize.quantized(graph, ranges, scheme, "float32") for scheme in (INT16X8, INT8))
+    inputs = [a[0] for a in samples]
+    assert_runs(fine, inputs)
+    wanted, *got = (evaluate(g, inputs)[0] for g in (graph, fine, coarse))
+    errors = [float(np.abs(a - wanted).max()) for a in got]
+    assert errors[0] < errors[1]
+
+
+def test_norms_of_too_many_items_for_16_bits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(normalize.MAX_ITEMS, "int16", 3)
     s = Sketch((1, 4, 4))
     graph = s.graph(s.op("rms_norm", s.inputs[0], None, axis=2, epsilon=1e-5))
     with pytest.raises(Unsupported, match=r"without an int16 form: rms_norm \(n0\)"):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from edgesdk import flow, ops, passes, runtime
+from edgesdk.compress import quantize
 from edgesdk.compress.calibrate import calibrate
 from edgesdk.compress.quantize import quantize_int8
+from edgesdk.compress.schemes import INT16X8
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.ops import elementary, resize_filter
@@ -68,6 +70,18 @@ def test_int8_is_close_to_float(op: str) -> None:
     assert got.shape == want.shape
     error = np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-9)
     assert error < (0.35 if op in DISCONTINUOUS else 0.03), error
+
+
+@pytest.mark.parametrize("op", ["squared_difference", "prelu", "abs"])
+def test_int16_is_closer_to_float(op: str) -> None:
+    graph = graph_of(op)
+    ranges = calibrate(graph, [np.stack([sample(i)[0] - 0.5 for i in range(8)])])
+    quantized = quantize.quantized(graph, ranges, INT16X8, "float32")
+    assert next(n for n in quantized.nodes if n.op == op).output.dtype == "int16"
+    x = sample(1) - np.float32(0.5)
+    want, lowered = ops.evaluate(graph, [x])[graph.outputs[0]], passes.lower(quantized)
+    got = ops.evaluate(lowered, [x])[lowered.outputs[0]]
+    assert np.linalg.norm(got - want) < 3e-4 * np.linalg.norm(want)
 
 
 def test_ops_without_an_int8_form_are_listed() -> None:

@@ -156,6 +156,32 @@ def test_import_keeps_type_and_scale() -> None:
     assert graph.inputs[0].scale == float(np.float32(0.001))
 
 
+PAIRS = {
+    "PRELU": constant("b", [[[5, -128, 127]]], "int8", scale=0.004, zero_point=-7),
+    "SQUARED_DIFFERENCE": constant("b", [[[500, -32768, 30000]]], "int16", scale=0.0013),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"stream": True}], ids=["plain", "streamed"])
+@pytest.mark.parametrize("code", PAIRS)
+def test_pairs_of_16_bits(tmp_path: Any, code: str, options: dict[str, Any]) -> None:
+    tensors = [act("x", 1, 4, 4, 3), act("p", 1, 4, 4, 3, scale=0.002), act("y", 1, 4, 4, 3, scale=0.0009)]
+    data = chain(Op(code, ["x", "b"], ["p"]), Op("ABS", ["p"], ["y"]), constants=[PAIRS[code]], tensors=tensors)
+    session = converted(tmp_path, data, **options)
+    for x in images((1, 4, 4, 3), 2):
+        if options:
+            assert runtime.push_rows(session, x[0])
+        else:
+            runtime.run(session, [x])
+        assert np.array_equal(session.outputs[0], models.run_micro(data, [x])[0])
+
+
+def test_slopes_computed_beside_16_bits_are_refused() -> None:
+    tensors = [act("x", 1, 4), Tensor("b", (1, 4), "int8", scale=0.1), act("y", 1, 4)]
+    with pytest.raises(Unsupported, match="int8 slopes 'b' computed beside int16 activations"):
+        tflite.parse(models.build(tensors, [Op("PRELU", ["x", "b"], ["y"])], inputs=["x", "b"]), "m", {})
+
+
 @pytest.mark.parametrize("code, inputs", [("SIN", ["x"]), ("L2_NORMALIZATION", ["x"]), ("DIV", ["x", "x"])])
 def test_functions_without_a_16_bit_kernel_are_refused(code: str, inputs: list[str]) -> None:
     with pytest.raises(Unsupported, match="int16 input 'x'"):

@@ -23,7 +23,8 @@
  *   that undefined). For q = 0, which TFLite leaves undefined, max, zero_point or min by the sign of p.
  * squared_difference s8s8: clamp(zero_point + requantize(d * d, scale), -128, 127),
  *   d = requantize(p * 2^7, a_scale) - requantize(q * 2^7, b_scale)
- * prelu s8s8: clamp(zero_point + (p >= 0 ? requantize(p, scale) : requantize(p * q, slope_scale)), -128, 127) */
+ * prelu s8s8: clamp(zero_point + (p >= 0 ? requantize(p, scale) : requantize(p * q, slope_scale)), -128, 127)
+ * squared_difference and prelu s16s16: the same with all zero points 0, to -32768 ... 32767, and without the 2^7 */
 #ifndef ERT_ARITH_H
 #define ERT_ARITH_H
 
@@ -86,6 +87,16 @@ typedef struct {
   ert_left_scale scale, slope_scale;
 } ert_prelu_s8s8_params;
 
+typedef struct {
+  ert_binary_shape shape;
+  ert_left_scale a_scale, b_scale, scale;
+} ert_squared_difference_s16s16_params;
+
+typedef struct {
+  ert_binary_shape shape;
+  ert_left_scale scale, slope_scale;
+} ert_prelu_s16s16_params;
+
 int ert_arith_f32_check(const ert_step *s);
 int ert_arith_s32_check(const ert_step *s);
 int ert_arith_s64_check(const ert_step *s);
@@ -93,5 +104,7 @@ int ert_pow_f32_check(const ert_step *s);
 int ert_div_s8s8_check(const ert_step *s);
 int ert_squared_difference_s8s8_check(const ert_step *s);
 int ert_prelu_s8s8_check(const ert_step *s);
+int ert_squared_difference_s16s16_check(const ert_step *s);
+int ert_prelu_s16s16_check(const ert_step *s);
 
 #endif

@@ -42,6 +42,16 @@ int ert_prelu_s8s8_check(const ert_step *s) {
          ert_is_int8(p->zero_point) && scale_ok(&p->scale) && scale_ok(&p->slope_scale);
 }
 
+int ert_squared_difference_s16s16_check(const ert_step *s) {
+  const ert_squared_difference_s16s16_params *p = (const void *)s->params;
+  return ert_binary_ok(s, 2) && scale_ok(&p->a_scale) && scale_ok(&p->b_scale) && scale_ok(&p->scale);
+}
+
+int ert_prelu_s16s16_check(const ert_step *s) {
+  const ert_prelu_s16s16_params *p = (const void *)s->params;
+  return ert_binary_ok(s, 2) && scale_ok(&p->scale) && scale_ok(&p->slope_scale);
+}
+
 /* |x| = mantissa * 2^(exponent - 150), the mantissa of 24 bits for x that are not 0. */
 typedef struct {
   uint32_t mantissa;
@@ -246,6 +256,28 @@ static void prelu_s8(const ert_binary_shape *g, const void *va, const void *vb, 
   }
 }
 
+static void squared_difference_s16(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const ert_squared_difference_s16s16_params *p = (const void *)g;
+  const int16_t *a = va, *b = vb;
+  int16_t *out = vout;
+  for (int32_t k = 0; k < g->c; k++) {
+    const uint32_t d =
+        (uint32_t)scaled(a[k * g->a_item], &p->a_scale) - (uint32_t)scaled(b[k * g->b_item], &p->b_scale);
+    out[k] = (int16_t)ert_clamp(scaled((int32_t)(d * d), &p->scale), -32768, 32767);
+  }
+}
+
+static void prelu_s16(const ert_binary_shape *g, const void *va, const void *vb, void *vout) {
+  const ert_prelu_s16s16_params *p = (const void *)g;
+  const int16_t *a = va, *b = vb;
+  int16_t *out = vout;
+  for (int32_t k = 0; k < g->c; k++) {
+    const int32_t x = a[k * g->a_item];
+    const int32_t y = x >= 0 ? scaled(x, &p->scale) : scaled(x * b[k * g->b_item], &p->slope_scale);
+    out[k] = (int16_t)ert_clamp(y, -32768, 32767);
+  }
+}
+
 void ert_arith_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, arith_f32); }
 void ert_arith_s32_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 4, arith_s32); }
 void ert_arith_s64_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 8, arith_s64); }
@@ -255,3 +287,7 @@ void ert_squared_difference_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1
   ert_walk(c, y0, y1, 1, squared_difference_s8);
 }
 void ert_prelu_s8s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 1, prelu_s8); }
+void ert_squared_difference_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_walk(c, y0, y1, 2, squared_difference_s16);
+}
+void ert_prelu_s16s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) { ert_walk(c, y0, y1, 2, prelu_s16); }

@@ -19,7 +19,7 @@ typedef struct {
   const ert_conv2d_geometry *g;
   ert_tile *tile;
   ert_two_pixels_fn *two_pixels;
-  void (*widen)(uint32_t *slots, const int8_t *a, const int8_t *b, int32_t bytes);
+  void (*widen_two)(uint32_t *slots, const int8_t *a, const int8_t *b, int32_t bytes);
   int32_t in_bytes, out_bytes; /* of pixels */
   int32_t pad;                 /* a byte */
   int32_t halves;              /* 1: items have two bytes */
@@ -88,13 +88,13 @@ static void widen(const ert_call *c, const layer *l, const pixel *a, const pixel
   if (run & 3) {
     if (in_b) join(in_a, step, rows, run, buffer), join(in_b, step, rows, run, buffer + n);
     else gather(c, l, a, run, buffer), gather(c, l, b, run, buffer + n);
-    l->widen(slots, buffer, buffer + n, n);
+    l->widen_two(slots, buffer, buffer + n, n);
     return;
   }
   for (int32_t ky = 0; ky < rows; ky++, slots += run >> l->halves) {
     const int32_t row = ky * step;
-    if (in_b) l->widen(slots, in_a + row, in_b + row, run);
-    else l->widen(slots, run_at(c, l, a, ky, buffer), run_at(c, l, b, ky, buffer + run), run);
+    if (in_b) l->widen_two(slots, in_a + row, in_b + row, run);
+    else l->widen_two(slots, run_at(c, l, a, ky, buffer), run_at(c, l, b, ky, buffer + run), run);
   }
 }
 
@@ -111,7 +111,7 @@ static void in_place(const ert_call *c, const layer *l, int32_t y0, int32_t y1) 
       const int last = y + 1 == y1 && x + 1 == g->out_w;
       if (pending == NULL) pending = window, first = out;
       if (first == out && !last) continue;
-      l->widen(c->scratch, pending, window, n); /* a last pixel without partner is computed twice */
+      l->widen_two(c->scratch, pending, window, n); /* a last pixel without partner is computed twice */
       l->two_pixels(l->tile, g->out_c, first, out);
       pending = NULL;
     }

@@ -83,7 +83,7 @@ ERT_APART void ert_fours_pixel(const ert_fours_layer *l, ert_taps_window *v, con
 }
 
 /* A row of pixels. From one pixel inside the image to the next the input moves; at borders the taps are listed again. */
-ERT_APART void ert_fours_row(const ert_call *c, const ert_fours_layer *l, ert_taps_window *v, int32_t y) {
+ERT_INLINE void ert_fours_row(const ert_call *c, const ert_fours_layer *l, ert_taps_window *v, int32_t y) {
   const ert_conv2d_geometry *g = l->g;
   const int32_t last_y = g->in_h - 1 - (g->kernel_h - 1) * g->dilation_h; /* where a window lies in the image */
   const int32_t last_x = g->in_w - 1 - (g->kernel_w - 1) * g->dilation_w;

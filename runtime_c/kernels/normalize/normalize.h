@@ -16,7 +16,8 @@
  *
  *       r comes from four Newton steps r -= r * (r^2 * u - 1) / 2, r0 = 2308544921 - u * 1331439861 / 2^32, each
  *       product cut to 32 bits: within 2^-28 of the quotient. Where w is 0, r is 0. Before its last rounding out is
- *       within 2^-8 of the real formula, as far as gain and offset hold it. */
+ *       within 2^-8 of the real formula, as far as gain and offset hold it.
+ * s16: the same with d = x and z in Q24, to -32768 ... 32767; within 2^-7 where a gain is less than 2^16 output steps. */
 #ifndef ERT_NORMALIZE_H
 #define ERT_NORMALIZE_H
 
@@ -27,12 +28,25 @@ typedef struct {
 } ert_normalize_shape;
 
 typedef struct {
+  int32_t fraction, epsilon_high, epsilon_low; /* epsilon: a high and a low word */
+} ert_normalize_root;
+
+typedef struct {
   ert_normalize_shape shape;
-  int32_t in_zero_point, fraction, epsilon_high, epsilon_low; /* epsilon: a high and a low word */
+  int32_t in_zero_point;
+  ert_normalize_root root;
   int32_t gain;   /* blob: int32[channels] or int32[1]: scale / output scale in Q(shift - 20) */
   int32_t offset; /* blob: int32[channels] or int32[1]: shift / output scale in Q10 */
   int32_t shift, zero_point;
 } ert_normalize_s8_params;
+
+typedef struct {
+  ert_normalize_shape shape;
+  ert_normalize_root root;
+  int32_t gain;   /* blob: int32[channels] or int32[1]: scale / output scale in Q(shift - 24) */
+  int32_t offset; /* blob: int32[channels] or int32[1]: shift / output scale in Q10 */
+  int32_t shift;
+} ert_normalize_s16_params;
 
 typedef struct {
   ert_normalize_shape shape;
@@ -42,6 +56,7 @@ typedef struct {
 } ert_normalize_f32_params;
 
 int ert_normalize_s8_check(const ert_step *s);
+int ert_normalize_s16_check(const ert_step *s);
 int ert_normalize_f32_check(const ert_step *s);
 
 #endif

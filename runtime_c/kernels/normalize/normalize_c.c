@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "normalize/normalize.h"
 
-enum { MOST_OF_GROUP = 1 << 20, SUM_BLOCK = 64 }; /* items; of one partial sum */
+enum { MOST_S8 = 1 << 20, MOST_S16 = 1 << 15, SUM_BLOCK = 64 }; /* items of a group; of one partial sum */
 
 static int shape_ok(const ert_step *s, const ert_normalize_shape *g, int32_t size) {
   if (s->n_in != 1 || g->outer < 1 || g->groups < 1 || g->inner < 1) return 0;
@@ -12,14 +12,29 @@ static int shape_ok(const ert_step *s, const ert_normalize_shape *g, int32_t siz
 
 static int32_t factors(const ert_normalize_shape *g) { return g->per_channel ? g->groups * g->inner : 1; }
 
+/* `square`: the largest d^2. The sums of a group then leave room for `fraction` in 62 bits. */
+static int root_ok(const ert_normalize_shape *g, const ert_normalize_root *r, int32_t most, uint64_t square) {
+  if (ert_product(g->outer, g->inner) > most) return 0;
+  const uint64_t n = (uint64_t)g->outer * (uint64_t)g->inner;
+  return ert_within(r->fraction, 0, 40) && r->fraction % 2 == 0 &&
+         n * n * square <= (uint64_t)1 << (61 - r->fraction) && ert_within(r->epsilon_high, 0, (1 << 29) - 1);
+}
+
+static int gains_ok(const ert_step *s, const ert_normalize_shape *g, int32_t gain, int32_t offset, int32_t shift) {
+  return ert_within(shift, 11, 40) && ert_blob_ok(s, gain, factors(g), 4) && ert_blob_ok(s, offset, factors(g), 4);
+}
+
 int ert_normalize_s8_check(const ert_step *s) {
   const ert_normalize_s8_params *p = (const void *)s->params;
-  if (!shape_ok(s, &p->shape, 1) || ert_product(p->shape.outer, p->shape.inner) > MOST_OF_GROUP) return 0;
-  const uint64_t n = (uint64_t)p->shape.outer * (uint64_t)p->shape.inner;
-  return ert_within(p->in_zero_point, -128, 127) && ert_within(p->zero_point, -128, 127) &&
-         ert_within(p->fraction, 0, 40) && p->fraction % 2 == 0 && n * n * 65025 <= (uint64_t)1 << (61 - p->fraction) &&
-         ert_within(p->epsilon_high, 0, (1 << 29) - 1) && ert_within(p->shift, 11, 40) &&
-         ert_blob_ok(s, p->gain, factors(&p->shape), 4) && ert_blob_ok(s, p->offset, factors(&p->shape), 4);
+  return shape_ok(s, &p->shape, 1) && root_ok(&p->shape, &p->root, MOST_S8, 255 * 255) &&
+         ert_within(p->in_zero_point, -128, 127) && ert_within(p->zero_point, -128, 127) &&
+         gains_ok(s, &p->shape, p->gain, p->offset, p->shift);
+}
+
+int ert_normalize_s16_check(const ert_step *s) {
+  const ert_normalize_s16_params *p = (const void *)s->params;
+  return shape_ok(s, &p->shape, 2) && root_ok(&p->shape, &p->root, MOST_S16, (uint64_t)1 << 30) &&
+         gains_ok(s, &p->shape, p->gain, p->offset, p->shift);
 }
 
 int ert_normalize_f32_check(const ert_step *s) {
@@ -38,24 +53,34 @@ static int64_t inverse_root(int64_t u) {
   return r;
 }
 
-/* (n * d - s) * factor / 2^right is the normalised item in Q20. */
+/* (n * d - s) * factor / 2^right is the normalised item with so many places. */
 typedef struct {
   int64_t factor, half, s;
   int32_t right, n;
 } normalizer;
 
-static normalizer normalizer_of(const ert_normalize_s8_params *p, int64_t s, uint64_t squares) {
-  const int32_t n = p->shape.outer * p->shape.inner;
-  const int64_t sum = p->shape.centred ? s : 0;
+enum { PLACES_S8 = 20, PLACES_S16 = 24 };
+
+static normalizer normalizer_of(const ert_normalize_shape *g, const ert_normalize_root *r, int32_t places, int64_t s,
+                                uint64_t squares) {
+  const int32_t n = g->outer * g->inner;
+  const int64_t sum = g->centred ? s : 0;
   const uint64_t v = (uint64_t)n * squares - (uint64_t)(sum * sum);
-  const uint64_t w = (v << p->fraction) + ((uint64_t)(uint32_t)p->epsilon_high << 32) + (uint32_t)p->epsilon_low;
+  const uint64_t w = (v << r->fraction) + ((uint64_t)(uint32_t)r->epsilon_high << 32) + (uint32_t)r->epsilon_low;
   int32_t e = -32;
   while (e < 30 && (w >> (e + 32)) != 0) e += 2; /* now w < 2^(e + 32), and no less than a quarter of it */
   const uint64_t u = e >= 0 ? w >> e : w << -e;
-  const int32_t right = 26 + e / 2 - p->fraction / 2;
+  const int32_t right = 46 - places + e / 2 - r->fraction / 2;
   normalizer z = {w ? inverse_root((int64_t)u) : 0, 0, sum, right < 1 ? 1 : right, n};
   z.half = (int64_t)1 << (z.right - 1);
   return z;
+}
+
+/* The item normalised, scaled and shifted, in output steps. */
+static int64_t normalized(const normalizer *f, int32_t d, int32_t gain, int32_t offset, int32_t shift) {
+  const int64_t z = (((int64_t)f->n * d - f->s) * f->factor + f->half) >> f->right;
+  const int64_t sum = gain * z + offset * ((int64_t)1 << (shift - 10));
+  return (sum + ((int64_t)1 << (shift - 1))) >> shift;
 }
 
 /* Sums of d and d^2 over a group that begins at x. */
@@ -69,16 +94,7 @@ static normalizer measured_s8(const ert_normalize_s8_params *p, const int8_t *x)
       sum += d;
       squares += (uint32_t)(d * d);
     }
-  return normalizer_of(p, sum, squares);
-}
-
-static int8_t normalized_s8(const ert_normalize_s8_params *p, const normalizer *f, int32_t x, int32_t gain,
-                            int32_t offset) {
-  const int64_t numerator = (int64_t)f->n * (x - p->in_zero_point) - f->s;
-  const int64_t z = (numerator * f->factor + f->half) >> f->right;
-  const int64_t sum = gain * z + offset * ((int64_t)1 << (p->shift - 10));
-  const int64_t y = p->zero_point + ((sum + ((int64_t)1 << (p->shift - 1))) >> p->shift);
-  return (int8_t)(y < -128 ? -128 : y > 127 ? 127 : y);
+  return normalizer_of(g, &p->root, PLACES_S8, sum, squares);
 }
 
 static void group_s8(const ert_call *c, const ert_normalize_s8_params *p, int32_t q, const int8_t *x, int8_t *out) {
@@ -87,8 +103,11 @@ static void group_s8(const ert_call *c, const ert_normalize_s8_params *p, int32_
   const int32_t step = g->per_channel, first = q * g->inner * step, stride = g->groups * g->inner;
   const normalizer f = measured_s8(p, x);
   for (int32_t o = 0; o < g->outer; o++, x += stride, out += stride)
-    for (int32_t i = 0; i < g->inner; i++)
-      out[i] = normalized_s8(p, &f, x[i], gain[first + i * step], offset[first + i * step]);
+    for (int32_t i = 0; i < g->inner; i++) {
+      const int32_t k = first + i * step, d = x[i] - p->in_zero_point;
+      const int64_t y = p->zero_point + normalized(&f, d, gain[k], offset[k], p->shift);
+      out[i] = (int8_t)(y < -128 ? -128 : y > 127 ? 127 : y);
+    }
 }
 
 void ert_normalize_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
@@ -97,6 +116,40 @@ void ert_normalize_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     const int8_t *x = ert_row(&c->in[0], y);
     int8_t *out = ert_out_row(&c->out, y);
     for (int32_t q = 0; q < p->shape.groups; q++) group_s8(c, p, q, x + q * p->shape.inner, out + q * p->shape.inner);
+  }
+}
+
+static normalizer measured_s16(const ert_normalize_s16_params *p, const int16_t *x) {
+  const ert_normalize_shape *g = &p->shape;
+  int64_t sum = 0;
+  uint64_t squares = 0;
+  for (int32_t o = 0; o < g->outer; o++, x += g->groups * g->inner)
+    for (int32_t i = 0; i < g->inner; i++) {
+      sum += x[i];
+      squares += (uint32_t)(x[i] * x[i]);
+    }
+  return normalizer_of(g, &p->root, PLACES_S16, sum, squares);
+}
+
+static void group_s16(const ert_call *c, const ert_normalize_s16_params *p, int32_t q, const int16_t *x, int16_t *out) {
+  const ert_normalize_shape *g = &p->shape;
+  const int32_t *gain = ert_blob(c, p->gain), *offset = ert_blob(c, p->offset);
+  const int32_t step = g->per_channel, first = q * g->inner * step, stride = g->groups * g->inner;
+  const normalizer f = measured_s16(p, x);
+  for (int32_t o = 0; o < g->outer; o++, x += stride, out += stride)
+    for (int32_t i = 0; i < g->inner; i++) {
+      const int32_t k = first + i * step;
+      const int64_t y = normalized(&f, x[i], gain[k], offset[k], p->shift);
+      out[i] = (int16_t)(y < -32768 ? -32768 : y > 32767 ? 32767 : y);
+    }
+}
+
+void ert_normalize_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_normalize_s16_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    const int16_t *x = ert_row(&c->in[0], y);
+    int16_t *out = ert_out_row(&c->out, y);
+    for (int32_t q = 0; q < p->shape.groups; q++) group_s16(c, p, q, x + q * p->shape.inner, out + q * p->shape.inner);
   }
 }
 

@@ -8,23 +8,35 @@ int ert_quantize_f32s8_check(const ert_step *s) {
          ert_view_ok(s->out, p->n, 1);
 }
 
-/* Adding 0.5 before truncating would round 0.49999997 up; the remainder t - i is exact. */
-static int32_t round_away(float x, float limit) {
-  if (x != x) return 0;
-  const float t = x < -limit ? -limit : x > limit ? limit : x;
-  const int32_t i = (int32_t)t;
-  const float rest = t - (float)i;
-  return i + (rest >= 0.5f) - (rest <= -0.5f);
+/* A grid of integers from `least` to `most`; low and high are those less the zero point. */
+typedef struct {
+  float low, high;
+  int32_t least, most, zero_point;
+} grid;
+
+static grid grid_of(int32_t least, int32_t most, int32_t zero_point) {
+  return (grid){(float)(least - zero_point), (float)(most - zero_point), least, most, zero_point};
+}
+
+/* x, rounded half away from zero. Adding 0.5 before truncating would round 0.49999997 up. The largest float below 0.5
+ * does not, and halves still become the next integer: their sums lie nearer to it than to any other float, or as near
+ * and it is even. */
+static int32_t on_grid(const grid *g, float x) {
+  const float below_half = 0x1.fffffep-2f;
+  if (!(x > g->low)) return x == x ? g->least : g->zero_point;
+  if (x >= g->high) return g->most;
+  const float moved = x < 0 ? x - below_half : x + below_half;
+  return (int32_t)moved + g->zero_point;
 }
 
 /* A true division: multiplying by 1 / scale would round some ties the other way. */
 void ert_quantize_f32s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_quantize_f32s8_params *p = (const void *)c->params;
+  const grid g = grid_of(-128, 127, p->zero_point);
   for (int32_t y = y0; y < y1; y++) {
     const float *x = ert_row(&c->in[0], y);
     int8_t *out = ert_out_row(&c->out, y);
-    for (int32_t i = 0; i < p->n; i++)
-      out[i] = (int8_t)ert_clamp(round_away(x[i] / p->scale, 512.0f) + p->zero_point, -128, 127);
+    for (int32_t i = 0; i < p->n; i++) out[i] = (int8_t)on_grid(&g, x[i] / p->scale);
   }
 }
 
@@ -36,11 +48,11 @@ int ert_quantize_f32s16_check(const ert_step *s) {
 
 void ert_quantize_f32s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_quantize_f32s16_params *p = (const void *)c->params;
+  const grid g = grid_of(-32768, 32767, p->zero_point);
   for (int32_t y = y0; y < y1; y++) {
     const float *x = ert_row(&c->in[0], y);
     int16_t *out = ert_out_row(&c->out, y);
-    for (int32_t i = 0; i < p->n; i++)
-      out[i] = (int16_t)ert_clamp(round_away(x[i] / p->scale, 131072.0f) + p->zero_point, -32768, 32767);
+    for (int32_t i = 0; i < p->n; i++) out[i] = (int16_t)on_grid(&g, x[i] / p->scale);
   }
 }
 

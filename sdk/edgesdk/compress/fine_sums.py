@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Residual sums of transformers in 16 bits: what a norm reads through a chain of sums keeps the steps of its small
-parts, while layers and products stay in 8 bits. Norms, which have no kernel for 16 bits, compute in float there.
+parts, while layers and products stay in 8 bits. These norms compute in 16 bits, too, or in float where they are over
+more items than their kernel takes.
 
 The other ways to the same end (a power of two per channel in front of a norm, as FQ-ViT has it) gain less or nothing on
 the networks of benchmarks/transformers.py, which measures them.

@@ -12,9 +12,9 @@ import numpy as np
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Value
-from edgesdk.ops import conv2d
+from edgesdk.ops import conv2d, transpose_conv2d
 
-READS_NARROW = ("conv2d", "depthwise_conv2d", "fully_connected")
+READS_NARROW = ("conv2d", "transpose_conv2d", "depthwise_conv2d", "fully_connected")
 MOST_ROWS = 4096  # windows that are looked at per layer, over all samples
 Arrays = dict[Value, np.ndarray]
 
@@ -76,8 +76,9 @@ class Layer:
 
 
 def reads_narrow(node: Node) -> bool:
-    """Whether the layer may have weights of 4 bits, and small ones beside floats."""
-    return node.op in READS_NARROW
+    """Whether the layer may have weights of 4 bits, and small ones beside floats. Those of a transposed convolution are
+    stored two in a byte only where its taps end with bytes."""
+    return node.op in READS_NARROW and (node.op != "transpose_conv2d" or node.input(1).shape[3] % 2 == 0)
 
 
 def data_of(node: Node) -> np.ndarray:
@@ -145,14 +146,32 @@ def gathered(node: Node, xs: Sequence[np.ndarray], places: Sequence[np.ndarray])
         return np.zeros((problems(node), 0, node.input(1).elements // weight_rows(node)), np.float32)
     if node.op == "fully_connected":
         return np.concatenate([x.reshape(-1, x.shape[-1])[p] for x, p in zip(xs, places, strict=True)])[None]
-    shape = node.input(1).shape
-    kernel = shape[1:3] if node.op == "conv2d" else shape[:2]
-    rows = []
-    for x, p in zip(xs, places, strict=True):
-        windows = conv2d.windows(node, x, (kernel[0], kernel[1]), 0.0)
-        rows.append(windows[np.unravel_index(p, windows.shape[:3])])
-    found = np.concatenate(rows)  # [rows, KH, KW, I]
-    if node.op == "conv2d":
-        parts = found.reshape(len(found), kernel[0] * kernel[1], problems(node), -1)
+    found = np.concatenate([windows(node, x, p) for x, p in zip(xs, places, strict=True)])  # [rows, KH, KW, I]
+    if node.op != "depthwise_conv2d":
+        parts = found.reshape(len(found), found.shape[1] * found.shape[2], problems(node), -1)
         return np.ascontiguousarray(parts.transpose(2, 0, 1, 3)).reshape(problems(node), len(found), -1)
     return np.ascontiguousarray(found.reshape(len(found), -1, found.shape[3]).transpose(2, 0, 1))
+
+
+def windows(node: Node, x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """What the outputs at those places sum up."""
+    if node.op == "transpose_conv2d":
+        return spread_windows(node, x, places)
+    shape = node.input(1).shape
+    kernel = shape[1:3] if node.op == "conv2d" else shape[:2]
+    found = conv2d.windows(node, x, (kernel[0], kernel[1]), 0.0)
+    return np.asarray(found[np.unravel_index(places, found.shape[:3])])
+
+
+def spread_windows(node: Node, x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Of a transposed convolution: the input that each tap brings to the output, 0 for a tap that brings none."""
+    image, *at = np.unravel_index(places, node.output.shape[:3])
+    indices, meets = [], []
+    for axis in (0, 1):
+        taps = np.arange(node.input(1).shape[1 + axis]) * transpose_conv2d.dilation(node)[axis]
+        ahead = at[axis][:, None] + node.attrs["padding"][axis] - taps
+        index = ahead // node.attrs["stride"][axis]
+        meets.append((ahead % node.attrs["stride"][axis] == 0) & (0 <= index) & (index < x.shape[1 + axis]))
+        indices.append(np.clip(index, 0, x.shape[1 + axis] - 1))
+    found = x[image[:, None, None], indices[0][:, :, None], indices[1][:, None, :]]
+    return np.where(meets[0][:, :, None, None] & meets[1][:, None, :, None], found, np.float32(0))

@@ -30,6 +30,7 @@ ROUNDINGS: dict[str, Callable[[Problem], np.ndarray]] = {
 }
 DEFAULT_ROUNDING = "gptq"
 GROUPS = (0, 32, 64, 128)
+SHARE_FACTORS = ("conv2d", "fully_connected")  # ops whose kernels read weights in groups
 MAKE_UP = 0.1  # damping of what weights make up for: it is learned from few samples
 INTEGERS = {4: "int4", 8: "int8"}
 
@@ -64,7 +65,7 @@ def narrow_weights(floats: Graph, result: Graph, samples: Sequence[Sequence[np.n
 
 def solved(layer: Layer, bits: int, widths: Widths) -> tuple[Problem, np.ndarray]:
     """The layer's steps and integers."""
-    group = widths.group if bits == 4 and layer.node.op != "depthwise_conv2d" else 0
+    group = widths.group if bits == 4 and layer.node.op in SHARE_FACTORS else 0
     least = least_scale(layer)
     p = rounding.problem(*target(layer, widths.rounding), bits, least, group)
     q = ROUNDINGS[widths.rounding](p)

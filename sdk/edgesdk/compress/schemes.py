@@ -27,9 +27,9 @@ ASKING = ("arg_max", "arg_min", "top_k_indices")
 # Of one input and a constant they are a function of one input, which is a table for int8.
 OF_CONSTANTS = ("pow", "floor_div", "floor_mod", "fmod")
 # Without a kernel for 16-bit activations.
-FREE_INT8 = frozenset({"div", "squared_difference", "prelu", "hardmax", *NORMS, *elementary.NAMES})
-FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip".split())
-FREE |= {*FREE_INT8, *activation.NAMES, "batch_matmul"}
+FREE_INT8 = frozenset({"div", "hardmax", *elementary.NAMES}) - {"abs"}
+FREE = frozenset("mean sum add sub mul relu relu6 relu_n1_to_1 hard_swish leaky_relu clip abs".split())
+FREE |= {"squared_difference", "prelu", *FREE_INT8, *NORMS, *activation.NAMES, "batch_matmul"}
 ONLY_INT8 = FREE_INT8 | {"rnn", "resize_filter", *elementwise.COMPARISONS, *OF_CONSTANTS}
 KEPT_IN_ORDER = ("none", "min", "max")  # reductions of a scatter that stored bytes have as well
 LEAST_SCALE = 2.0**-60
@@ -132,7 +132,7 @@ def why_float(node: Node, scheme: Scheme) -> str:
     known = {*WEIGHTED, *scheme.fixed, *SHARED, *FREE, *ASKING, *OF_CONSTANTS, *elementwise.COMPARISONS, "rnn"}
     if node.op not in known - (set() if scheme is INT8 else ONLY_INT8):
         return f"it has no {scheme.dtype} kernel"
-    return _why_this_one(node)
+    return _why_this_one(node, scheme)
 
 
 # For good: more bits would not help, or the result is none that a scale fits.
@@ -144,7 +144,7 @@ REASONS = {
 }
 
 
-def _why_this_one(node: Node) -> str:
+def _why_this_one(node: Node, scheme: Scheme) -> str:
     """What this node asks for that others of its op do not."""
     items = node.input(0).shape
     if node.op in WEIGHTED and any(v is not None and v.data is None for v in node.inputs[1:]):
@@ -161,7 +161,7 @@ def _why_this_one(node: Node) -> str:
         return f"its rows of {items[softmax.axis(node)]} items are too long for integers"
     if node.op == "batch_matmul" and batch_matmul.matrices(node)[0][-1] > min(batch_matmul.MAX_DEPTH.values()):
         return f"sums of {batch_matmul.matrices(node)[0][-1]} products leave 32 bits"
-    if node.op in NORMS and normalize.form(node).outer * normalize.form(node).inner > normalize.MAX_ITEMS:
+    if node.op in NORMS and normalize.items(node) > normalize.MAX_ITEMS[scheme.dtype]:
         return "its statistics of so many items leave 64 bits"
     return ""
 

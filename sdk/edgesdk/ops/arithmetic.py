@@ -2,7 +2,8 @@
 """div, squared_difference, pow, floor_div, floor_mod, fmod and prelu of a and b with numpy broadcasting.
 
 attrs: activation (div, optional). prelu: b is the slope where a is negative. int8 has div, squared_difference and
-prelu, with the bytes of TFLite Micro; what is undefined there (arith.h says where) has the value of the formula.
+prelu, int16 the last two, with the bytes of TFLite Micro; what is undefined there (arith.h says where) has the value of
+the formula.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from edgesdk.ops.fixedpoint import doubling_high_mul, requantize
 
 NAMES = ("div", "squared_difference", "pow", "floor_div", "floor_mod", "fmod", "prelu")
 INT8 = ("div", "squared_difference", "prelu")
-LEFT_SHIFT = 7  # bits that TFLite adds below the int8 inputs of squared_difference
+QUANTISED = {"int8": INT8, "int16": ("squared_difference", "prelu")}
+LEFT_SHIFT = {"int8": 7, "int16": 0}  # bits that TFLite adds below the inputs of squared_difference
 Scale = tuple[int, int]
 
 
 def kernel_op(node: Node) -> str:
-    int8 = node.input(0).dtype == "int8"
-    return node.op if int8 or node.op == "pow" else "arith"
+    return node.op if node.op == "pow" or node.input(0).dtype in QUANTISED else "arith"
 
 
 def types(node: Node) -> str:
@@ -37,7 +38,9 @@ def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     a, b = node.input(0), node.input(1)
     if a.dtype != b.dtype:
         raise ValueError(f"expected inputs of one dtype, found {a.dtype} and {b.dtype}")
-    known = a.dtype == "float32" or (node.op in INT8 if a.dtype == "int8" else a.dtype in integers.TYPES)
+    known = a.dtype == "float32" or (
+        node.op in QUANTISED[a.dtype] if a.dtype in QUANTISED else a.dtype in integers.TYPES
+    )
     if not known or (a.dtype in integers.TYPES and node.op in ("pow", "prelu")):
         raise Unsupported(f"{node.source}: {node.op} of {a.dtype}; expected float32, convert it before")
     return [(tuple(np.broadcast_shapes(a.shape, b.shape)), a.dtype)]
@@ -47,15 +50,17 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     a, b = arrays[0], arrays[1]
     if a.dtype == np.float32:
         return [_float_reference(node, a, b)]
-    if a.dtype != np.int8:
+    if a.dtype.name not in QUANTISED:
         return [integers.compute(node, a, b)]
     wide_a, wide_b = (v.astype(np.int64) - node.input(i).zero_point for i, v in enumerate((a, b)))
-    steps = _INT8[node.op](node, wide_a, wide_b) + node.output.zero_point
-    return [np.clip(steps, *_int8_range(node)).astype(np.int8)]
+    steps = _QUANTISED[node.op](node, wide_a, wide_b) + node.output.zero_point
+    return [np.clip(steps, *_range(node)).astype(a.dtype)]
 
 
-def _int8_range(node: Node) -> tuple[int, int]:
+def _range(node: Node) -> tuple[int, int]:
     y = node.output
+    if y.dtype == "int16":
+        return -32768, 32767
     return fixedpoint.activation_range(integers.activation(node), y.scale, y.zero_point)
 
 
@@ -87,9 +92,8 @@ _FLOAT: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def div_scale(node: Node) -> Scale:
-    """TFLite takes the ratio of the scales in float32."""
-    a, b, y = (np.float32(v.scale) for v in (node.input(0), node.input(1), node.output))
-    multiplier, shift = fixedpoint.quantize_multiplier(float(a / (b * y)))
+    a, b, y = (v.scale for v in (node.input(0), node.input(1), node.output))
+    multiplier, shift = fixedpoint.quantize_multiplier(a / (b * y))
     if shift > 22:
         raise Unsupported(
             f"{node.source}: the output scale {y:g} of div is too small for inputs of scales {a:g} and {b:g}; "
@@ -109,7 +113,7 @@ def div_shifts(node: Node, top: np.ndarray, below: np.ndarray) -> tuple[np.ndarr
     return headroom, headroom + _bits(below) - 1 - div_scale(node)[1]
 
 
-def _div_int8(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _div(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = np.broadcast_arrays(a, b)
     top, below = np.where(b < 0, -a, a), np.maximum(np.abs(b), 1)
     headroom, shift = div_shifts(node, top, below)
@@ -122,13 +126,15 @@ def _div_int8(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def squared_difference_scales(node: Node) -> tuple[Scale, Scale, Scale]:
     a, b, y = node.input(0).scale, node.input(1).scale, node.output.scale
     twice_max = 2.0 * max(a, b)
-    scale = fixedpoint.quantize_multiplier(twice_max * twice_max / ((1 << 2 * LEFT_SHIFT) * y))
+    left = LEFT_SHIFT[node.output.dtype]
+    scale = fixedpoint.quantize_multiplier(twice_max * twice_max / ((1 << 2 * left) * y))
     return fixedpoint.quantize_multiplier(a / twice_max), fixedpoint.quantize_multiplier(b / twice_max), scale
 
 
-def _squared_difference_int8(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _squared_difference(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a_scale, b_scale, scale = squared_difference_scales(node)
-    d = requantize(a << LEFT_SHIFT, *a_scale) - requantize(b << LEFT_SHIFT, *b_scale)
+    left = LEFT_SHIFT[node.output.dtype]
+    d = requantize(a << left, *a_scale) - requantize(b << left, *b_scale)
     return requantize(d * d, *scale)
 
 
@@ -137,15 +143,15 @@ def prelu_scales(node: Node) -> tuple[Scale, Scale]:
     return fixedpoint.quantize_multiplier(x / y), fixedpoint.quantize_multiplier(x * slope / y)
 
 
-def _prelu_int8(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _prelu(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     scale, slope_scale = prelu_scales(node)
     return np.where(a >= 0, requantize(a, *scale), requantize(a * b, *slope_scale))
 
 
-_INT8: dict[str, Callable[[Node, np.ndarray, np.ndarray], np.ndarray]] = {
-    "div": _div_int8,
-    "squared_difference": _squared_difference_int8,
-    "prelu": _prelu_int8,
+_QUANTISED: dict[str, Callable[[Node, np.ndarray, np.ndarray], np.ndarray]] = {
+    "div": _div,
+    "squared_difference": _squared_difference,
+    "prelu": _prelu,
 }
 
 
@@ -157,8 +163,8 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
 
 def _words(node: Node) -> list[int]:
     dtype = node.input(0).dtype
-    if dtype == "int8":
-        return _int8_words(node)
+    if dtype in QUANTISED:
+        return _quantised_words(node)
     if dtype != "float32":
         return integers.words(node)
     if node.op == "pow":
@@ -167,12 +173,13 @@ def _words(node: Node) -> list[int]:
     return [integers.KINDS[node.op], *(f32_word(x) for x in limits)]
 
 
-def _int8_words(node: Node) -> list[int]:
+def _quantised_words(node: Node) -> list[int]:
     a, b, y = (v.zero_point for v in (node.input(0), node.input(1), node.output))
     if node.op == "div":
-        return [a, b, *div_scale(node), y, *_int8_range(node)]
+        return [a, b, *div_scale(node), y, *_range(node)]
     scales = prelu_scales(node) if node.op == "prelu" else squared_difference_scales(node)
-    return [a, b, y, *(word for scale in scales for word in scale)]
+    zeros = [a, b, y] if node.output.dtype == "int8" else []
+    return [*zeros, *(word for scale in scales for word in scale)]
 
 
 in_place = broadcast.in_place

@@ -3,7 +3,8 @@
 
 attrs: thresholded_relu and celu alpha; shrink lambd, bias; power exponent. Floats have a kernel; int8 becomes a table
 (passes/lower_unary.py): abs and rsqrt with the bytes of TFLite Micro, the others as the exact function of the
-real number, rounded to the output's nearest step, halves away from zero, NaN to the zero point.
+real number, rounded to the output's nearest step, halves away from zero, NaN to the zero point. int16 has abs alone: a
+clip whose slope below zero is negative.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, f32_word, fixedpoint, same_row
+from edgesdk.ops import Encoded, f32_word, fixedpoint, same_row, unary
 from edgesdk.ops.fixed_root import inverse_root
 from edgesdk.ops.rowwise import row_view, rows_of
 
@@ -80,12 +81,14 @@ NAMES = (*_FUNCTIONS, "power")
 
 
 def kernel_op(node: Node) -> str:
+    if node.input(0).dtype == "int16":
+        return "unary"
     return "power" if node.op == "power" else "elementary"
 
 
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x = node.input(0)
-    if x.dtype not in ("int8", "float32"):
+    if x.dtype not in ("int8", "float32") and (x.dtype, node.op) != ("int16", "abs"):
         raise ValueError(f"expected int8 or float32, found {x.dtype}")
     return [(x.shape, x.dtype)]
 
@@ -104,7 +107,7 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     if x.dtype == np.float32:
         with np.errstate(over="ignore"):
             return [function(node, x.astype(np.float64)).astype(np.float32)]
-    return [_INT8.get(node.op, _rounded)(node, x)]
+    return [_abs(node, x) if node.op == "abs" else _INT8.get(node.op, _rounded)(node, x)]
 
 
 def _rounded(node: Node, q: np.ndarray) -> np.ndarray:
@@ -119,14 +122,15 @@ def _to_int8(steps: np.ndarray, y: Value) -> np.ndarray:
     return np.clip(steps + y.zero_point, -128, 127).astype(np.int8)
 
 
-def _abs_int8(node: Node, q: np.ndarray) -> np.ndarray:
-    """Nothing is rounded where the scales agree; their ratio is taken in float32."""
-    x, y = node.input(0), node.output
-    magnitude = np.abs(q.astype(np.int64) - x.zero_point)
-    if x.scale == y.scale:
-        return _to_int8(magnitude, y)
-    multiplier, shift = fixedpoint.quantize_multiplier(float(np.float32(x.scale) / np.float32(y.scale)))
-    return _to_int8(fixedpoint.requantize(magnitude, multiplier, shift), y)
+def _abs_scale(node: Node) -> tuple[int, int]:
+    """Nothing is rounded where the scales agree."""
+    return fixedpoint.quantize_multiplier(node.input(0).scale / node.output.scale)
+
+
+def _abs(node: Node, q: np.ndarray) -> np.ndarray:
+    magnitude, info = np.abs(q.astype(np.int64) - node.input(0).zero_point), np.iinfo(q.dtype)
+    steps = fixedpoint.requantize(magnitude, *_abs_scale(node)) + node.output.zero_point
+    return np.clip(steps, info.min, info.max).astype(q.dtype)
 
 
 def _rsqrt_int8(node: Node, q: np.ndarray) -> np.ndarray:
@@ -141,18 +145,22 @@ def _rsqrt_int8(node: Node, q: np.ndarray) -> np.ndarray:
     return np.where(wide == 0, np.int8(127), _to_int8(np.where(wide < 0, 0, steps), y))
 
 
-_INT8: dict[str, Callable[[Node, np.ndarray], np.ndarray]] = {"abs": _abs_int8, "rsqrt": _rsqrt_int8}
+_INT8: dict[str, Callable[[Node, np.ndarray], np.ndarray]] = {"rsqrt": _rsqrt_int8}
 _WORDS = {"thresholded_relu": ("alpha",), "shrink": ("lambd", "bias"), "celu": ("alpha",)}
 
 
 def types(node: Node) -> str:
-    return "f32" if node.input(0).dtype == "float32" else "s8"
+    return {"float32": "f32", "int16": "s16"}.get(node.input(0).dtype, "s8")
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     x, y = node.input(0), node.output
     batch, rows, items = rows_of(y.shape)
-    if node.op == "power":
+    words: list[int | np.ndarray | None]
+    if x.dtype == "int16":
+        multiplier, shift = _abs_scale(node)
+        words = [unary.CLIP, multiplier, shift, -multiplier, shift, 1, -32768, 32767, None]
+    elif node.op == "power":
         words = [f32_word(node.attrs["exponent"])]
     else:
         given = [f32_word(node.attrs[k]) for k in _WORDS.get(node.op, ())]

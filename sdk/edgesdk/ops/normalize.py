@@ -5,8 +5,8 @@ layer_norm, rms_norm: over the axes from `axis` on; scale and shift (either may 
 group_norm, instance_norm: x [N, ..., C] over all but the batch, the channels in `groups` (instance_norm: one each);
 scale [C], shift [C] or None. All: attrs epsilon. rms_norm takes no mean out.
 
-int8: the statistics are exact integers (runtime_c/kernels/normalize/normalize.h has the formula); scale and shift stay
-float constants, whose quotients by the output's scale the runtime gets in fixed point.
+int8, int16: the statistics are exact integers (runtime_c/kernels/normalize/normalize.h has the formula); scale and
+shift stay float constants, whose quotients by the output's scale the runtime gets in fixed point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, pool, same_row
 
 NAMES = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
-MAX_ITEMS = 2**20  # int8 items that are normalised together
+MAX_ITEMS = {"int8": 2**20, "int16": 2**15}  # that are normalised together
+LARGEST_SQUARE = {"int8": 255**2, "int16": 2**30}
+PLACES = {"int8": 20, "int16": 24}  # binary ones of a normalised item
 FULL_SHIFT = 40  # of the last product, where its gains fit 32 bits
 
 types = pool.types
@@ -53,6 +55,12 @@ def form(node: Node) -> Form:
         return Form(math.prod(shape[:axis]), 1, 1, math.prod(shape[axis:]))
     groups = shape[-1] if node.op == "instance_norm" else int(node.attrs["groups"])
     return Form(shape[0], math.prod(shape[1:-1]), groups, shape[-1] // groups)
+
+
+def items(node: Node) -> int:
+    """That are normalised together."""
+    f = form(node)
+    return f.outer * f.inner
 
 
 def factors(node: Node) -> list[Value | None]:
@@ -86,7 +94,7 @@ def spread(node: Node) -> tuple[np.ndarray, np.ndarray]:
 
 def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
     x, f = arrays[0], form(node)
-    if x.dtype == np.int8:
+    if x.dtype != np.float32:
         return [_integer(node, x.reshape(f.shape).astype(np.int64)).reshape(x.shape)]
     wide = x.reshape(f.shape).astype(np.float64)
     with np.errstate(all="ignore"):
@@ -109,27 +117,28 @@ class Words:
 
 
 def words(node: Node) -> Words:
-    f, x, y = form(node), node.input(0), node.output
-    n = f.outer * f.inner
-    if n > MAX_ITEMS:
+    x, y, n = node.input(0), node.output, items(node)
+    if n > MAX_ITEMS[x.dtype]:
         raise Unsupported(
-            f"{node.source}: int8 {node.op} over {n} items; expected at most {MAX_ITEMS}, keep it float32"
+            f"{node.source}: {x.dtype} {node.op} over {n} items; expected at most {MAX_ITEMS[x.dtype]}, keep it float32"
         )
     real = n * n * float(np.float32(node.attrs["epsilon"])) / x.scale**2
-    room = [b for b in range(0, 41, 2) if n * n * 65025 <= 2 ** (61 - b) and real * 2**b < 2**61 - 1]
+    largest = n * n * LARGEST_SQUARE[x.dtype]
+    room = [b for b in range(0, 41, 2) if largest <= 2 ** (61 - b) and real * 2**b < 2**61 - 1]
     if not room:
         raise Unsupported(
-            f"{node.source}: the input of int8 {node.op} has scale {x.scale:g}, far below its epsilon "
+            f"{node.source}: the input of {x.dtype} {node.op} has scale {x.scale:g}, far below its epsilon "
             f"{node.attrs['epsilon']:g}; expected a scale that fits the range of its input, calibrate again"
         )
     scale, shift = (a / y.scale for a in spread(node))
-    largest = max(float(np.abs(scale).max()), 2.0**-60)
-    bits = min(FULL_SHIFT, 20 + 30 - math.ceil(math.log2(largest)))
+    steps, places = max(float(np.abs(scale).max()), 2.0**-60), PLACES[x.dtype]
+    bits = min(FULL_SHIFT, places + 30 - math.ceil(math.log2(steps)))
     if bits < 11:
         raise Unsupported(
-            f"{node.source}: {node.op} scales by {largest:g} output steps; expected fewer than 2**39, quantise again"
+            f"{node.source}: {node.op} scales by {steps:g} output steps; expected fewer than 2**{places + 19}, "
+            f"quantise again"
         )
-    gain = np.rint(scale * 2.0 ** (bits - 20)).astype(np.int32)
+    gain = np.rint(scale * 2.0 ** (bits - places)).astype(np.int32)
     offset = np.clip(np.rint(shift * 2.0**10), -(2.0**31), 2.0**31 - 1).astype(np.int32)
     return Words(room[-1], round(real * 2 ** room[-1]), gain, offset, bits)
 
@@ -153,11 +162,12 @@ def _integer(node: Node, x: np.ndarray) -> np.ndarray:
         half_e += (w >> (2 * half_e + 32)) != 0
     u = np.where(half_e >= 0, w >> np.maximum(2 * half_e, 0), w << np.maximum(-2 * half_e, 0))
     factor = np.where(w == 0, 0, inverse_root(u))
-    right = np.maximum(1, 26 + half_e - known.fraction // 2)
+    right = np.maximum(1, 46 - PLACES[node.output.dtype] + half_e - known.fraction // 2)
     z = ((n * d - s) * factor + (np.int64(1) << (right - 1))) >> right
     total = known.gain * z + (known.offset.astype(np.int64) << (known.shift - 10))
     y = node.output.zero_point + ((total + (1 << (known.shift - 1))) >> known.shift)
-    return np.clip(y, -128, 127).astype(np.int8)
+    info = np.iinfo(node.output.dtype)
+    return np.clip(y, info.min, info.max).astype(info.dtype)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
@@ -170,8 +180,10 @@ def encode(node: Node, kernel: Kernel) -> Encoded:
     else:
         known = words(node)
         low = known.epsilon & 0xFFFFFFFF
-        params += [x.zero_point, known.fraction, known.epsilon >> 32, low - (low >> 31 << 32)]
-        params += [known.gain, known.offset, known.shift, y.zero_point]
+        int8 = x.dtype == "int8"  # int16 has no zero points
+        params += [x.zero_point] if int8 else []
+        params += [known.fraction, known.epsilon >> 32, low - (low >> 31 << 32)]
+        params += [known.gain, known.offset, known.shift, *([y.zero_point] if int8 else [])]
     size = f.outer * f.groups * f.inner * x.itemsize
     return Encoded(params, RowView(y, f.rows, size), [RowView(x, f.rows, size)], f.rows)
 

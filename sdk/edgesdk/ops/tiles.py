@@ -33,7 +33,9 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return False
     if kernel.layout.endswith("d") and not double_scales.fits(node):
         return False
-    return (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
+    return (
+        (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
+    )
 
 
 def _fits_halves(node: Node) -> bool:

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgesdk.boards import Board
-from edgesdk.errors import DeviceError
+from edgesdk.errors import DeviceError, Unsupported
 
 # runner of a board.toml -> module of this package
-RUNNERS = {"host": "host", "qemu": "qemu", "wasm": "wasm", "browser": "browser"}
+RUNNERS = {"host": "host", "qemu": "qemu", "qemu-user": "qemu_user", "wasm": "wasm", "browser": "browser"}
+THREADED = ("host", "qemu-user")
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ class Session(Protocol):
 
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
 
+    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
+        """The output bytes of every step of one run."""
 
-def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
+
+def open(board: Board, data: bytes, threads: int = 1) -> AbstractContextManager[Session]:
     """A session on the board for the bytes of a .edge file."""
     if board.runner not in RUNNERS:
         raise DeviceError(
@@ -58,5 +62,8 @@ def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
             f"expected a board whose runner is one of {', '.join(RUNNERS)}"
         )
     module = importlib.import_module(f"edgesdk.runners.{RUNNERS[board.runner]}")
-    session: AbstractContextManager[Session] = module.open(board, data)
+    if threads != 1 and board.runner not in THREADED:
+        raise Unsupported(f"board {board.id}: it has one thread; leave --threads out")
+    more = {"threads": threads} if threads != 1 else {}
+    session: AbstractContextManager[Session] = module.open(board, data, **more)
     return session

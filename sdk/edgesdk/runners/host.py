@@ -24,12 +24,16 @@ class HostSession:
     data: bytes
     session: runtime.Session
     init_us: float
+    threads: int = 1
 
     def reset(self) -> None:
         self.session.reset()
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return runtime.run(self.session, inputs)
+
+    def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
+        return runtime.step_outputs(self.session, inputs)
 
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
         """Wall times in microseconds; steps are the median of five hooked runs."""
@@ -45,7 +49,12 @@ class HostSession:
             steady=steady,
             steps=[float(s) for s in steps],
             arena_bytes=int(self.session.arena.size),
-            context={"machine": platform.machine(), "system": platform.system(), "load": os.getloadavg()[0]},
+            context={
+                "machine": platform.machine(),
+                "system": platform.system(),
+                "load": os.getloadavg()[0],
+                "threads": self.threads,
+            },
         )
 
     def _time(self, inputs: Sequence[np.ndarray]) -> float:
@@ -55,8 +64,8 @@ class HostSession:
 
 
 @contextmanager
-def open(board: Board, data: bytes) -> Iterator[HostSession]:
+def open(board: Board, data: bytes, threads: int = 1) -> Iterator[HostSession]:
     """A loaded program. Raises LoadError where the runtime refuses it."""
     begun = time.perf_counter()
-    session = runtime.open_session(data)
-    yield HostSession(data, session, (time.perf_counter() - begun) * 1e6)
+    session = runtime.open_session(data, threads)
+    yield HostSession(data, session, (time.perf_counter() - begun) * 1e6, threads)

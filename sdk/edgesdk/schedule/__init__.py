@@ -67,7 +67,8 @@ class Schedule:
     """Steps in execution order. `roots` maps a view of a value to the value that it views;
     `streamed` is the graph input that arrives row by row or frame by frame, if one does; `bound` is the one
     that is read where the app has it, outside the arena; `rings` are the rows that values of a stage of
-    frames keep between inferences, `paces` when they are computed."""
+    frames keep between inferences, `paces` when they are computed. `threads` is how many may compute a step of a plain
+    stage: with more than one no output grows over an input while it is computed."""
 
     graph: Graph
     steps: list[Step]
@@ -77,6 +78,7 @@ class Schedule:
     rings: dict[Value, int] = field(default_factory=dict)
     paces: dict[Value, Pace] = field(default_factory=dict)
     bound: Value | None = None
+    threads: int = 1
 
     def root(self, value: Value) -> Value:
         return self.roots.get(value, value)
@@ -100,7 +102,7 @@ class Schedule:
 
         steps = self.steps[stage.first : stage.first + stage.count]
         if stage.kind == "plain":
-            return list(trace.whole(steps, stage.first))
+            return list(trace.whole(steps, stage.first, by_rows=self.threads == 1))
         if stage.kind == "frames":
             return trace.by_frames(steps, stage.first, self.paces)
         return trace.by_rows(steps, stage.first, self.roots, self.streamed if stage.first == 0 else None)

@@ -97,7 +97,7 @@ def _scheduled(base: Schedule, n: int, paces: dict[Value, Pace]) -> Schedule:
     steps = [_sliding_step(s, paces, rings) for s in base.steps[:n]] + base.steps[n:]
     rest = [Stage("plain", n, len(steps) - n)] if len(steps) > n else []
     stages = [Stage("frames", 0, n), *rest]
-    return Schedule(base.graph, steps, stages, base.roots, base.graph.inputs[0], rings, paces)
+    return Schedule(base.graph, steps, stages, base.roots, base.graph.inputs[0], rings, paces, threads=base.threads)
 
 
 def _sliding_step(step: Step, paces: dict[Value, Pace], rings: dict[Value, int]) -> Step:

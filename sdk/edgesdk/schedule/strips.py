@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edgesdk.ir import Node, Value
-from edgesdk.ops import RowView
+from edgesdk.ops import RowView, transpose_conv2d
 from edgesdk.schedule import Schedule, Stage, Step, encode
 from edgesdk.schedule.frames import ROW_OPS, WINDOW_OPS
 
@@ -93,16 +93,27 @@ def strips(base: Schedule, piece: Piece) -> list[list[Step]] | None:
 def _needs(base: Schedule, steps: Sequence[Step], columns: range) -> dict[Value, range] | None:
     """Columns of each value of the region that this strip of the last one needs."""
     written = {s.output for s in steps}
+    if _whole_phases(steps[-1].node, columns) != columns:
+        return None
     needs = {steps[-1].output: columns}
     for step in reversed(steps):
         if step.output not in needs or not _has_columns(base, step):
             return None
+        needs[step.output] = _whole_phases(step.node, needs[step.output])
         for view in step.encoded.inputs:
             if view.value in written:
                 needs[view.value] = _union(needs.get(view.value), columns_read(step.node, needs[step.output]))
             if not columns_read(step.node, needs[step.output]):
                 return None  # all of it is padding
     return needs
+
+
+def _whole_phases(node: Node, columns: range) -> range:
+    """More columns of a transposed convolution, so that every strip has its taps in one order and reads one copy of the
+    weights."""
+    if node.op != "transpose_conv2d":
+        return columns
+    return range(columns.start - columns.start % node.attrs["stride"][1], columns.stop)
 
 
 def _union(a: range | None, b: range) -> range:
@@ -118,7 +129,7 @@ def _has_columns(base: Schedule, step: Step) -> bool:
     views = [v for v in (step.encoded.output, *step.encoded.inputs) if v.value.data is None]
     if any(v.rows != v.value.shape[1] or v.row_bytes * v.rows != v.value.n_bytes for v in views):
         return False
-    if node.op in WINDOW_OPS:
+    if node.op in (*WINDOW_OPS, "transpose_conv2d"):
         return True
     same_width = all(v.shape[2] == node.output.shape[2] for v in images)
     constants = [v for v in node.inputs if v is not None and v.data is not None]
@@ -128,10 +139,26 @@ def _has_columns(base: Schedule, step: Step) -> bool:
 
 def columns_read(node: Node, columns: range) -> range:
     """Columns of the inputs that these columns of the output need, cut at the borders of the image."""
+    if node.op == "transpose_conv2d":
+        return _columns_spread(node, columns)
     if node.op not in WINDOW_OPS:
         return columns
     start, stop = _reach(node, columns)
     return range(max(0, start), min(node.input(0).shape[2], stop))
+
+
+def _columns_spread(node: Node, columns: range) -> range:
+    """Of a transposed convolution: columns of which a tap meets the output, and one more where the first would begin
+    behind it."""
+    stride, first, last = node.attrs["stride"][1], *(_ahead(node, c) for c in (columns.start, columns.stop - 1))
+    span = (node.input(1).shape[2] - 1) * transpose_conv2d.dilation(node)[1]
+    start = min(-((span - first) // stride), first // stride)
+    return range(max(0, start), min(node.input(0).shape[2], last // stride + 1))
+
+
+def _ahead(node: Node, column: int) -> int:
+    """The column of the result before anything was cut from it."""
+    return int(column + node.attrs["padding"][1])
 
 
 def _reach(node: Node, columns: range) -> tuple[int, int]:
@@ -190,8 +217,21 @@ def _view(view: RowView, windows: dict[Value, _Window]) -> RowView:
 
 
 def _attrs(node: Node, columns: range, read: range) -> dict[str, object]:
+    if node.op == "transpose_conv2d":
+        return _spread_attrs(node, columns, read)
     if node.op not in WINDOW_OPS:
         return node.attrs
     start, stop = _reach(node, columns)
     top, _, bottom, _ = node.attrs["padding"]
     return {**node.attrs, "padding": (top, read.start - start, bottom, max(0, stop - read.stop))}
+
+
+def _spread_attrs(node: Node, columns: range, read: range) -> dict[str, object]:
+    """What is cut from the full result of the columns that are read."""
+    stride, kernel = node.attrs["stride"][1], node.input(1).shape[2]
+    top, _, bottom, _ = node.attrs["padding"]
+    left = _ahead(node, columns.start) - read.start * stride
+    full = (len(read) - 1) * stride + (kernel - 1) * transpose_conv2d.dilation(node)[1] + 1
+    right, longer = full - left - len(columns), node.attrs.get("output_padding", (0, 0))[0]
+    cut = (top, left, bottom, max(right, 0))
+    return {**node.attrs, "padding": cut, "output_padding": (longer, max(-right, 0))}

@@ -92,10 +92,10 @@ def by_rows(steps: Sequence[Step], first: int, roots: dict[Value, Value], stream
     return stage.calls
 
 
-def whole(steps: Sequence[Step], first: int) -> Iterator[Call]:
-    """What a plain stage does."""
+def whole(steps: Sequence[Step], first: int, by_rows: bool = True) -> Iterator[Call]:
+    """What a plain stage does; not `by_rows` where several threads compute rows in no order."""
     for k, s in enumerate(steps):
-        if goes_by_rows(s):
+        if by_rows and goes_by_rows(s):
             for y in range(s.encoded.rows):
                 yield Call(first + k, range(y, y + 1), reads_of(s, y))
         else:

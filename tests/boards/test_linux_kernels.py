@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kernel of a Linux core gives what the reference gives, on that core in QEMU's user mode, for random shapes and
+quantisations; and a program for another core is refused with its code, before an instruction of it is executed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import linux_models
+import pytest
+import test_binary
+import test_conv
+import test_kernels
+import test_pool
+import test_reduce
+import test_softmax
+from hypothesis import strategies as st
+from linux_models import Processor, needs
+
+from edgesdk import boards, kernels
+from edgesdk.kernels import Kernel
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+CASES = 2000 if LONG else 40  # nodes for each kernel of a vector instruction set
+PORTABLE_CASES = 300 if LONG else 6  # for each type of an operation
+
+A53, A72, A76, MAX = (
+    Processor(*names)
+    for names in (
+        ("cortex-a53", "cortex-a53"), ("cortex-a72", "cortex-a72"), ("cortex-a76", "cortex-a76"), ("max", "armv8.6-a"),
+    )
+)  # fmt: skip
+A7, A9 = (Processor(name, name, "qemu-arm") for name in ("cortex-a7", "cortex-a9"))
+RISCV = Processor("", "riscv64", "qemu-riscv64")
+
+vectors = partial(test_conv.convolutions, sizes=test_conv.VECTORS)
+float_binaries = [test_binary.binaries(op, "float32") for op in ("add", "sub", "mul", "minimum", "maximum")]
+usable = [b.filter(lambda case: test_kernels.binary.layout(case[0]) is not None) for b in float_binaries]
+
+# Kernel folder and types -> nodes, beside those that microcontrollers have.
+FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
+    **{("conv2d", t): vectors("conv2d", d) for t, d in (("f32", "float32"), ("f32s8", "float32 int8"))},
+    ("conv2d", "f32f16"): vectors("conv2d", "float32 float16"),
+    ("conv2d", "f32s4"): vectors("conv2d", "float32 int4"),
+    ("depthwise_conv2d", "f32"): vectors("depthwise_conv2d", "float32"),
+    ("depthwise_conv2d", "f32s8"): vectors("depthwise_conv2d", "float32 int8"),
+    ("depthwise_conv2d", "f32f16"): vectors("depthwise_conv2d", "float32 float16"),
+    ("depthwise_conv2d", "f32s4"): vectors("depthwise_conv2d", "float32 int4"),
+    ("fully_connected", "f32"): test_conv.fully_connected("float32"),
+    ("fully_connected", "f32s8"): test_conv.fully_connected("float32 int8"),
+    ("fully_connected", "f32f16"): test_conv.fully_connected("float32 float16"),
+    ("fully_connected", "f32s4"): test_conv.fully_connected("float32 int4"),
+    **{(op, "f32"): nodes for op, nodes in zip(("add", "sub", "mul", "minmax"), usable, strict=False)},
+    ("minmax", "f32"): st.one_of(usable[3:]),
+    ("avg_pool2d", "f32"): test_pool.pools("avg_pool2d", "float32", test_conv.LANES),
+    ("max_pool2d", "f32"): test_pool.pools("max_pool2d", "float32", test_conv.LANES),
+    ("reduce", "f32"): st.one_of(test_reduce.reductions(op, "float32") for op in ("mean", "sum", "reduce_max")),
+    ("softmax", "f32"): test_softmax.softmaxes("float32"),
+}
+NODES = {**test_kernels.NODES, **FLOATS}
+
+
+def own_rows(isa: tuple[str, ...]) -> list[Kernel]:
+    """Of each operation and type the kernels for the fastest instruction set that has any, the portable ones aside."""
+    found = [k for k in kernels.table() if k.isa in isa and k.isa != "c"]
+    best = {
+        (k.op, k.types): isa[min(isa.index(o.isa) for o in found if (o.op, o.types) == (k.op, k.types))] for k in found
+    }
+    return [k for k in found if best[k.op, k.types] == k.isa]
+
+
+@pytest.mark.parametrize("processor", [A53, A72, A76, MAX, A7, A9], ids=lambda p: p.machine)
+def test_vector_kernels_give_what_the_reference_gives(processor: Processor, tmp_path: Path) -> None:
+    needs(processor)
+    isa = boards.cores()[processor.core].isa
+    rows = own_rows(isa)
+    if not rows:
+        pytest.skip(f"no kernels for {', '.join(isa[:-1])} yet")
+    keys = Counter((k.op, k.types) for k in rows)
+    assert set(keys) <= set(NODES), f"no random nodes for {sorted(set(keys) - set(NODES))}"
+    found = [c for key in sorted(keys) for c in linux_models.cases(NODES[key], isa, keys[key] * CASES)]
+    counted = Counter(case.kernel for case in found)
+    print(processor.machine, dict(counted))
+    short = [k.name for k in rows if counted[k.name] < max(1, CASES // 60)]
+    assert not short, f"hardly any random node fits {short}"
+    assert linux_models.wrong(found, processor, tmp_path) == []
+
+
+@pytest.mark.parametrize("processor", [A53, A7, RISCV], ids=lambda p: p.core)
+def test_portable_kernels_give_what_the_reference_gives(processor: Processor, tmp_path: Path) -> None:
+    needs(processor)
+    found = [c for key in sorted(NODES) for c in linux_models.cases(NODES[key], ("c",), PORTABLE_CASES)]
+    assert len({c.kernel for c in found}) >= len(NODES) - 2
+    assert linux_models.wrong(found, processor, tmp_path) == []
