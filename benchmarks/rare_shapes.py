@@ -78,7 +78,7 @@ def arith(s: Shapes) -> Graph:
     """The ops of two inputs that shapes.binary leaves out."""
     floats = [*arithmetic.NAMES, "pow"]
     integers = ["add", "mul", "div", "floor_mod", "minimum"]
-    op = s.rng.choice({"float32": floats, "int8": list(arithmetic.INT8)}.get(s.dtype, integers))
+    op = s.rng.choice(list(arithmetic.QUANTISED.get(s.dtype, floats if s.dtype == "float32" else integers)))
     a = s.image()
     b = Value("b", s.rng.choice([a.shape, (a.shape[0], 1, 1, a.shape[3])]), s.dtype, s.quant())
     return single(op, [a, b], s.quant(), **({"activation": "none"} if op in ("add", "mul", "div") else {}))
@@ -270,7 +270,7 @@ RARE: dict[str, dict[Family, int]] = {
         regridded: 30,
         pixel_softmax: 30,
     },
-    "int16": {lstm: 40, gathered: 20, batch_matmul: 60, pixel_softmax: 30},
+    "int16": {lstm: 40, gathered: 20, batch_matmul: 60, pixel_softmax: 30, arith: 60, norm: 60},
     "int32": {**ANY, arith: 60, reduction: 60, moved: 40},
     "int64": {**ANY, arith: 60, reduction: 60, moved: 60},
 }
