@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def write_used(model: program.Program) -> Path:
     text = used_rows(model)
     path = toolchain.cache_folder() / f"used-{toolchain.digest(text)[:32]}.inc"
     if not path.exists():
-        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         fresh.write_text(text)
         fresh.replace(path)
     return path
