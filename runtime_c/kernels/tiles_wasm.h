@@ -45,13 +45,22 @@ typedef struct {
   double factor[8], half[8], less[8];
 } ert_wasm_scales;
 
+/* Whether it rounds once or twice: no exact result differs. */
+#if ERT_HAS_relaxed
+#define ert_wasm_madd64 wasm_f64x2_relaxed_madd
+#else
+ERT_INLINE v128_t ert_wasm_madd64(v128_t x, v128_t w, v128_t sum) { return wasm_f64x2_add(wasm_f64x2_mul(x, w), sum); }
+#endif
+
 /* Two channels from the low sums of `x`. The integer next to a double below 2^51 is the low word of its sum with
  * 1.5 * 2^52, to which the zero point is added. */
 ERT_INLINE v128_t ert_wasm_rescale2(v128_t x, const ert_wasm_scales *s, int at, v128_t magic, int signs) {
-  const v128_t y = wasm_f64x2_mul(wasm_f64x2_convert_low_i32x4(x), wasm_v128_load(s->factor + at));
-  v128_t z = wasm_f64x2_add(y, wasm_v128_load(s->half + at));
-  if (signs)
-    z = wasm_f64x2_sub(z, wasm_v128_and(wasm_f64x2_lt(y, wasm_f64x2_const_splat(0)), wasm_v128_load(s->less + at)));
+  const v128_t y = wasm_f64x2_convert_low_i32x4(x);
+  v128_t z = ert_wasm_madd64(y, wasm_v128_load(s->factor + at), wasm_v128_load(s->half + at));
+  if (signs) {
+    const v128_t below = wasm_f64x2_lt(y, wasm_f64x2_const_splat(0));
+    z = wasm_f64x2_sub(z, wasm_v128_and(below, wasm_v128_load(s->less + at)));
+  }
   return wasm_f64x2_add(z, magic);
 }
 

@@ -16,6 +16,7 @@ from typing import Any
 import harness
 import numpy as np
 import pytest
+import test_binary
 import test_conv
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from nodes import activations, inferred, random_array, seeds, value, zero_points
 from edgesdk import kernels, memory, ops, program, schedule, toolchain, wasm
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node, Quant
+from edgesdk.ops import binary
 from edgesdk.runners import in_wasmtime
 
 pytest.importorskip("wasmtime")
@@ -178,12 +180,33 @@ def ties(draw) -> Any:  # type: ignore[no-untyped-def]
     return node, [np.arange(-128, 128).astype(np.int8)[:, None], w.data, bias]
 
 
+@st.composite
+def sums(draw) -> Any:  # type: ignore[no-untyped-def]
+    """Rows of any length, on grids as models have them."""
+    scales = [draw(st.floats(0.01, 0.1)) for _ in range(2)]
+    scales.append(max(scales) * draw(st.floats(0.7, 1.6)))
+    grids = [Quant.per_tensor(s, draw(zero_points)) for s in scales]
+    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 70)))
+    rng = np.random.default_rng(draw(seeds))
+    inputs = [value(name, shape, "int8", q) for name, q in zip("ab", grids, strict=False)]
+    node = inferred(draw(st.sampled_from(["add", "sub"])), inputs, grids[2], activation=draw(activations))
+    return node, [random_array(rng, shape, "int8") for _ in range(2)]
+
+
+def float_binaries(op: str) -> SearchStrategy[Any]:
+    """Nodes that need no lowering."""
+    return test_binary.binaries(op, "float32").filter(lambda case: binary.layout(case[0]) is not None)
+
+
 # Kernel folder and types -> nodes.
 NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("conv2d", "s8s8"): st.one_of(convolutions("int8"), test_conv.convolutions("conv2d", "int8")),
     ("conv2d", "f32"): st.one_of(convolutions("float32"), test_conv.convolutions("conv2d", "float32")),
     ("depthwise_conv2d", "s8s8"): st.one_of(depthwise("int8"), test_conv.depthwise("int8")),
     ("depthwise_conv2d", "f32"): st.one_of(depthwise("float32"), test_conv.convolutions("depthwise_conv2d", "float32")),
+    ("add", "s8s8"): sums(),
+    ("add", "f32"): st.one_of(float_binaries("add"), float_binaries("sub")),
+    ("mul", "f32"): float_binaries("mul"),
     ("fully_connected", "s8s8"): st.one_of(rows("int8"), ties(), ties(), test_conv.fully_connected("int8")),
     ("fully_connected", "f32"): st.one_of(rows("float32"), test_conv.fully_connected("float32")),
 }
@@ -197,7 +220,7 @@ def cases(op: str, types: str) -> list[Case]:
 
 def machines_of(kernel: kernels.Kernel) -> list[str]:
     """Dot products of bytes matter to int8 alone."""
-    return list(MACHINES) if kernel.types == "s8s8" else ["simd128", "relaxed"]
+    return list(MACHINES) if kernel.types == "s8s8" and kernel.op != "add" else ["simd128", "relaxed"]
 
 
 @pytest.mark.parametrize(
