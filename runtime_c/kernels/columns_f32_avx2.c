@@ -54,9 +54,9 @@ ERT_INLINE void four_pixels(const ert_columns_args *t, int32_t x, int width, int
   eights s0 = first_sum(t), s1 = s0, s2 = s0, s3 = s0;
   for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * F32_CHANNELS) {
 #define WEIGHT(i) w + (i)*F32_CHANNELS
-#define COLUMN(c)                                                                                           \
-  if ((c) < 3 * stride + width) {                                                                           \
-    const eights v = column_of(t, in[c], whole);                                                            \
+#define COLUMN(c)                                                                                      \
+  if ((c) < 3 * stride + width) {                                                                      \
+    const eights v = column_of(t, in[c], whole);                                                       \
     if ((c) < width) s0 = add_column(s0, v, WEIGHT(c));                                                \
     if ((c) >= stride && (c) < stride + width) s1 = add_column(s1, v, WEIGHT((c)-stride));             \
     if ((c) >= 2 * stride && (c) < 2 * stride + width) s2 = add_column(s2, v, WEIGHT((c)-2 * stride)); \

@@ -31,8 +31,7 @@ ERT_APART __m256i some_bytes(const uint8_t *x, int32_t n) {
 
 ERT_INLINE __m256i bytes_at(const ert_columns_args *t, const void *p, int whole, int kind) {
   const uint8_t *x = (const uint8_t *)p + t->offset;
-  const __m256i v =
-      whole ? _mm256_loadu_si256((const __m256i *)(const void *)x) : some_bytes(x, t->channels);
+  const __m256i v = whole ? _mm256_loadu_si256((const __m256i *)(const void *)x) : some_bytes(x, t->channels);
   return kind == ERT_VNNI ? _mm256_xor_si256(v, _mm256_set1_epi8(-128)) : v;
 }
 
@@ -84,11 +83,11 @@ ERT_INLINE void two_pixels(const ert_columns_args *t, int32_t x, ymm_four *sums,
     const void *const *in = t->in + (ptrdiff_t)DEPTH * q * t->columns + (ptrdiff_t)x * stride;
     ptrdiff_t row[DEPTH];
     find_rows(t, q, row);
-#define COLUMN(c)                                                                                      \
-  if ((c) < stride + width) {                                                                          \
-    const ymm_four v = column_of(t, in + (c), row, rows, whole, kind), m = prepared(v, kind);          \
-    if ((c) < width) s0 = add_column(s0, v, m, w + (c)*step, kind);                                    \
-    if ((c) >= stride) s1 = add_column(s1, v, m, w + ((c)-stride) * step, kind);                       \
+#define COLUMN(c)                                                                             \
+  if ((c) < stride + width) {                                                                 \
+    const ymm_four v = column_of(t, in + (c), row, rows, whole, kind), m = prepared(v, kind); \
+    if ((c) < width) s0 = add_column(s0, v, m, w + (c)*step, kind);                           \
+    if ((c) >= stride) s1 = add_column(s1, v, m, w + ((c)-stride) * step, kind);              \
   }
     COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6)
 #undef COLUMN
