@@ -15,6 +15,10 @@
 
 #include "tiles.h"
 
+/* Of the kernels of x86: channels of a panel, rows of a window in one product, pixels of a tile, pixels whose sums are kept
+ * before they are requantised. */
+enum { ERT_COLUMNS_F32 = 16, ERT_COLUMNS_S8 = 32, ERT_COLUMNS_DEPTH = 4, ERT_COLUMNS_TILE = 4, ERT_COLUMNS_RUN = 32 };
+
 /* What a micro-kernel computes: the channels of one panel of a row of outputs. */
 typedef struct {
   const void *const *in; /* [kernel_h][columns]: every channel of a column of the padded image */

@@ -10,12 +10,10 @@ typedef struct {
   __m256 low, high;
 } eights;
 
-enum { F32_TILE = 4, F32_CHANNELS = 16 };
-
 ERT_BEGIN_avx2
 
 ERT_APART eights some_floats(const float *x, int32_t n) {
-  float rest[F32_CHANNELS] = {0};
+  float rest[ERT_COLUMNS_F32] = {0};
   for (int32_t o = 0; o < n; o++) rest[o] = x[o];
   return (eights){_mm256_loadu_ps(rest), _mm256_loadu_ps(rest + 8)};
 }
@@ -36,7 +34,7 @@ ERT_INLINE __m256 limited(const ert_columns_args *t, __m256 v) {
 }
 
 ERT_INLINE void store(const ert_columns_args *t, int32_t x, eights v, int whole) {
-  float *out = (float *)(void *)(t->out + (ptrdiff_t)x * t->step), rest[F32_CHANNELS], *to = whole ? out : rest;
+  float *out = (float *)(void *)(t->out + (ptrdiff_t)x * t->step), rest[ERT_COLUMNS_F32], *to = whole ? out : rest;
   _mm256_storeu_ps(to, limited(t, v.low));
   _mm256_storeu_ps(to + 8, limited(t, v.high));
   for (int32_t o = 0; !whole && o < t->channels; o++) out[o] = rest[o];
@@ -52,8 +50,8 @@ ERT_INLINE void four_pixels(const ert_columns_args *t, int32_t x, int width, int
   const float *w = t->weights;
   const void *const *in = t->in + (ptrdiff_t)x * stride;
   eights s0 = first_sum(t), s1 = s0, s2 = s0, s3 = s0;
-  for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * F32_CHANNELS) {
-#define WEIGHT(i) w + (i)*F32_CHANNELS
+  for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * ERT_COLUMNS_F32) {
+#define WEIGHT(i) w + (i)*ERT_COLUMNS_F32
 #define COLUMN(c)                                                                                      \
   if ((c) < 3 * stride + width) {                                                                      \
     const eights v = column_of(t, in[c], whole);                                                       \
@@ -71,13 +69,13 @@ ERT_INLINE void four_pixels(const ert_columns_args *t, int32_t x, int width, int
 
 /* Pixels of any windows. */
 ERT_APART void row_of_pixels(const ert_columns_args *t) {
-  const int whole = t->channels == F32_CHANNELS;
+  const int whole = t->channels == ERT_COLUMNS_F32;
   for (int32_t x = 0; x < t->pixels; x++) {
     const float *w = t->weights;
     eights sum = first_sum(t);
     for (int32_t ky = 0; ky < t->kernel_h; ky++) {
       const void *const *in = t->in + (ptrdiff_t)ky * t->columns + (ptrdiff_t)x * t->stride;
-      for (int32_t kx = 0; kx < t->kernel_w; kx++, w += F32_CHANNELS)
+      for (int32_t kx = 0; kx < t->kernel_w; kx++, w += ERT_COLUMNS_F32)
         sum = add_column(sum, column_of(t, in[(ptrdiff_t)kx * t->dilation], whole), w);
     }
     store(t, x, sum, whole);
@@ -85,8 +83,8 @@ ERT_APART void row_of_pixels(const ert_columns_args *t) {
 }
 
 ERT_INLINE void row_of_tiles(const ert_columns_args *t, int width, int stride, int whole) {
-  for (int32_t x = 0; x < t->pixels; x += F32_TILE)
-    four_pixels(t, x + F32_TILE <= t->pixels ? x : t->pixels - F32_TILE, width, stride, whole);
+  for (int32_t x = 0; x < t->pixels; x += ERT_COLUMNS_TILE)
+    four_pixels(t, x + ERT_COLUMNS_TILE <= t->pixels ? x : t->pixels - ERT_COLUMNS_TILE, width, stride, whole);
 }
 
 static void threes(const ert_columns_args *t) { row_of_tiles(t, 3, 1, 1); }
@@ -99,8 +97,8 @@ static void some_fives(const ert_columns_args *t) { row_of_tiles(t, 5, 1, 0); }
 static void some_fives_apart(const ert_columns_args *t) { row_of_tiles(t, 5, 2, 0); }
 
 static void columns_f32(const ert_columns_args *t) {
-  const int three = t->kernel_w == 3, whole = t->channels == F32_CHANNELS;
-  const int tiles = t->pixels >= F32_TILE && t->dilation == 1 && t->stride <= 2 && (three || t->kernel_w == 5);
+  const int three = t->kernel_w == 3, whole = t->channels == ERT_COLUMNS_F32;
+  const int tiles = t->pixels >= ERT_COLUMNS_TILE && t->dilation == 1 && t->stride <= 2 && (three || t->kernel_w == 5);
   if (!tiles) row_of_pixels(t);
   else if (three && t->stride == 1) (whole ? threes : some_threes)(t);
   else if (three) (whole ? threes_apart : some_threes_apart)(t);
@@ -111,6 +109,6 @@ static void columns_f32(const ert_columns_args *t) {
 ERT_END_avx2
 
 extern const ert_columns_kernel ert_columns_f32_avx2;
-const ert_columns_kernel ert_columns_f32_avx2 = {columns_f32, F32_CHANNELS, 1, 4};
+const ert_columns_kernel ert_columns_f32_avx2 = {columns_f32, ERT_COLUMNS_F32, 1, 4};
 
 #endif

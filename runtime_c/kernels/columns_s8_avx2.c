@@ -6,7 +6,7 @@
 
 #if ERT_HAS_avx2
 
-enum { TILE = 2, S8_CHANNELS = 32, DEPTH = 4, RUN = 32 /* pixels whose sums are kept before they are requantised */ };
+enum { PAIR = 2 };
 
 /* Channels of a panel in interleaved order, eight in each. */
 typedef struct {
@@ -24,7 +24,7 @@ ERT_APART void copy_some(uint8_t *to, const uint8_t *x, int32_t n) {
 }
 
 ERT_APART __m256i some_bytes(const uint8_t *x, int32_t n) {
-  uint8_t bytes[S8_CHANNELS] = {0};
+  uint8_t bytes[ERT_COLUMNS_S8] = {0};
   copy_some(bytes, x, n);
   return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
 }
@@ -36,8 +36,8 @@ ERT_INLINE __m256i bytes_at(const ert_columns_args *t, const void *p, int whole,
 }
 
 /* Four rows of a column of 32 channels, four successive bytes for each channel; `rows` says how many differ. */
-ERT_INLINE ymm_four column_of(const ert_columns_args *t, const void *const *in, const ptrdiff_t row[DEPTH], int rows,
-                              int whole, int kind) {
+ERT_INLINE ymm_four column_of(const ert_columns_args *t, const void *const *in, const ptrdiff_t row[ERT_COLUMNS_DEPTH],
+                              int rows, int whole, int kind) {
   const __m256i r0 = bytes_at(t, in[0], whole, kind), r1 = rows > 1 ? bytes_at(t, in[row[1]], whole, kind) : r0;
   const __m256i r2 = rows > 2 ? bytes_at(t, in[row[2]], whole, kind) : r0;
   const __m256i r3 = rows > 3 ? bytes_at(t, in[row[3]], whole, kind) : r2;
@@ -68,20 +68,21 @@ ERT_INLINE ymm_four first_sums(const ert_columns_args *t) {
 }
 
 /* Rows 4 * q ... of the window; rows below it have weights of zero, and repeat the last one. */
-ERT_INLINE void find_rows(const ert_columns_args *t, int32_t q, ptrdiff_t row[DEPTH]) {
-  const int32_t left = t->kernel_h - DEPTH * q;
-  for (int32_t i = 0; i < DEPTH; i++) row[i] = (ptrdiff_t)(i < left ? i : left - 1) * t->columns;
+ERT_INLINE void find_rows(const ert_columns_args *t, int32_t q, ptrdiff_t row[ERT_COLUMNS_DEPTH]) {
+  const int32_t left = t->kernel_h - ERT_COLUMNS_DEPTH * q;
+  for (int32_t i = 0; i < ERT_COLUMNS_DEPTH; i++) row[i] = (ptrdiff_t)(i < left ? i : left - 1) * t->columns;
 }
 
 /* Sums of two pixels of windows of `width` columns, none of them dilated. */
 ERT_INLINE void two_pixels(const ert_columns_args *t, int32_t x, ymm_four *sums, int rows, int width, int stride,
                            int whole, int kind) {
-  const int32_t quads = (t->kernel_h + DEPTH - 1) / DEPTH, step = quads * DEPTH * S8_CHANNELS;
+  const int32_t quads = (t->kernel_h + ERT_COLUMNS_DEPTH - 1) / ERT_COLUMNS_DEPTH,
+                step = quads * ERT_COLUMNS_DEPTH * ERT_COLUMNS_S8;
   ymm_four s0 = first_sums(t), s1 = s0;
   for (int32_t q = 0; q < quads; q++) {
-    const int8_t *w = (const int8_t *)t->weights + q * DEPTH * S8_CHANNELS;
-    const void *const *in = t->in + (ptrdiff_t)DEPTH * q * t->columns + (ptrdiff_t)x * stride;
-    ptrdiff_t row[DEPTH];
+    const int8_t *w = (const int8_t *)t->weights + q * ERT_COLUMNS_DEPTH * ERT_COLUMNS_S8;
+    const void *const *in = t->in + (ptrdiff_t)ERT_COLUMNS_DEPTH * q * t->columns + (ptrdiff_t)x * stride;
+    ptrdiff_t row[ERT_COLUMNS_DEPTH];
     find_rows(t, q, row);
 #define COLUMN(c)                                                                             \
   if ((c) < stride + width) {                                                                 \
@@ -97,16 +98,16 @@ ERT_INLINE void two_pixels(const ert_columns_args *t, int32_t x, ymm_four *sums,
 
 /* Sums of one pixel of any window. */
 ERT_INLINE void one_pixel(const ert_columns_args *t, int32_t x, ymm_four *sums, int kind) {
-  const int32_t quads = (t->kernel_h + DEPTH - 1) / DEPTH;
+  const int32_t quads = (t->kernel_h + ERT_COLUMNS_DEPTH - 1) / ERT_COLUMNS_DEPTH;
   const int8_t *w = t->weights;
   ymm_four s = first_sums(t);
   for (int32_t kx = 0; kx < t->kernel_w; kx++) {
     const void *const *in = t->in + x * t->stride + kx * t->dilation;
-    for (int32_t q = 0; q < quads; q++, w += DEPTH * S8_CHANNELS) {
-      ptrdiff_t row[DEPTH];
+    for (int32_t q = 0; q < quads; q++, w += ERT_COLUMNS_DEPTH * ERT_COLUMNS_S8) {
+      ptrdiff_t row[ERT_COLUMNS_DEPTH];
       find_rows(t, q, row);
-      const ymm_four v =
-          column_of(t, in + (ptrdiff_t)DEPTH * q * t->columns, row, DEPTH, t->channels == S8_CHANNELS, kind);
+      const ymm_four v = column_of(t, in + (ptrdiff_t)ERT_COLUMNS_DEPTH * q * t->columns, row, ERT_COLUMNS_DEPTH,
+                                   t->channels == ERT_COLUMNS_S8, kind);
       s = add_column(s, v, prepared(v, kind), w, kind);
     }
   }
@@ -115,10 +116,10 @@ ERT_INLINE void one_pixel(const ert_columns_args *t, int32_t x, ymm_four *sums, 
 
 ERT_INLINE void finish(const ert_columns_args *t, int32_t x, const ymm_four *sums, int32_t pixels, int signs) {
   const int32_t *table = t->scales;
-  const ert_avx2_scales c0 = ert_avx2_scales_of(table + S8_CHANNELS, table + 2 * S8_CHANNELS, signs);
-  const ert_avx2_scales c1 = ert_avx2_scales_of(table + S8_CHANNELS + 8, table + 2 * S8_CHANNELS + 8, signs);
-  const ert_avx2_scales c2 = ert_avx2_scales_of(table + S8_CHANNELS + 16, table + 2 * S8_CHANNELS + 16, signs);
-  const ert_avx2_scales c3 = ert_avx2_scales_of(table + S8_CHANNELS + 24, table + 2 * S8_CHANNELS + 24, signs);
+  const ert_avx2_scales c0 = ert_avx2_scales_of(table + ERT_COLUMNS_S8, table + 2 * ERT_COLUMNS_S8, signs);
+  const ert_avx2_scales c1 = ert_avx2_scales_of(table + ERT_COLUMNS_S8 + 8, table + 2 * ERT_COLUMNS_S8 + 8, signs);
+  const ert_avx2_scales c2 = ert_avx2_scales_of(table + ERT_COLUMNS_S8 + 16, table + 2 * ERT_COLUMNS_S8 + 16, signs);
+  const ert_avx2_scales c3 = ert_avx2_scales_of(table + ERT_COLUMNS_S8 + 24, table + 2 * ERT_COLUMNS_S8 + 24, signs);
   const __m256i zero_point = _mm256_set1_epi16((short)t->zero_point);
   const __m256i low = _mm256_set1_epi8((char)t->min), high = _mm256_set1_epi8((char)t->max);
   uint8_t *out = t->out + (ptrdiff_t)x * t->step;
@@ -128,7 +129,7 @@ ERT_INLINE void finish(const ert_columns_args *t, int32_t x, const ymm_four *sum
     const __m256i a = _mm256_adds_epi16(_mm256_packs_epi32(h0, h1), zero_point);
     const __m256i b = _mm256_adds_epi16(_mm256_packs_epi32(h2, h3), zero_point);
     const __m256i y = _mm256_max_epi8(_mm256_min_epi8(_mm256_packs_epi16(a, b), high), low);
-    uint8_t rest[S8_CHANNELS], *to = t->channels == S8_CHANNELS ? out : rest;
+    uint8_t rest[ERT_COLUMNS_S8], *to = t->channels == ERT_COLUMNS_S8 ? out : rest;
     _mm256_storeu_si256((__m256i *)(void *)to, y);
     if (to == rest) copy_some(out, rest, t->channels);
   }
@@ -140,12 +141,12 @@ static void requantize_sums(const ert_columns_args *t, int32_t x, const ymm_four
 }
 
 ERT_INLINE void row_of_tiles(const ert_columns_args *t, int rows, int width, int stride, int whole, int kind) {
-  ymm_four sums[RUN];
-  for (int32_t x = 0; x < t->pixels; x += RUN) {
-    const int32_t n = t->pixels - x < RUN ? t->pixels - x : RUN;
-    const int32_t from = n < TILE ? t->pixels - TILE : x, pixels = n < TILE ? TILE : n;
-    for (int32_t i = 0; i < pixels; i += TILE) {
-      const int32_t at = i + TILE <= pixels ? i : pixels - TILE;
+  ymm_four sums[ERT_COLUMNS_RUN];
+  for (int32_t x = 0; x < t->pixels; x += ERT_COLUMNS_RUN) {
+    const int32_t n = t->pixels - x < ERT_COLUMNS_RUN ? t->pixels - x : ERT_COLUMNS_RUN;
+    const int32_t from = n < PAIR ? t->pixels - PAIR : x, pixels = n < PAIR ? PAIR : n;
+    for (int32_t i = 0; i < pixels; i += PAIR) {
+      const int32_t at = i + PAIR <= pixels ? i : pixels - PAIR;
       two_pixels(t, from + at, sums + at, rows, width, stride, whole, kind);
     }
     requantize_sums(t, from, sums, pixels);
@@ -153,9 +154,9 @@ ERT_INLINE void row_of_tiles(const ert_columns_args *t, int rows, int width, int
 }
 
 ERT_INLINE void row_of_pixels(const ert_columns_args *t, int kind) {
-  ymm_four sums[RUN];
-  for (int32_t x = 0; x < t->pixels; x += RUN) {
-    const int32_t n = t->pixels - x < RUN ? t->pixels - x : RUN;
+  ymm_four sums[ERT_COLUMNS_RUN];
+  for (int32_t x = 0; x < t->pixels; x += ERT_COLUMNS_RUN) {
+    const int32_t n = t->pixels - x < ERT_COLUMNS_RUN ? t->pixels - x : ERT_COLUMNS_RUN;
     for (int32_t i = 0; i < n; i++) one_pixel(t, x + i, sums + i, kind);
     requantize_sums(t, x, sums, n);
   }
@@ -172,8 +173,8 @@ ERT_INLINE void row_of_panel(const ert_columns_args *t, int whole, int kind) {
 
 ERT_INLINE void any_row(const ert_columns_args *t, int kind) {
   const int shaped = (t->kernel_w == 3 && t->kernel_h == 3) || t->kernel_w == 5;
-  if (!shaped || t->pixels < TILE || t->dilation != 1 || t->stride > 2) row_of_pixels(t, kind);
-  else if (t->channels == S8_CHANNELS) row_of_panel(t, 1, kind);
+  if (!shaped || t->pixels < PAIR || t->dilation != 1 || t->stride > 2) row_of_pixels(t, kind);
+  else if (t->channels == ERT_COLUMNS_S8) row_of_panel(t, 1, kind);
   else row_of_panel(t, 0, kind);
 }
 
@@ -183,7 +184,7 @@ static void vnni_row(const ert_columns_args *t) { any_row(t, ERT_VNNI); }
 ERT_END_avx2
 
 extern const ert_columns_kernel ert_columns_s8_avx2, ert_columns_s8_avxvnni;
-const ert_columns_kernel ert_columns_s8_avx2 = {signed_row, S8_CHANNELS, DEPTH, 1};
-const ert_columns_kernel ert_columns_s8_avxvnni = {vnni_row, S8_CHANNELS, DEPTH, 1};
+const ert_columns_kernel ert_columns_s8_avx2 = {signed_row, ERT_COLUMNS_S8, ERT_COLUMNS_DEPTH, 1};
+const ert_columns_kernel ert_columns_s8_avxvnni = {vnni_row, ERT_COLUMNS_S8, ERT_COLUMNS_DEPTH, 1};
 
 #endif
