@@ -17,7 +17,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
 
 LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
-DEPTHWISE = re.compile(r"d(\d+)(p|d|k4)?")
+DEPTHWISE = re.compile(r"d(\d+)(k4)?([pd]?)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -109,9 +109,9 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     assert found is not None
     nr, w = int(found[1]), node.input(1).data
     assert w is not None
-    if found[2] == "k4":
+    if found[2]:
         order = interleaved(nr)
-        table, *limits = scale_table(node, nr, -128 * w.astype(np.int64).sum((0, 1)))
+        table, *limits = scale_table(node, nr, 0 if found[3] else -128 * w.astype(np.int64).sum((0, 1)))
         assert isinstance(table, np.ndarray)
         return [columns(w, nr), np.ascontiguousarray(table[:, :, order]), *limits]
     flat = w.reshape(-1, w.shape[-1])
@@ -119,7 +119,7 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
     if node.output.dtype == "float32":
         return [weights, by_panel(rescale.bias(node), nr), *float_limits(node)]
-    if found[2] == "d":
+    if found[3] == "d":
         return [weights, *double_scales.words(node, nr, flat.astype(np.int64).sum(0))]
     return [weights, *scale_table(node, nr)]
 
