@@ -79,10 +79,10 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                                                                  \
-  static void tile##n(const ert_tile_args *t) {                                                  \
-    if (t->channels == CHANNELS) tile(t, n);                                                     \
-    else ert_tile_some(t, tile##n, &ert_tiling_f32_neon, n);                                     \
+#define TILE(n)                                              \
+  static void tile##n(const ert_tile_args *t) {              \
+    if (t->channels == CHANNELS) tile(t, n);                 \
+    else ert_tile_some(t, tile##n, &ert_tiling_f32_neon, n); \
   }
 TILE(1)
 TILE(2)

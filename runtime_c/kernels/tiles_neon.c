@@ -77,10 +77,10 @@ ERT_INLINE int32x4_t across(const int32x4_t *v) {
 #endif
 }
 
-#define STORE(i, lane)                                           \
-  if (first + i < pixels) {                                      \
-    const uint32_t word = vgetq_lane_u32(words, lane);           \
-    ERT_MEMMOVE(out[first + i], &word, 4);                       \
+#define STORE(i, lane)                                 \
+  if (first + i < pixels) {                            \
+    const uint32_t word = vgetq_lane_u32(words, lane); \
+    ERT_MEMMOVE(out[first + i], &word, 4);             \
   }
 
 ERT_INLINE void store(const ert_tile_args *t, const sums *s, const int pixels) {
@@ -122,14 +122,14 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                                                                  \
-  static void tile##n(const ert_tile_args *t) {                                                  \
-    if (t->channels == CHANNELS) tile(t, n, 0);                                                  \
-    else ert_tile_some(t, tile##n, &ert_tiling_s8_neon, n);                                      \
-  }                                                                                              \
-  static void wide##n(const ert_tile_args *t) {                                                  \
-    if (t->channels == CHANNELS) tile(t, n, 1);                                                  \
-    else ert_tile_some(t, wide##n, &ert_tiling_s8_wide_neon, n);                                 \
+#define TILE(n)                                                  \
+  static void tile##n(const ert_tile_args *t) {                  \
+    if (t->channels == CHANNELS) tile(t, n, 0);                  \
+    else ert_tile_some(t, tile##n, &ert_tiling_s8_neon, n);      \
+  }                                                              \
+  static void wide##n(const ert_tile_args *t) {                  \
+    if (t->channels == CHANNELS) tile(t, n, 1);                  \
+    else ert_tile_some(t, wide##n, &ert_tiling_s8_wide_neon, n); \
   }
 TILE(1)
 TILE(2)

@@ -78,10 +78,10 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                                                                  \
-  static void tile##n(const ert_tile_args *t) {                                                  \
-    if (t->channels == CHANNELS) tile(t, n);                                                     \
-    else ert_tile_some(t, tile##n, &ert_tiling_s8_neondot, n);                                   \
+#define TILE(n)                                                \
+  static void tile##n(const ert_tile_args *t) {                \
+    if (t->channels == CHANNELS) tile(t, n);                   \
+    else ert_tile_some(t, tile##n, &ert_tiling_s8_neondot, n); \
   }
 TILE(1)
 TILE(2)
