@@ -8,8 +8,10 @@
  *   weights[panel][kernel_w][ceil(kernel_h / 4)][NR][4]
  *
  * and for each panel bias[NR], multiplier[NR], right shift[NR] as in tiles.h, the biases with 128 * (sum of the channel's
- * weights) taken away. d<NR>k4p is for kernels that multiply signed bytes: nothing is taken away, no weight is -128. Four rows of NR bytes are interleaved in groups of sixteen channels, so the NR channels of a panel
- * come in the order 16 * (i / 4 mod (NR / 16)) + 4 * (i / (NR / 4)) + i mod 4. */
+ * weights) taken away. Four rows of NR bytes are interleaved in groups of sixteen channels, so the NR channels of a panel
+ * come in the order 16 * (i / 4 mod (NR / 16)) + 4 * (i / (NR / 4)) + i mod 4. d<NR>k4p and d<NR>k4s are for kernels that
+ * multiply signed bytes: biases are as they are. In d<NR>k4p no weight is -128; in d<NR>k4s windows have at most four rows
+ * and three columns, strides of columns are 1 or 2, and there is no dilation of columns. */
 #ifndef ERT_COLUMNS_H
 #define ERT_COLUMNS_H
 
@@ -65,5 +67,11 @@ ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4_check(const ert_step *s) { return
 
 typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d32k4p_params;
 ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4p_check(const ert_step *s) { return ert_columns_s8_ok(s, 32); }
+typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d16k4s_params;
+ERT_INLINE int ert_depthwise_conv2d_s8s8_d16k4s_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s8s8_d16k4s_params *p = (const void *)s->params;
+  return ert_columns_s8_ok(s, 16) && p->g.kernel_h <= 4 && p->g.kernel_w == 3 && p->g.stride_w <= 2 &&
+         p->g.dilation_w == 1;
+}
 
 #endif

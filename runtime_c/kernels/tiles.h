@@ -59,6 +59,7 @@ typedef struct {
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
+  ERT_TILE_BYTES = 64,
   ERT_TILE_ALIGN = 64,  /* of gathered windows */
   ERT_TILE_DOUBLES = 32 /* bytes of scales that a channel has in layouts that end in d */
 };
@@ -152,6 +153,10 @@ static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, 
   const int32_t n = pixels * ERT_BLOCK_TILES, taps = g->kernel_h * g->kernel_w;
   return 8 * n * (taps + 1) + ERT_TILE_ALIGN + ert_round_up(g->in_c * item, ERT_TILE_ALIGN);
 }
+
+/* For micro-kernels that only know whole panels: computes all channels of the last one, and stores those that there are.
+ * A pixel of a panel has at most ERT_TILE_BYTES. */
+void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels);
 
 /* Rows [y0, y1) of the op with its tiles params. */
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);

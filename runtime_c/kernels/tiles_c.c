@@ -80,6 +80,16 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   }
 }
 
+void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels) {
+  uint8_t all[ERT_TILE_PIXELS][ERT_TILE_BYTES];
+  void *out[ERT_TILE_PIXELS];
+  ert_tile_args a = *t;
+  a.out = out, a.channels = k->nr;
+  for (int32_t i = 0; i < pixels; i++) out[i] = all[i];
+  whole(&a);
+  for (int32_t i = 0; i < pixels; i++) ERT_MEMMOVE(t->out[i], out[i], t->channels * k->item);
+}
+
 /* Where one tap, or row, of the windows of n pixels lies: `step` bytes from one to the next, padding outside [0, in_w). */
 static void point_run(const tiled *v, const void **at, const uint8_t *row, int32_t x, int32_t n) {
   const ert_conv2d_geometry *g = v->g;

@@ -3,7 +3,7 @@
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
 where two products are added up in 16 bits, a d where scales are doubles; of depthwise_conv2d d<NR>, perhaps with that
-p or d, or d<NR>k4 (runtime_c/kernels/columns.h).
+p or d, or d<NR>k4, d<NR>k4p and d<NR>k4s (runtime_c/kernels/columns.h).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
 
 LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
-DEPTHWISE = re.compile(r"d(\d+)(k4)?([pd]?)")
+DEPTHWISE = re.compile(r"d(\d+)(k4)?([pds]?)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -86,7 +86,15 @@ def fits_depthwise(node: Node, kernel: Kernel) -> bool:
         return False
     if kernel.layout.endswith("d") and not double_scales.fits(node):
         return False
+    if kernel.layout.endswith("k4s") and not fits_four_rows(node):
+        return False
     return vectors.fits_right_shifts(node) and _fits_halves(node)
+
+
+def fits_four_rows(node: Node) -> bool:
+    """Whether the windows of a depthwise_conv2d are those of the layouts d<NR>k4s."""
+    (kh, kw, _), dilation = node.input(1).shape, node.attrs.get("dilation", (1, 1))
+    return kh <= 4 and kw == 3 and node.attrs["stride"][1] <= 2 and int(dilation[1]) == 1
 
 
 def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
