@@ -9,11 +9,17 @@
  *
  * and for each panel bias[NR], multiplier[NR], right shift[NR] as in tiles.h, the biases with 128 * (sum of the channel's
  * weights) taken away. Four rows of NR bytes are interleaved in groups of sixteen channels, so the NR channels of a panel
- * come in the order 16 * (i / 4 mod (NR / 16)) + 4 * (i / (NR / 4)) + i mod 4. */
+ * come in the order 16 * (i / 4 mod (NR / 16)) + 4 * (i / (NR / 4)) + i mod 4. d<NR>k4p and d<NR>k4s are for kernels that
+ * multiply signed bytes: biases are as they are. In d<NR>k4p no weight is -128; in d<NR>k4s windows have at most four rows
+ * and three columns, strides of columns are 1 or 2, and there is no dilation of columns. */
 #ifndef ERT_COLUMNS_H
 #define ERT_COLUMNS_H
 
 #include "tiles.h"
+
+/* Of the kernels of x86: channels of a panel, rows of a window in one product, pixels of a tile, pixels whose sums are kept
+ * before they are requantised. */
+enum { ERT_COLUMNS_F32 = 16, ERT_COLUMNS_S8 = 32, ERT_COLUMNS_DEPTH = 4, ERT_COLUMNS_TILE = 4, ERT_COLUMNS_RUN = 32 };
 
 /* What a micro-kernel computes: the channels of one panel of a row of outputs. */
 typedef struct {
@@ -58,5 +64,14 @@ int ert_columns_s8_ok(const ert_step *s, int32_t nr);
 
 typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d32k4_params;
 ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4_check(const ert_step *s) { return ert_columns_s8_ok(s, 32); }
+
+typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d32k4p_params;
+ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4p_check(const ert_step *s) { return ert_columns_s8_ok(s, 32); }
+typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d16k4s_params;
+ERT_INLINE int ert_depthwise_conv2d_s8s8_d16k4s_check(const ert_step *s) {
+  const ert_depthwise_conv2d_s8s8_d16k4s_params *p = (const void *)s->params;
+  return ert_columns_s8_ok(s, 16) && p->g.kernel_h <= 4 && p->g.kernel_w == 3 && p->g.stride_w <= 2 &&
+         p->g.dilation_w == 1;
+}
 
 #endif

@@ -6,8 +6,6 @@
 #if ERT_HAS_avx512vnni
 #include <immintrin.h>
 
-enum { F32_TILE = 4, F32_CHANNELS = 16 };
-
 ERT_BEGIN_avx512vnni
 
 ERT_INLINE __m512 column_of(const ert_columns_args *t, const void *p, int whole) {
@@ -28,8 +26,8 @@ ERT_INLINE void four_pixels(const ert_columns_args *t, int32_t x, int width, int
   const float *w = t->weights;
   const void *const *in = t->in + (ptrdiff_t)x * stride;
   __m512 s0 = _mm512_loadu_ps(t->scales), s1 = s0, s2 = s0, s3 = s0;
-  for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * F32_CHANNELS) {
-#define WEIGHT(i) _mm512_loadu_ps(w + (i)*F32_CHANNELS)
+  for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * ERT_COLUMNS_F32) {
+#define WEIGHT(i) _mm512_loadu_ps(w + (i)*ERT_COLUMNS_F32)
 #define COLUMN(c)                                                                                           \
   if ((c) < 3 * stride + width) {                                                                           \
     const __m512 v = column_of(t, in[c], whole);                                                            \
@@ -47,13 +45,13 @@ ERT_INLINE void four_pixels(const ert_columns_args *t, int32_t x, int width, int
 
 /* Pixels of any windows. */
 ERT_APART void row_of_pixels(const ert_columns_args *t) {
-  const int whole = t->channels == F32_CHANNELS;
+  const int whole = t->channels == ERT_COLUMNS_F32;
   for (int32_t x = 0; x < t->pixels; x++) {
     const float *w = t->weights;
     __m512 sum = _mm512_loadu_ps(t->scales);
     for (int32_t ky = 0; ky < t->kernel_h; ky++) {
       const void *const *in = t->in + (ptrdiff_t)ky * t->columns + (ptrdiff_t)x * t->stride;
-      for (int32_t kx = 0; kx < t->kernel_w; kx++, w += F32_CHANNELS)
+      for (int32_t kx = 0; kx < t->kernel_w; kx++, w += ERT_COLUMNS_F32)
         sum = _mm512_fmadd_ps(column_of(t, in[(ptrdiff_t)kx * t->dilation], whole), _mm512_loadu_ps(w), sum);
     }
     store(t, x, sum, whole);
@@ -61,8 +59,8 @@ ERT_APART void row_of_pixels(const ert_columns_args *t) {
 }
 
 ERT_INLINE void row_of_tiles(const ert_columns_args *t, int width, int stride, int whole) {
-  for (int32_t x = 0; x < t->pixels; x += F32_TILE)
-    four_pixels(t, x + F32_TILE <= t->pixels ? x : t->pixels - F32_TILE, width, stride, whole);
+  for (int32_t x = 0; x < t->pixels; x += ERT_COLUMNS_TILE)
+    four_pixels(t, x + ERT_COLUMNS_TILE <= t->pixels ? x : t->pixels - ERT_COLUMNS_TILE, width, stride, whole);
 }
 
 static void threes(const ert_columns_args *t) { row_of_tiles(t, 3, 1, 1); }
@@ -75,8 +73,8 @@ static void some_fives(const ert_columns_args *t) { row_of_tiles(t, 5, 1, 0); }
 static void some_fives_apart(const ert_columns_args *t) { row_of_tiles(t, 5, 2, 0); }
 
 static void columns_f32(const ert_columns_args *t) {
-  const int three = t->kernel_w == 3, whole = t->channels == F32_CHANNELS;
-  const int tiles = t->pixels >= F32_TILE && t->dilation == 1 && t->stride <= 2 && (three || t->kernel_w == 5);
+  const int three = t->kernel_w == 3, whole = t->channels == ERT_COLUMNS_F32;
+  const int tiles = t->pixels >= ERT_COLUMNS_TILE && t->dilation == 1 && t->stride <= 2 && (three || t->kernel_w == 5);
   if (!tiles) row_of_pixels(t);
   else if (three && t->stride == 1) (whole ? threes : some_threes)(t);
   else if (three) (whole ? threes_apart : some_threes_apart)(t);
@@ -87,6 +85,6 @@ static void columns_f32(const ert_columns_args *t) {
 ERT_END_avx512vnni
 
 extern const ert_columns_kernel ert_columns_f32_avx512vnni;
-const ert_columns_kernel ert_columns_f32_avx512vnni = {columns_f32, F32_CHANNELS, 1, 4};
+const ert_columns_kernel ert_columns_f32_avx512vnni = {columns_f32, ERT_COLUMNS_F32, 1, 4};
 
 #endif

@@ -59,6 +59,7 @@ typedef struct {
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
+  ERT_TILE_BYTES = 64,
   ERT_TILE_ALIGN = 64,  /* of gathered windows */
   ERT_TILE_DOUBLES = 32 /* bytes of scales that a channel has in layouts that end in d */
 };
@@ -153,6 +154,10 @@ static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, 
   return 8 * n * (taps + 1) + ERT_TILE_ALIGN + ert_round_up(g->in_c * item, ERT_TILE_ALIGN);
 }
 
+/* For micro-kernels that only know whole panels: computes all channels of the last one, and stores those that there are.
+ * A pixel of a panel has at most ERT_TILE_BYTES. */
+void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels);
+
 /* Rows [y0, y1) of the op with its tiles params. */
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
@@ -224,6 +229,7 @@ ERT_TILES_S8(n8k4, 8, 4)
 ERT_TILES_S8(n4k16, 4, 16)
 ERT_TILES_S8(n4k16p, 4, 16)
 ERT_TILES_S8(n16k4u, 16, 4)
+ERT_TILES_S8(n16k4p, 16, 4)
 ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
 ERT_TILES_DEPTHWISE_DOUBLES(d8d, 8)
 ERT_TILES_DEPTHWISE(f32, d8, 8)

@@ -5,39 +5,56 @@
 #if ERT_HAS_avx2
 #include <immintrin.h>
 
+/* The channels of a pixel. */
+typedef struct {
+  __m256 low, high;
+} sixteen;
+
 ERT_BEGIN_avx2
 
-static void store(const ert_tile_args *t, float *out, __m256 a, __m256 b) {
-  const __m256 low = _mm256_set1_ps(t->low), high = _mm256_set1_ps(t->high);
-  float both[16];
-  /* min and max return their second operand for a NaN: the sum goes through. */
-  _mm256_storeu_ps(both, _mm256_max_ps(low, _mm256_min_ps(high, a)));
-  _mm256_storeu_ps(both + 8, _mm256_max_ps(low, _mm256_min_ps(high, b)));
-  if (t->channels == 16) {
-    _mm256_storeu_ps(out, _mm256_loadu_ps(both));
-    _mm256_storeu_ps(out + 8, _mm256_loadu_ps(both + 8));
-  } else {
-    for (int32_t o = 0; o < t->channels; o++) out[o] = both[o];
-  }
+/* min and max return their second operand for a NaN: a sum goes through. */
+ERT_INLINE __m256 limited(const ert_tile_args *t, __m256 v) {
+  return _mm256_max_ps(_mm256_set1_ps(t->low), _mm256_min_ps(_mm256_set1_ps(t->high), v));
 }
 
-ERT_INLINE void tile(const ert_tile_args *t, int32_t pixels) {
-  const float *w = t->weights, *bias = t->scales;
-  __m256 a[6], b[6];
-  for (int i = 0; i < pixels; i++) a[i] = _mm256_loadu_ps(bias), b[i] = _mm256_loadu_ps(bias + 8);
-  for (int32_t r = 0; r < t->runs; r++) {
+ERT_INLINE void store(const ert_tile_args *t, float *out, sixteen v) {
+  float rest[16];
+  float *to = t->channels == 16 ? out : rest;
+  _mm256_storeu_ps(to, limited(t, v.low));
+  _mm256_storeu_ps(to + 8, limited(t, v.high));
+  if (to == rest)
+    for (int32_t o = 0; o < t->channels; o++) out[o] = rest[o];
+}
+
+ERT_INLINE sixteen add(sixteen a, const float *x, sixteen w) {
+  const __m256 v = _mm256_broadcast_ss(x);
+  return (sixteen){_mm256_fmadd_ps(v, w.low, a.low), _mm256_fmadd_ps(v, w.high, a.high)};
+}
+
+ERT_INLINE sixteen load(const float *x) { return (sixteen){_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)}; }
+
+ERT_INLINE void tile(const ert_tile_args *t, int pixels) {
+  const float *w = t->weights;
+  const void *const *in = t->in;
+  const sixteen b = load(t->scales);
+  sixteen a[6] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
     const float *x[6];
-    for (int i = 0; i < pixels; i++) x[i] = t->in[r * t->stride + i];
-    for (int32_t k = 0; k < t->run; k++, w += 16) {
-      const __m256 w0 = _mm256_loadu_ps(w), w1 = _mm256_loadu_ps(w + 8);
-      for (int i = 0; i < pixels; i++) {
-        const __m256 v = _mm256_broadcast_ss(x[i] + k);
-        a[i] = _mm256_fmadd_ps(v, w0, a[i]);
-        b[i] = _mm256_fmadd_ps(v, w1, b[i]);
-      }
+#define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
+    ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+    for (ptrdiff_t k = 0; k < t->run; k++, w += 16) {
+      const sixteen v = load(w);
+#define PIXEL(i) \
+  if (i < pixels) a[i] = add(a[i], x[i] + k, v);
+      ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
     }
   }
-  for (int i = 0; i < pixels; i++) store(t, t->out[i], a[i], b[i]);
+#define PIXEL(i) \
+  if (i < pixels) store(t, t->out[i], a[i]);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
 }
 
 static void tile1(const ert_tile_args *t) { tile(t, 1); }
@@ -47,27 +64,7 @@ static void tile4(const ert_tile_args *t) { tile(t, 4); }
 static void tile5(const ert_tile_args *t) { tile(t, 5); }
 static void tile6(const ert_tile_args *t) { tile(t, 6); }
 
-/* Sixteen channels of a pixel. */
-static void depthwise(const ert_tile_args *t) {
-  const float *w = t->weights, *bias = t->scales;
-  __m256 a = _mm256_loadu_ps(bias), b = _mm256_loadu_ps(bias + 8);
-  for (int32_t r = 0; r < t->runs; r++, w += 16) {
-    const float *x = (const float *)((const uint8_t *)t->in[r * t->stride] + t->offset);
-    float rest[16] = {0};
-    if (t->channels < 16) {
-      for (int32_t o = 0; o < t->channels; o++) rest[o] = x[o];
-      x = rest;
-    }
-    a = _mm256_fmadd_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(w), a);
-    b = _mm256_fmadd_ps(_mm256_loadu_ps(x + 8), _mm256_loadu_ps(w + 8), b);
-  }
-  store(t, t->out[0], a, b);
-}
-
 ERT_END_avx2
-
-static ert_tile_fn *const one_pixel[] = {depthwise};
-const ert_tiling ert_depthwise_f32_avx2 = {one_pixel, 1, 16, 1, 4};
 
 static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6};
 const ert_tiling ert_tiling_f32_avx2 = {by_pixels, 6, 16, 1, 4};

@@ -80,6 +80,16 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   }
 }
 
+void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels) {
+  uint8_t all[ERT_TILE_PIXELS][ERT_TILE_BYTES];
+  void *out[ERT_TILE_PIXELS];
+  ert_tile_args a = *t;
+  a.out = out, a.channels = k->nr;
+  for (int32_t i = 0; i < pixels; i++) out[i] = all[i];
+  whole(&a);
+  for (int32_t i = 0; i < pixels; i++) ERT_MEMMOVE(t->out[i], out[i], t->channels * k->item);
+}
+
 /* Where one tap, or row, of the windows of n pixels lies: `step` bytes from one to the next, padding outside [0, in_w). */
 static void point_run(const tiled *v, const void **at, const uint8_t *row, int32_t x, int32_t n) {
   const ert_conv2d_geometry *g = v->g;
@@ -127,18 +137,24 @@ static void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
   }
 }
 
+static uint8_t *fill_few(uint8_t *to, int fill, int32_t n) {
+  if (n > 32) ERT_MEMSET(to, fill, n);
+  else
+    for (int32_t i = 0; i < n; i++) to[i] = (uint8_t)fill;
+  return to + n;
+}
+
 /* A row of one window: taps outside the image are padding. */
 static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t ix) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item;
-  for (int32_t i = 0; i < span; i++) to[i] = (uint8_t)v->fill;
-  if (row && g->dilation_w == 1) {
-    const int32_t from = ix < 0 ? 0 : ix, end = ix + g->kernel_w < g->in_w ? ix + g->kernel_w : g->in_w;
-    if (from < end) copy_few(to + (from - ix) * item, row + from * item, (end - from) * item);
-  } else if (row) {
-    for (int32_t kx = 0; kx < g->kernel_w; kx++, ix += g->dilation_w, to += item)
-      if (ix >= 0 && ix < g->in_w) copy_few(to, row + ix * item, item);
-  }
+  const int32_t item = g->in_c * v->k->item, step = g->dilation_w;
+  int32_t kx = 0, inside = 0;
+  while (kx < g->kernel_w && (!row || ix + kx * step < 0)) kx++;
+  to = fill_few(to, v->fill, kx * item);
+  while (kx + inside < g->kernel_w && ix + (kx + inside) * step < g->in_w) inside++;
+  const int32_t runs = step == 1 ? inside > 0 : inside, run = step == 1 ? inside * item : item;
+  for (int32_t i = 0; i < runs; i++, to += run) copy_few(to, row + (ix + (kx + i) * step) * item, run);
+  fill_few(to, v->fill, (g->kernel_w - kx - inside) * item);
 }
 
 /* A row of n windows inside the image, `step` bytes apart. `most` of them are so far from its right border that whole

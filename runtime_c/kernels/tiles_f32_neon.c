@@ -31,58 +31,37 @@ typedef struct {
     }                                                           \
   } while (0)
 
-/* Four terms of K; where their weights end. */
-ERT_INLINE const float *add_four(sums *s, const float *const *from, const float *w, int32_t k, const int pixels) {
-  float32x4_t x[PIXELS];
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i++) x[i] = vld1q_f32(from[i] + k);
-  MULTIPLY(0);
-  MULTIPLY(1);
-  MULTIPLY(2);
-  MULTIPLY(3);
-  return w;
-}
-
 /* The products of a run; where its weights end. */
-ERT_INLINE const float *add_run(sums *s, const float *const *from, const float *w, int32_t run, const int pixels) {
-  int32_t k = 0;
-  for (const int32_t whole = run & ~3; k < whole; k += 4) w = add_four(s, from, w, k, pixels);
-  for (; k < run; k++, w += CHANNELS) {
+ERT_INLINE const float *add_run(sums *s, const float **from, const float *w, int32_t run, const int pixels) {
+  for (uint32_t n = (uint32_t)run / 4; n != 0; n--) {
+    float32x4_t x[PIXELS];
+    ERT_UNROLLED
+    for (int i = 0; i < pixels; i++) x[i] = vld1q_f32(from[i]), from[i] += 4;
+    MULTIPLY(0);
+    MULTIPLY(1);
+    MULTIPLY(2);
+    MULTIPLY(3);
+  }
+  for (uint32_t n = (uint32_t)run % 4; n != 0; n--, w += CHANNELS) {
     const float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) {
-      s->low[i] = ADD_ONE(s->low[i], w0, from[i][k]);
-      s->high[i] = ADD_ONE(s->high[i], w1, from[i][k]);
+      const float x = *from[i]++;
+      s->low[i] = ADD_ONE(s->low[i], w0, x);
+      s->high[i] = ADD_ONE(s->high[i], w1, x);
     }
   }
   return w;
-}
-
-static void store_some(float *out, float32x4_t a, float32x4_t b, int32_t n) {
-  float all[CHANNELS];
-  vst1q_f32(all, a);
-  vst1q_f32(all + 4, b);
-  for (int32_t o = 0; o < n; o++) out[o] = all[o];
 }
 
 ERT_INLINE void store(const ert_tile_args *t, sums *s, const int pixels) {
   const float32x4_t low = vdupq_n_f32(t->low), high = vdupq_n_f32(t->high);
   void *const *const out = t->out;
-  const int32_t channels = t->channels;
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i++) {
-    s->low[i] = vmaxq_f32(vminq_f32(s->low[i], high), low);
-    s->high[i] = vmaxq_f32(vminq_f32(s->high[i], high), low);
-  }
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) {
     float *to = out[i];
-    if (channels == CHANNELS) {
-      vst1q_f32(to, s->low[i]);
-      vst1q_f32(to + 4, s->high[i]);
-    } else {
-      store_some(to, s->low[i], s->high[i], channels);
-    }
+    vst1q_f32(to, vmaxq_f32(vminq_f32(s->low[i], high), low));
+    vst1q_f32(to + 4, vmaxq_f32(vminq_f32(s->high[i], high), low));
   }
 }
 
@@ -100,15 +79,20 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   store(t, &s, pixels);
 }
 
-static void tile1(const ert_tile_args *t) { tile(t, 1); }
-static void tile2(const ert_tile_args *t) { tile(t, 2); }
-static void tile3(const ert_tile_args *t) { tile(t, 3); }
-static void tile4(const ert_tile_args *t) { tile(t, 4); }
+#define TILE(n)                                              \
+  static void tile##n(const ert_tile_args *t) {              \
+    if (t->channels == CHANNELS) tile(t, n);                 \
+    else ert_tile_some(t, tile##n, &ert_tiling_f32_neon, n); \
+  }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
 #if defined(__aarch64__)
-static void tile5(const ert_tile_args *t) { tile(t, 5); }
-static void tile6(const ert_tile_args *t) { tile(t, 6); }
-static void tile7(const ert_tile_args *t) { tile(t, 7); }
-static void tile8(const ert_tile_args *t) { tile(t, 8); }
+TILE(5)
+TILE(6)
+TILE(7)
+TILE(8)
 static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8};
 #else
 static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4};

@@ -77,22 +77,15 @@ ERT_INLINE int32x4_t across(const int32x4_t *v) {
 #endif
 }
 
-/* Four outputs of a pixel, or fewer. */
-static void store_some(int8_t *out, uint32_t word, int32_t n) {
-  for (int32_t o = 0; o < n; o++) out[o] = (int8_t)(word >> 8 * o);
-}
-
-#define STORE(i, lane)                                  \
-  if (first + i < pixels) {                             \
-    const uint32_t word = vgetq_lane_u32(words, lane);  \
-    if (whole) ERT_MEMMOVE(out[first + i], &word, 4);   \
-    else store_some(out[first + i], word, t->channels); \
+#define STORE(i, lane)                                 \
+  if (first + i < pixels) {                            \
+    const uint32_t word = vgetq_lane_u32(words, lane); \
+    ERT_MEMMOVE(out[first + i], &word, 4);             \
   }
 
 ERT_INLINE void store(const ert_tile_args *t, const sums *s, const int pixels) {
   const int32_t *scales = t->scales;
   const int32x4_t bias = vld1q_s32(scales), multiplier = vld1q_s32(scales + 4), left = vnegq_s32(vld1q_s32(scales + 8));
-  const int whole = t->channels == CHANNELS;
   void *const *const out = t->out;
   int8x16_t y[(PIXELS + 3) / 4];
   ERT_UNROLLED
@@ -130,8 +123,14 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
 }
 
 #define TILE(n)                                                  \
-  static void tile##n(const ert_tile_args *t) { tile(t, n, 0); } \
-  static void wide##n(const ert_tile_args *t) { tile(t, n, 1); }
+  static void tile##n(const ert_tile_args *t) {                  \
+    if (t->channels == CHANNELS) tile(t, n, 0);                  \
+    else ert_tile_some(t, tile##n, &ert_tiling_s8_neon, n);      \
+  }                                                              \
+  static void wide##n(const ert_tile_args *t) {                  \
+    if (t->channels == CHANNELS) tile(t, n, 1);                  \
+    else ert_tile_some(t, wide##n, &ert_tiling_s8_wide_neon, n); \
+  }
 TILE(1)
 TILE(2)
 #if defined(__aarch64__)

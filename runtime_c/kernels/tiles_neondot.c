@@ -26,35 +26,29 @@ typedef struct {
   } while (0)
 
 /* The products of a run; where its weights end. */
-ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_t *w, int32_t run, const int pixels) {
+ERT_INLINE const int8_t *add_run(sums *s, const int8_t **from, const int8_t *w, int32_t run, const int pixels) {
   int8x16_t x[PIXELS];
-  int32_t k = 0;
-  for (const int32_t whole = run & ~15; k < whole; k += 16) {
+  for (uint32_t n = (uint32_t)run / 16; n != 0; n--) {
     ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) x[i] = vld1q_s8(from[i] + k);
+    for (int i = 0; i < pixels; i++) x[i] = vld1q_s8(from[i]), from[i] += 16;
     MULTIPLY(0);
     MULTIPLY(1);
     MULTIPLY(2);
     MULTIPLY(3);
   }
-  for (; k < run; k += 4) {
+  for (uint32_t n = (uint32_t)run % 16 / 4; n != 0; n--) {
     ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) x[i] = vreinterpretq_s8_s32(vdupq_n_s32(ert_neon_word(from[i] + k)));
+    for (int i = 0; i < pixels; i++) x[i] = vreinterpretq_s8_s32(vdupq_n_s32(ert_neon_word(from[i]))), from[i] += 4;
     MULTIPLY(0);
   }
   return w;
-}
-
-static void store_some(int8_t *out, int8x8_t x, int32_t n) {
-  int8_t all[CHANNELS];
-  vst1_s8(all, x);
-  for (int32_t o = 0; o < n; o++) out[o] = all[o];
 }
 
 ERT_INLINE void store(const ert_tile_args *t, const sums *s, int32_t pixels) {
   const int32_t *scales = t->scales;
   const int32x4_t m0 = vld1q_s32(scales + 8), m1 = vld1q_s32(scales + 12);
   const int32x4_t s0 = vnegq_s32(vld1q_s32(scales + 16)), s1 = vnegq_s32(vld1q_s32(scales + 20));
+  void *const *const out = t->out;
   int16x8_t y[PIXELS + 1];
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++)
@@ -64,13 +58,8 @@ ERT_INLINE void store(const ert_tile_args *t, const sums *s, int32_t pixels) {
   ERT_UNROLLED
   for (int i = 0; i < pixels; i += 2) {
     const int8x16_t both = ert_neon_finish(t, y[i], y[i + 1]);
-    if (t->channels == CHANNELS) {
-      vst1_s8(t->out[i], vget_low_s8(both));
-      if (i + 1 < pixels) vst1_s8(t->out[i + 1], vget_high_s8(both));
-    } else {
-      store_some(t->out[i], vget_low_s8(both), t->channels);
-      if (i + 1 < pixels) store_some(t->out[i + 1], vget_high_s8(both), t->channels);
-    }
+    vst1_s8(out[i], vget_low_s8(both));
+    if (i + 1 < pixels) vst1_s8(out[i + 1], vget_high_s8(both));
   }
 }
 
@@ -89,14 +78,19 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   store(t, &s, pixels);
 }
 
-static void tile1(const ert_tile_args *t) { tile(t, 1); }
-static void tile2(const ert_tile_args *t) { tile(t, 2); }
-static void tile3(const ert_tile_args *t) { tile(t, 3); }
-static void tile4(const ert_tile_args *t) { tile(t, 4); }
-static void tile5(const ert_tile_args *t) { tile(t, 5); }
-static void tile6(const ert_tile_args *t) { tile(t, 6); }
-static void tile7(const ert_tile_args *t) { tile(t, 7); }
-static void tile8(const ert_tile_args *t) { tile(t, 8); }
+#define TILE(n)                                                \
+  static void tile##n(const ert_tile_args *t) {                \
+    if (t->channels == CHANNELS) tile(t, n);                   \
+    else ert_tile_some(t, tile##n, &ert_tiling_s8_neondot, n); \
+  }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+TILE(7)
+TILE(8)
 
 ERT_END_neondot
 

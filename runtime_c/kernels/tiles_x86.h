@@ -27,7 +27,8 @@ enum { ERT_ZMM_PIXELS = 6, ERT_ZMM_PANELS = 4, ERT_ZMM_CHANNELS = 16 };
   ERT_ZMM_TILE(name, 6)     \
   static ert_tile_fn *const name##_by_pixels[] = {name##1, name##2, name##3, name##4, name##5, name##6};
 
-extern const ert_tiling ert_tiling_f32_avx2, ert_depthwise_f32_avx2;
+extern const ert_tiling ert_tiling_f32_avx2;
+extern const ert_tiling ert_tiling_s8_avx2, ert_tiling_s8_avxvnni;
 extern const ert_tiling ert_tiling_s8_avx512vnni;
 extern const ert_tiling ert_tiling_f32_avx512vnni;
 

@@ -18,6 +18,7 @@ from test_kernels import drawn
 from edgesdk import boards, linux, memory, ops, program, schedule, toolchain
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node
+from edgesdk.kernels import Kernel
 
 SOURCE = Path(__file__).with_name("linux_models.c")
 CODES = {2: "it wrote before its arena", 4: "it trapped", 5: "no memory"}
@@ -63,8 +64,13 @@ class Case:
         return head + b"".join(part + bytes(-len(part) % program.ALIGN) for part in (self.data, self.given))
 
 
-def cases(nodes: SearchStrategy, isa: Sequence[str], n: int) -> Iterator[Case]:  # type: ignore[type-arg]
-    """Programs of random nodes, with the kernels that a core with these instruction sets chooses."""
+def cases(
+    nodes: SearchStrategy,  # type: ignore[type-arg]
+    isa: Sequence[str],
+    n: int,
+    kernel: Kernel | None = None,
+) -> Iterator[Case]:
+    """Programs of random nodes, with the kernels that a core with these instruction sets chooses, or with this one."""
     for node, arrays in drawn(nodes, n):
         inputs = [(v, a) for v, a in zip(node.inputs, arrays, strict=True) if v is not None and v.data is None]
         graph = Graph("one node", [v for v, _ in inputs], [node.output], [node])
@@ -72,6 +78,10 @@ def cases(nodes: SearchStrategy, isa: Sequence[str], n: int) -> Iterator[Case]: 
             chosen = schedule.schedule(graph, isa)
         except Unsupported:  # sums that could leave their type
             continue
+        if kernel is not None and not ops.fits(node, kernel):
+            continue
+        if kernel is not None:
+            chosen.steps[:] = [schedule.encode(node, kernel)]
         data = program.write(program.assemble(chosen, memory.plan(chosen)))
         given = b"".join(np.ascontiguousarray(a).tobytes() for _, a in inputs)
         yield Case(chosen.steps[0].kernel.name, node, arrays, data, given)

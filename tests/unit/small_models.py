@@ -116,6 +116,13 @@ def borders(b: Builder, x: Value) -> Value:
     return b.add_node("take_pixels", [y], x.quant, rows=(4, 0, 2), columns=(1, 1))
 
 
+def wide(b: Builder, x: Value) -> Value:
+    """What int16 has kernels of its own for."""
+    y = b.conv(x, x.shape[-1], 3, 1)
+    y = b.add_node("squared_difference", [b.add_node("prelu", [x, y], b.quant()), y], b.quant())
+    return b.add_node("layer_norm", [y, None, None], b.quant(), axis=3, epsilon=1e-5)
+
+
 def integers(dtype: str) -> Graph:
     """Plain integers in and out."""
     b = Builder(9, dtype)
@@ -143,6 +150,7 @@ def graphs() -> dict[str, Graph]:
         **small_data_models.graphs(),
         **state_models.graphs(),
         **made(ELEMENTWISE, ("int8", "float32")),
+        **made((wide,), ("int16",)),
         **plain,
     }
 

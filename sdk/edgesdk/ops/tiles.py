@@ -3,7 +3,7 @@
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
 where two products are added up in 16 bits, a d where scales are doubles; of depthwise_conv2d d<NR>, perhaps with that
-p or d, or d<NR>k4 (runtime_c/kernels/columns.h).
+p or d, or d<NR>k4, d<NR>k4p and d<NR>k4s (runtime_c/kernels/columns.h).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
 
 LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
-DEPTHWISE = re.compile(r"d(\d+)(p|d|k4)?")
+DEPTHWISE = re.compile(r"d(\d+)(k4)?([pds]?)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -86,7 +86,15 @@ def fits_depthwise(node: Node, kernel: Kernel) -> bool:
         return False
     if kernel.layout.endswith("d") and not double_scales.fits(node):
         return False
+    if kernel.layout.endswith("k4s") and not fits_four_rows(node):
+        return False
     return vectors.fits_right_shifts(node) and _fits_halves(node)
+
+
+def fits_four_rows(node: Node) -> bool:
+    """Whether the windows of a depthwise_conv2d are those of the layouts d<NR>k4s."""
+    (kh, kw, _), dilation = node.input(1).shape, node.attrs.get("dilation", (1, 1))
+    return kh <= 4 and kw == 3 and node.attrs["stride"][1] <= 2 and int(dilation[1]) == 1
 
 
 def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
@@ -109,9 +117,9 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     assert found is not None
     nr, w = int(found[1]), node.input(1).data
     assert w is not None
-    if found[2] == "k4":
+    if found[2]:
         order = interleaved(nr)
-        table, *limits = scale_table(node, nr, -128 * w.astype(np.int64).sum((0, 1)))
+        table, *limits = scale_table(node, nr, 0 if found[3] else -128 * w.astype(np.int64).sum((0, 1)))
         assert isinstance(table, np.ndarray)
         return [columns(w, nr), np.ascontiguousarray(table[:, :, order]), *limits]
     flat = w.reshape(-1, w.shape[-1])
@@ -119,7 +127,7 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
     if node.output.dtype == "float32":
         return [weights, by_panel(rescale.bias(node), nr), *float_limits(node)]
-    if found[2] == "d":
+    if found[3] == "d":
         return [weights, *double_scales.words(node, nr, flat.astype(np.int64).sum(0))]
     return [weights, *scale_table(node, nr)]
 
