@@ -407,7 +407,7 @@ void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_ti
 /* Items of panels with `taps` x in_c weights a channel; INT32_MAX for too many. */
 static int32_t panel_items(int32_t taps, int32_t in_c, int32_t out_c, int32_t nr, int32_t kr) {
   const int32_t window = ert_product(taps, in_c);
-  if (window > INT32_MAX / 512) return INT32_MAX; /* scratch has some windows, of several bytes an item */
+  if (window > INT32_MAX / 1024) return INT32_MAX; /* scratch has some windows, of several bytes an item */
   const int32_t filled = in_c % kr == 0 ? window : ert_round_up(window, kr);
   return ert_product(filled, ert_product(nr, panels_of(out_c, nr)));
 }
