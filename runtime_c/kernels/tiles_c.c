@@ -137,24 +137,28 @@ static void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
   }
 }
 
-static uint8_t *fill_few(uint8_t *to, int fill, int32_t n) {
-  if (n > 32) ERT_MEMSET(to, fill, n);
-  else
+static void fill_few(uint8_t *to, int fill, int32_t n) {
+  if (n > 64) {
+    ERT_MEMSET(to, fill, n);
+  } else if (n >= 8) {
+    for (int32_t i = 0; i < n - 8; i += 8) ERT_MEMSET(to + i, fill, 8);
+    ERT_MEMSET(to + n - 8, fill, 8);
+  } else {
     for (int32_t i = 0; i < n; i++) to[i] = (uint8_t)fill;
-  return to + n;
+  }
 }
 
 /* A row of one window: taps outside the image are padding. */
 static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t ix) {
   const ert_conv2d_geometry *g = v->g;
   const int32_t item = g->in_c * v->k->item, step = g->dilation_w;
-  int32_t kx = 0, inside = 0;
-  while (kx < g->kernel_w && (!row || ix + kx * step < 0)) kx++;
-  to = fill_few(to, v->fill, kx * item);
-  while (kx + inside < g->kernel_w && ix + (kx + inside) * step < g->in_w) inside++;
-  const int32_t runs = step == 1 ? inside > 0 : inside, run = step == 1 ? inside * item : item;
-  for (int32_t i = 0; i < runs; i++, to += run) copy_few(to, row + (ix + (kx + i) * step) * item, run);
-  fill_few(to, v->fill, (g->kernel_w - kx - inside) * item);
+  int32_t kx = 0, end = g->kernel_w;
+  while (kx < end && (!row || ix + kx * step < 0)) kx++;
+  while (end > kx && ix + (end - 1) * step >= g->in_w) end--;
+  fill_few(to, v->fill, kx * item);
+  if (kx < end && step == 1) copy_few(to + kx * item, row + (ix + kx) * item, (end - kx) * item);
+  for (int32_t i = kx; step > 1 && i < end; i++) copy_few(to + i * item, row + (ix + i * step) * item, item);
+  fill_few(to + end * item, v->fill, (g->kernel_w - end) * item);
 }
 
 /* A row of n windows inside the image, `step` bytes apart. `most` of them are so far from its right border that whole
