@@ -31,5 +31,7 @@ def test_what_real_models_compute_in_vain(model: str, channels: int, macs: int) 
 
 
 def test_half_of_the_person_detector_is_left() -> None:
-    result = flow.report(flow.convert(MODELS / "mlperf-tiny-vww-mobilenetv1" / "vww_96_int8.tflite"))
+    """Portable, because panels for vectors are filled up with zeros."""
+    model = MODELS / "mlperf-tiny-vww-mobilenetv1" / "vww_96_int8.tflite"
+    result = flow.report(flow.convert(model, portable=True))
     assert result["macs"] <= 3_727_313 and result["model_bytes"] < 50_000
