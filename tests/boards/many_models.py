@@ -21,7 +21,7 @@ from edgesdk.runners import link, qemu
 from edgesdk.toolchain import Unit
 
 IMAGE_BYTES = 1 << 20  # of models in one image
-KERNEL_BYTES = 1 << 17  # of flash that all kernels and what runs them take
+KERNEL_BYTES = 160 * 1024  # of flash that all kernels and what runs them take
 SPARE_BYTES = 64
 RUN_S = 120.0
 CODES = {0: "equal", 1: "another output", 2: "it wrote past its arena", 3: "the image's arena is too short"}

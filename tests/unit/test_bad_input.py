@@ -69,7 +69,7 @@ def sound(suffix: str) -> bytes:
     if suffix == "tflite":
         return models.conv_net()
     Path("net.tflite").write_bytes(models.conv_net())
-    data = flow.convert("net.tflite").data
+    data = flow.convert("net.tflite", portable=True).data
     Path("net.tflite").unlink()
     return data
 
