@@ -21,6 +21,28 @@ ERT_INLINE int8x16_t ert_neon_finish(const ert_tile_args *t, int16x8_t a, int16x
   return vmaxq_s8(vminq_s8(x, vdupq_n_s8((int8_t)t->max)), vdupq_n_s8((int8_t)t->min));
 }
 
+/* Loops that must not wait for their operands on cores that execute in order are written instruction by instruction:
+ * what is volatile stays in the order of the source, where compilers bring loads and their uses together. Addresses with
+ * an index, as those cores take longer for loads that also change their address. */
+#if defined(__aarch64__) && defined(__GNUC__)
+#define ERT_NEON_ORDERED 1
+
+/* The vector `at` bytes behind p. */
+#define ERT_NEON_LOAD(x, p, at) __asm__ volatile("ldr %q0, [%1, %2]" : "=w"(x) : "r"(p), "r"(at) : "memory")
+
+/* Two vectors, `at` a constant. */
+#define ERT_NEON_LOAD_PAIR(x, y, p, at) \
+  __asm__ volatile("ldp %q0, %q1, [%2, %3]" : "=&w"(x), "=&w"(y) : "r"(p), "i"(at) : "memory")
+#else
+#define ERT_NEON_ORDERED 0
+#define ERT_NEON_LOAD(x, p, at) ERT_MEMMOVE(&(x), (const uint8_t *)(p) + (at), 16)
+#define ERT_NEON_LOAD_PAIR(x, y, p, at) \
+  do {                                  \
+    ERT_NEON_LOAD(x, p, at);            \
+    ERT_NEON_LOAD(y, p, (at) + 16);     \
+  } while (0)
+#endif
+
 /* A word from any address. */
 ERT_INLINE int32_t ert_neon_word(const void *p) {
   int32_t word;

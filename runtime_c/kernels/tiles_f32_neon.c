@@ -7,12 +7,17 @@
 
 #if defined(__aarch64__)
 enum { PIXELS = 8 };
-#define ADD(sum, w, x, lane) vfmaq_laneq_f32(sum, w, x, lane)
 #define ADD_ONE(sum, w, x) vfmaq_n_f32(sum, w, x)
 #else
 enum { PIXELS = 4 }; /* half as many registers */
-#define ADD(sum, w, x, lane) vmlaq_n_f32(sum, w, vgetq_lane_f32(x, lane))
 #define ADD_ONE(sum, w, x) vmlaq_n_f32(sum, w, x)
+#endif
+#if ERT_NEON_ORDERED
+#define ADD(sum, w, x, lane) __asm__ volatile("fmla %0.4s, %1.4s, %2.s[" #lane "]" : "+w"(sum) : "w"(w), "w"(x))
+#elif defined(__aarch64__)
+#define ADD(sum, w, x, lane) sum = vfmaq_laneq_f32(sum, w, x, lane)
+#else
+#define ADD(sum, w, x, lane) sum = vmlaq_n_f32(sum, w, vgetq_lane_f32(x, lane))
 #endif
 enum { CHANNELS = 8 };
 
@@ -20,35 +25,51 @@ typedef struct {
   float32x4_t low[PIXELS], high[PIXELS]; /* channels 0-3 and 4-7 */
 } sums;
 
-#define MULTIPLY(lane)                                          \
-  do {                                                          \
-    const float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4); \
-    w += CHANNELS;                                              \
-    ERT_UNROLLED                                                \
-    for (int i = 0; i < pixels; i++) {                          \
-      s->low[i] = ADD(s->low[i], w0, x[i], lane);               \
-      s->high[i] = ADD(s->high[i], w1, x[i], lane);             \
-    }                                                           \
+typedef struct {
+  float32x4_t low, high;
+} channels;
+
+/* One term of every pixel; the next weights, and inputs after their last lane, are loaded meanwhile. */
+#define MULTIPLY(lane, now, next)                                                              \
+  do {                                                                                         \
+    if ((lane) < 3 || more) ERT_NEON_LOAD_PAIR((next).low, (next).high, w, 32 * ((lane) + 1)); \
+    ERT_UNROLLED                                                                               \
+    for (int i = 0; i < pixels; i++) {                                                         \
+      ADD(s->low[i], (now).low, x[i], lane);                                                   \
+      ADD(s->high[i], (now).high, x[i], lane);                                                 \
+      if ((lane) == 3 && more) ERT_NEON_LOAD(x[i], from[i], at);                               \
+    }                                                                                          \
   } while (0)
 
+/* Four terms; `more`: others follow, whose inputs are `at` bytes behind where they begin. */
+ERT_INLINE void add_four(sums *s, float32x4_t *x, channels *v, const float *const *from, ptrdiff_t at, const float *w,
+                         const int pixels, const int more) {
+  MULTIPLY(0, v[0], v[1]);
+  MULTIPLY(1, v[1], v[0]);
+  MULTIPLY(2, v[0], v[1]);
+  MULTIPLY(3, v[1], v[0]);
+}
+
 /* The products of a run; where its weights end. */
-ERT_INLINE const float *add_run(sums *s, const float **from, const float *w, int32_t run, const int pixels) {
-  for (uint32_t n = (uint32_t)run / 4; n != 0; n--) {
+ERT_INLINE const float *add_run(sums *s, const float *const *from, const float *w, int32_t run, const int pixels) {
+  const int32_t whole = run & ~3;
+  if (whole > 0) {
     float32x4_t x[PIXELS];
+    channels v[2];
+    const ptrdiff_t end = (ptrdiff_t)whole * (ptrdiff_t)sizeof(float);
     ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) x[i] = vld1q_f32(from[i]), from[i] += 4;
-    MULTIPLY(0);
-    MULTIPLY(1);
-    MULTIPLY(2);
-    MULTIPLY(3);
+    for (int i = 0; i < pixels; i++) ERT_NEON_LOAD(x[i], from[i], (ptrdiff_t)0);
+    ERT_NEON_LOAD_PAIR(v[0].low, v[0].high, w, 0);
+    for (ptrdiff_t at = 16; at < end; at += 16, w += 4 * CHANNELS) add_four(s, x, v, from, at, w, pixels, 1);
+    add_four(s, x, v, from, 0, w, pixels, 0);
+    w += 4 * CHANNELS;
   }
-  for (uint32_t n = (uint32_t)run % 4; n != 0; n--, w += CHANNELS) {
+  for (int32_t k = whole; k < run; k++, w += CHANNELS) {
     const float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) {
-      const float x = *from[i]++;
-      s->low[i] = ADD_ONE(s->low[i], w0, x);
-      s->high[i] = ADD_ONE(s->high[i], w1, x);
+      s->low[i] = ADD_ONE(s->low[i], w0, from[i][k]);
+      s->high[i] = ADD_ONE(s->high[i], w1, from[i][k]);
     }
   }
   return w;

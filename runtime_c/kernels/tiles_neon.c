@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int8: 5 pixels x 4 channels. Two products of int8 fit into 16 bits where weights are above -128, so that three
+/* int8: 4 pixels x 4 channels. Two products of int8 fit into 16 bits where weights are above -128, so that three
  * instructions (a product, a product added, pairs added to four sums) take 16 terms of K of a pixel and a channel. */
 #include "tiles_arm.h"
 
 #if ERT_HAS_neon
 
 #if defined(__aarch64__)
-enum { PIXELS = 5 };
+enum { PIXELS = 4 };
 #else
 enum { PIXELS = 2 }; /* half as many registers */
 #endif
@@ -16,53 +16,92 @@ typedef struct {
   int32x4_t of[PIXELS][CHANNELS];
 } sums;
 
-/* Sixteen terms of a pixel added to the sums of its channels. `wide`: any weights. */
-#if defined(__aarch64__) && defined(__GNUC__)
-/* In this order: compilers keep more products waiting than there are registers. */
-ERT_INLINE void add(int32x4_t *s, const int8x16_t *w, int8x16_t x, const int wide) {
-  int16x8_t a, b, c, d;
-  if (wide)
-    __asm__(
-        "smull %4.8h, %8.8b, %12.8b\n smull %5.8h, %9.8b, %12.8b\n smull %6.8h, %10.8b, %12.8b\n"
-        "smull %7.8h, %11.8b, %12.8b\n sadalp %0.4s, %4.8h\n sadalp %1.4s, %5.8h\n sadalp %2.4s, %6.8h\n"
-        "sadalp %3.4s, %7.8h\n smull2 %4.8h, %8.16b, %12.16b\n smull2 %5.8h, %9.16b, %12.16b\n"
-        "smull2 %6.8h, %10.16b, %12.16b\n smull2 %7.8h, %11.16b, %12.16b\n sadalp %0.4s, %4.8h\n"
-        "sadalp %1.4s, %5.8h\n sadalp %2.4s, %6.8h\n sadalp %3.4s, %7.8h"
-        : "+w"(s[0]), "+w"(s[1]), "+w"(s[2]), "+w"(s[3]), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d)
-        : "w"(w[0]), "w"(w[1]), "w"(w[2]), "w"(w[3]), "w"(x));
-  else
-    __asm__(
-        "smull %4.8h, %8.8b, %12.8b\n smull %5.8h, %9.8b, %12.8b\n smull %6.8h, %10.8b, %12.8b\n"
-        "smull %7.8h, %11.8b, %12.8b\n smlal2 %4.8h, %8.16b, %12.16b\n smlal2 %5.8h, %9.16b, %12.16b\n"
-        "smlal2 %6.8h, %10.16b, %12.16b\n smlal2 %7.8h, %11.16b, %12.16b\n sadalp %0.4s, %4.8h\n"
-        "sadalp %1.4s, %5.8h\n sadalp %2.4s, %6.8h\n sadalp %3.4s, %7.8h"
-        : "+w"(s[0]), "+w"(s[1]), "+w"(s[2]), "+w"(s[3]), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d)
-        : "w"(w[0]), "w"(w[1]), "w"(w[2]), "w"(w[3]), "w"(x));
+#if ERT_NEON_ORDERED
+#define OF_TWO(name, instruction, end, sum)                                                 \
+  ERT_INLINE void name(int16x8_t *y, int8x16_t w, int8x16_t x) {                            \
+    __asm__ volatile(instruction " %0.8h, %1." end ", %2." end : sum(*y) : "w"(w), "w"(x)); \
+  }
+OF_TWO(low_product, "smull", "8b", "=w")
+OF_TWO(high_product, "smull2", "16b", "=w")
+OF_TWO(add_high_product, "smlal2", "16b", "+w")
+
+ERT_INLINE void add_pairs(int32x4_t *sum, int16x8_t products) {
+  __asm__ volatile("sadalp %0.4s, %1.8h" : "+w"(*sum) : "w"(products));
 }
 #else
-ERT_INLINE void add(int32x4_t *s, const int8x16_t *w, int8x16_t x, const int wide) {
-  ERT_UNROLLED
-  for (int o = 0; o < CHANNELS; o++) {
-    const int16x8_t low = vmull_s8(vget_low_s8(w[o]), vget_low_s8(x));
-    if (wide) s[o] = vpadalq_s16(vpadalq_s16(s[o], low), vmull_s8(vget_high_s8(w[o]), vget_high_s8(x)));
-    else s[o] = vpadalq_s16(s[o], vmlal_s8(low, vget_high_s8(w[o]), vget_high_s8(x)));
-  }
+ERT_INLINE void low_product(int16x8_t *y, int8x16_t w, int8x16_t x) { *y = vmull_s8(vget_low_s8(w), vget_low_s8(x)); }
+
+ERT_INLINE void high_product(int16x8_t *y, int8x16_t w, int8x16_t x) {
+  *y = vmull_s8(vget_high_s8(w), vget_high_s8(x));
 }
+
+ERT_INLINE void add_high_product(int16x8_t *y, int8x16_t w, int8x16_t x) {
+  *y = vmlal_s8(*y, vget_high_s8(w), vget_high_s8(x));
+}
+
+ERT_INLINE void add_pairs(int32x4_t *sum, int16x8_t products) { *sum = vpadalq_s16(*sum, products); }
 #endif
 
-/* The products of a run; where its weights end. */
+enum { GROUP = 2 }; /* pixels that are multiplied together: no product waits for the one before */
+
+#define EACH(statement)                    \
+  do {                                     \
+    ERT_UNROLLED                           \
+    for (int i = 0; i < n; i++) {          \
+      ERT_UNROLLED                         \
+      for (int o = 0; o < CHANNELS; o++) { \
+        statement;                         \
+      }                                    \
+    }                                      \
+  } while (0)
+
+/* Sixteen terms of n pixels. `wide`: any weights. Before the last sums the inputs of the `following` pixels are loaded,
+ * `at` bytes behind where they begin, and the weights that come next where `more`. */
+ERT_INLINE void add_group(int32x4_t (*s)[CHANNELS], int8x16_t *v, int8x16_t *x, const int n, const int wide,
+                          const int8_t *const *next, ptrdiff_t at, const int following, const int8_t *w,
+                          const int more) {
+  int16x8_t y[GROUP][CHANNELS];
+  EACH(low_product(&y[i][o], v[o], x[i]));
+  if (wide) {
+    EACH(add_pairs(&s[i][o], y[i][o]));
+    EACH(high_product(&y[i][o], v[o], x[i]));
+  } else {
+    EACH(add_high_product(&y[i][o], v[o], x[i]));
+  }
+  ERT_UNROLLED
+  for (int i = 0; i < following; i++) ERT_NEON_LOAD(x[i], next[i], at);
+  if (more) {
+    ERT_NEON_LOAD_PAIR(v[0], v[1], w, DEPTH * CHANNELS);
+    ERT_NEON_LOAD_PAIR(v[2], v[3], w, DEPTH * CHANNELS + 32);
+  }
+  EACH(add_pairs(&s[i][o], y[i][o]));
+}
+
+ERT_INLINE int at_most(int n, int most) { return n < most ? n : most; }
+
+/* Sixteen terms of every pixel, `at` bytes behind where they begin; `more`: others follow. */
+ERT_INLINE void add_sixteen(sums *s, int8x16_t *v, int8x16_t *x, const int8_t *const *from, ptrdiff_t at,
+                            const int8_t *w, const int pixels, const int wide, const int more) {
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i += GROUP) {
+    const int n = at_most(pixels - i, GROUP), left = pixels - i - GROUP;
+    if (left > 0) add_group(s->of + i, v, x, n, wide, from + i + GROUP, at, at_most(left, GROUP), w, 0);
+    else add_group(s->of + i, v, x, n, wide, from, at + DEPTH, more ? at_most(pixels, GROUP) : 0, w, more);
+  }
+}
+
+/* The products of a run, which is not empty; where its weights end. */
 ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_t *w, int32_t run, const int pixels,
                                  const int wide) {
-  for (int32_t k = 0; k < run; k += DEPTH, w += DEPTH * CHANNELS) {
-    int8x16_t v[CHANNELS];
-    ERT_UNROLLED
-    for (int o = 0; o < CHANNELS; o++) v[o] = vld1q_s8(w + DEPTH * o);
-    ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) {
-      add(s->of[i], v, vld1q_s8(from[i] + k), wide);
-    }
-  }
-  return w;
+  int8x16_t v[CHANNELS], x[GROUP];
+  ptrdiff_t at = 0;
+  ERT_UNROLLED
+  for (int i = 0; i < at_most(pixels, GROUP); i++) ERT_NEON_LOAD(x[i], from[i], at);
+  ERT_NEON_LOAD_PAIR(v[0], v[1], w, 0);
+  ERT_NEON_LOAD_PAIR(v[2], v[3], w, 32);
+  for (; at < run - DEPTH; at += DEPTH, w += DEPTH * CHANNELS) add_sixteen(s, v, x, from, at, w, pixels, wide, 1);
+  add_sixteen(s, v, x, from, at, w, pixels, wide, 0);
+  return w + DEPTH * CHANNELS;
 }
 
 /* The sums of four vectors. */
@@ -136,9 +175,8 @@ TILE(2)
 #if defined(__aarch64__)
 TILE(3)
 TILE(4)
-TILE(5)
-static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5};
-static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2, wide3, wide4, wide5};
+static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4};
+static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2, wide3, wide4};
 #else
 static ert_tile_fn *const by_pixels[] = {tile1, tile2};
 static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2};

@@ -13,33 +13,59 @@ typedef struct {
   int32x4_t low[PIXELS], high[PIXELS]; /* channels 0-3 and 4-7 */
 } sums;
 
-/* Four terms of K: lane `lane` of every pixel's vector. */
-#define MULTIPLY(lane)                                          \
-  do {                                                          \
-    const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);    \
-    w += 4 * CHANNELS;                                          \
-    ERT_UNROLLED                                                \
-    for (int i = 0; i < pixels; i++) {                          \
-      s->low[i] = vdotq_laneq_s32(s->low[i], w0, x[i], lane);   \
-      s->high[i] = vdotq_laneq_s32(s->high[i], w1, x[i], lane); \
-    }                                                           \
+typedef struct {
+  int8x16_t low, high;
+} channels;
+
+#if ERT_NEON_ORDERED
+#define ADD(sum, w, x, lane) __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[" #lane "]" : "+w"(sum) : "w"(w), "w"(x))
+#else
+#define ADD(sum, w, x, lane) sum = vdotq_laneq_s32(sum, w, x, lane)
+#endif
+
+/* Four terms of every pixel; the next weights, and inputs after their last lane, are loaded meanwhile. */
+#define MULTIPLY(lane, now, next)                                                              \
+  do {                                                                                         \
+    if ((lane) < 3 || more) ERT_NEON_LOAD_PAIR((next).low, (next).high, w, 32 * ((lane) + 1)); \
+    ERT_UNROLLED                                                                               \
+    for (int i = 0; i < pixels; i++) {                                                         \
+      ADD(s->low[i], (now).low, x[i], lane);                                                   \
+      ADD(s->high[i], (now).high, x[i], lane);                                                 \
+      if ((lane) == 3 && more) ERT_NEON_LOAD(x[i], from[i], at);                               \
+    }                                                                                          \
   } while (0)
 
+/* Sixteen terms; `more`: others follow, whose inputs are `at` bytes behind where they begin. */
+ERT_INLINE void add_sixteen(sums *s, int8x16_t *x, channels *v, const int8_t *const *from, ptrdiff_t at,
+                            const int8_t *w, const int pixels, const int more) {
+  MULTIPLY(0, v[0], v[1]);
+  MULTIPLY(1, v[1], v[0]);
+  MULTIPLY(2, v[0], v[1]);
+  MULTIPLY(3, v[1], v[0]);
+}
+
 /* The products of a run; where its weights end. */
-ERT_INLINE const int8_t *add_run(sums *s, const int8_t **from, const int8_t *w, int32_t run, const int pixels) {
-  int8x16_t x[PIXELS];
-  for (uint32_t n = (uint32_t)run / 16; n != 0; n--) {
+ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_t *w, int32_t run, const int pixels) {
+  const int32_t whole = run & ~15;
+  if (whole > 0) {
+    int8x16_t x[PIXELS];
+    channels v[2];
+    const ptrdiff_t end = (ptrdiff_t)whole * (ptrdiff_t)sizeof(int8_t);
     ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) x[i] = vld1q_s8(from[i]), from[i] += 16;
-    MULTIPLY(0);
-    MULTIPLY(1);
-    MULTIPLY(2);
-    MULTIPLY(3);
+    for (int i = 0; i < pixels; i++) ERT_NEON_LOAD(x[i], from[i], (ptrdiff_t)0);
+    ERT_NEON_LOAD_PAIR(v[0].low, v[0].high, w, 0);
+    for (ptrdiff_t at = 16; at < end; at += 16, w += 16 * CHANNELS) add_sixteen(s, x, v, from, at, w, pixels, 1);
+    add_sixteen(s, x, v, from, 0, w, pixels, 0);
+    w += 16 * CHANNELS;
   }
-  for (uint32_t n = (uint32_t)run % 16 / 4; n != 0; n--) {
+  for (int32_t k = whole; k < run; k += 4, w += 4 * CHANNELS) {
+    const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);
     ERT_UNROLLED
-    for (int i = 0; i < pixels; i++) x[i] = vreinterpretq_s8_s32(vdupq_n_s32(ert_neon_word(from[i]))), from[i] += 4;
-    MULTIPLY(0);
+    for (int i = 0; i < pixels; i++) {
+      const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(ert_neon_word(from[i] + k)));
+      s->low[i] = vdotq_s32(s->low[i], w0, x);
+      s->high[i] = vdotq_s32(s->high[i], w1, x);
+    }
   }
   return w;
 }
