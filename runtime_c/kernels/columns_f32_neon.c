@@ -6,12 +6,12 @@
 
 #if ERT_HAS_neon
 
-enum { CHANNELS = 8, FEWEST = 4, MOST_WIDTH = 5 };
+enum { COLUMNS_CHANNELS = 8, COLUMNS_FEWEST = 4, COLUMNS_WIDTH = 5 };
 #if defined(__aarch64__)
-enum { PIXELS = 7 };
+enum { COLUMNS_PIXELS = 7 };
 #define ADD(sum, w, x) vfmaq_f32(sum, w, x)
 #else
-enum { PIXELS = 4 }; /* half as many registers */
+enum { COLUMNS_PIXELS = 4 }; /* half as many registers */
 #define ADD(sum, w, x) vmlaq_f32(sum, w, x)
 #endif
 
@@ -33,12 +33,12 @@ ERT_INLINE float32x4_t clamp(const ert_columns_args *t, float32x4_t x) {
 ERT_INLINE void tile(const ert_columns_args *t, int32_t x, const int pixels, const int width, const int stride) {
   const float *w = t->weights;
   const void *const *in = t->in + (ptrdiff_t)x * stride;
-  eight s[PIXELS], v[MOST_WIDTH];
+  eight s[COLUMNS_PIXELS], v[COLUMNS_WIDTH];
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) s[i] = load(t->scales);
-  for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * CHANNELS) {
+  for (int32_t ky = 0; ky < t->kernel_h; ky++, in += t->columns, w += width * COLUMNS_CHANNELS) {
     ERT_UNROLLED
-    for (int k = 0; k < width; k++) v[k] = load(w + k * CHANNELS);
+    for (int k = 0; k < width; k++) v[k] = load(w + k * COLUMNS_CHANNELS);
     ERT_UNROLLED
     for (int c = 0; c < (pixels - 1) * stride + width; c++) {
       const eight column = load(at(t, in[c]));
@@ -61,7 +61,7 @@ ERT_INLINE void tile(const ert_columns_args *t, int32_t x, const int pixels, con
 }
 
 ERT_INLINE void tiles(const ert_columns_args *t, const int width, const int stride) {
-  for (int32_t x = 0, n, left = (t->pixels + PIXELS - 1) / PIXELS; left > 0; x += n, left--) {
+  for (int32_t x = 0, n, left = (t->pixels + COLUMNS_PIXELS - 1) / COLUMNS_PIXELS; left > 0; x += n, left--) {
     n = (t->pixels - x + left - 1) / left;
     if (n == 4) tile(t, x, 4, width, stride);
 #if defined(__aarch64__)
@@ -87,7 +87,7 @@ static void some(const ert_columns_args *t, int32_t x, int32_t o, int32_t n) {
   float all[4] = {0};
   for (int32_t ky = 0; ky < t->kernel_h; ky++) {
     const void *const *in = t->in + (ptrdiff_t)ky * t->columns + (ptrdiff_t)x * t->stride;
-    for (int32_t kx = 0; kx < t->kernel_w; kx++, w += CHANNELS, in += t->dilation) {
+    for (int32_t kx = 0; kx < t->kernel_w; kx++, w += COLUMNS_CHANNELS, in += t->dilation) {
       const float *column = at(t, *in) + o;
       for (int32_t k = 0; n < 4 && k < n; k++) all[k] = column[k];
       sum = ADD(sum, vld1q_f32(w + o), n == 4 ? vld1q_f32(column) : vld1q_f32(all));
@@ -103,12 +103,12 @@ static void pixels(const ert_columns_args *t) {
 }
 
 static void run(const ert_columns_args *t) {
-  const int three = t->kernel_w == 3, whole = t->channels == CHANNELS && t->pixels >= FEWEST;
+  const int three = t->kernel_w == 3, whole = t->channels == COLUMNS_CHANNELS && t->pixels >= COLUMNS_FEWEST;
   if (!whole || t->dilation != 1 || t->stride > 2 || (!three && t->kernel_w != 5)) pixels(t);
   else if (t->stride == 1) (three ? threes : fives)(t);
   else (three ? threes_apart : fives_apart)(t);
 }
 
-const ert_columns_kernel ert_columns_f32_neon = {run, CHANNELS, 1, 4};
+const ert_columns_kernel ert_columns_f32_neon = {run, COLUMNS_CHANNELS, 1, 4};
 
 #endif

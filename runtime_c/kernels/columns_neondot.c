@@ -9,25 +9,25 @@
 
 ERT_BEGIN_neondot
 
-enum { CHANNELS = 16, FOURS = 4, WIDTH = 3, HEIGHT = 4 };
+enum { DOT_COLUMN = 16, DOT_FOURS = 4, DOT_WIDTH = 3, DOT_HEIGHT = 4 };
 
 typedef struct {
-  int32x4_t of[FOURS]; /* channels 0-3, 4-7, ... */
+  int32x4_t of[DOT_FOURS]; /* channels 0-3, 4-7, ... */
 } sums;
 
 typedef struct {
-  int8x16_t of[FOURS];
+  int8x16_t of[DOT_FOURS];
 } fours;
 
 /* What the pixels of a row have in common. Rows that a window does not have are those of the first one: their weights
  * are 0. */
 typedef struct {
-  fours w[WIDTH];
-  sums multiplier, left;           /* left: right shifts below zero */
-  const void *const *rows[HEIGHT]; /* the next column of each */
+  fours w[DOT_WIDTH];
+  sums multiplier, left;               /* left: right shifts below zero */
+  const void *const *rows[DOT_HEIGHT]; /* the next column of each */
   ptrdiff_t offset, step;
   const int32_t *bias;
-  int32_t channels; /* fewer than CHANNELS in the last panel of some layers */
+  int32_t channels; /* fewer than DOT_COLUMN in the last panel of some layers */
   int16x8_t zero_point;
   int8x16_t min, max;
 } panel;
@@ -35,16 +35,16 @@ typedef struct {
 ERT_INLINE int8x16_t load(const int8_t *p, int32_t n, const int whole) {
   if (whole) return vld1q_s8(p);
   if (n == 8) return vcombine_s8(vld1_s8(p), vdup_n_s8(0));
-  int8_t all[CHANNELS] = {0};
+  int8_t all[DOT_COLUMN] = {0};
   for (int32_t o = 0; o < n; o++) all[o] = p[o];
   return vld1q_s8(all);
 }
 
 /* The rows of the next column, one byte of each behind each other for every channel. */
 ERT_INLINE fours column(panel *p, const int whole) {
-  int8x16_t row[HEIGHT];
+  int8x16_t row[DOT_HEIGHT];
   ERT_UNROLLED
-  for (int y = 0; y < HEIGHT; y++) row[y] = load((const int8_t *)*p->rows[y]++ + p->offset, p->channels, whole);
+  for (int y = 0; y < DOT_HEIGHT; y++) row[y] = load((const int8_t *)*p->rows[y]++ + p->offset, p->channels, whole);
   const int8x16x2_t even = vzipq_s8(row[0], row[2]), odd = vzipq_s8(row[1], row[3]);
   fours c;
   ERT_UNROLLED
@@ -57,21 +57,21 @@ ERT_INLINE fours column(panel *p, const int whole) {
 
 ERT_INLINE void add(sums *s, const fours *w, const fours *c) {
   ERT_UNROLLED
-  for (int o = 0; o < FOURS; o++) s->of[o] = vdotq_s32(s->of[o], w->of[o], c->of[o]);
+  for (int o = 0; o < DOT_FOURS; o++) s->of[o] = vdotq_s32(s->of[o], w->of[o], c->of[o]);
 }
 
 ERT_INLINE sums begin(const panel *p, const fours *c) {
   sums s;
   ERT_UNROLLED
-  for (int o = 0; o < FOURS; o++) s.of[o] = vld1q_s32(p->bias + 4 * o);
+  for (int o = 0; o < DOT_FOURS; o++) s.of[o] = vld1q_s32(p->bias + 4 * o);
   add(&s, &p->w[0], c);
   return s;
 }
 
 ERT_INLINE void store(const panel *p, const sums *s, uint8_t *out, const int whole) {
-  int16x4_t y[FOURS];
+  int16x4_t y[DOT_FOURS];
   ERT_UNROLLED
-  for (int o = 0; o < FOURS; o++) y[o] = vqmovn_s32(ert_neon_rescale(s->of[o], p->multiplier.of[o], p->left.of[o]));
+  for (int o = 0; o < DOT_FOURS; o++) y[o] = vqmovn_s32(ert_neon_rescale(s->of[o], p->multiplier.of[o], p->left.of[o]));
   const int8x8_t low = vqmovn_s16(vqaddq_s16(vcombine_s16(y[0], y[1]), p->zero_point));
   const int8x8_t high = vqmovn_s16(vqaddq_s16(vcombine_s16(y[2], y[3]), p->zero_point));
   const int8x16_t all = vmaxq_s8(vminq_s8(vcombine_s8(low, high), p->max), p->min);
@@ -79,7 +79,7 @@ ERT_INLINE void store(const panel *p, const sums *s, uint8_t *out, const int who
     vst1q_s8((int8_t *)out, all);
     return;
   }
-  int8_t some[CHANNELS];
+  int8_t some[DOT_COLUMN];
   vst1q_s8(some, all);
   ERT_MEMMOVE(out, some, p->channels);
 }
@@ -87,21 +87,21 @@ ERT_INLINE void store(const panel *p, const sums *s, uint8_t *out, const int who
 /* Neighbouring windows overlap by all columns but one: each column adds to three sums, which take turns. */
 ERT_INLINE void row_by_one(panel *p, uint8_t *out, int32_t pixels, const int whole) {
   fours c = column(p, whole);
-  sums s[WIDTH];
+  sums s[DOT_WIDTH];
   s[0] = begin(p, &c);
   c = column(p, whole);
   add(&s[0], &p->w[1], &c);
   s[1] = begin(p, &c);
   for (;;) {
     ERT_UNROLLED
-    for (int i = 0; i < WIDTH; i++) {
+    for (int i = 0; i < DOT_WIDTH; i++) {
       c = column(p, whole);
       add(&s[i], &p->w[2], &c);
       store(p, &s[i], out, whole);
       if (--pixels == 0) return;
       out += p->step;
-      add(&s[(i + 1) % WIDTH], &p->w[1], &c);
-      s[(i + 2) % WIDTH] = begin(p, &c);
+      add(&s[(i + 1) % DOT_WIDTH], &p->w[1], &c);
+      s[(i + 2) % DOT_WIDTH] = begin(p, &c);
     }
   }
 }
@@ -127,25 +127,25 @@ ERT_INLINE void row(const ert_columns_args *t, const int whole) {
   p.zero_point = vdupq_n_s16((int16_t)t->zero_point);
   p.min = vdupq_n_s8((int8_t)t->min), p.max = vdupq_n_s8((int8_t)t->max);
   ERT_UNROLLED
-  for (int o = 0; o < FOURS; o++) {
-    p.multiplier.of[o] = vld1q_s32(scales + CHANNELS + 4 * o);
-    p.left.of[o] = vnegq_s32(vld1q_s32(scales + 2 * CHANNELS + 4 * o));
+  for (int o = 0; o < DOT_FOURS; o++) {
+    p.multiplier.of[o] = vld1q_s32(scales + DOT_COLUMN + 4 * o);
+    p.left.of[o] = vnegq_s32(vld1q_s32(scales + 2 * DOT_COLUMN + 4 * o));
     ERT_UNROLLED
-    for (int x = 0; x < WIDTH; x++) p.w[x].of[o] = vld1q_s8(w + 16 * (FOURS * x + o));
+    for (int x = 0; x < DOT_WIDTH; x++) p.w[x].of[o] = vld1q_s8(w + 16 * (DOT_FOURS * x + o));
   }
   ERT_UNROLLED
-  for (int y = 0; y < HEIGHT; y++) p.rows[y] = t->in + (y < t->kernel_h ? y : 0) * t->columns;
+  for (int y = 0; y < DOT_HEIGHT; y++) p.rows[y] = t->in + (y < t->kernel_h ? y : 0) * t->columns;
   if (t->stride == 1) row_by_one(&p, t->out, t->pixels, whole);
   else row_by_two(&p, t->out, t->pixels, whole);
 }
 
 static void run(const ert_columns_args *t) {
-  if (t->channels == CHANNELS) row(t, 1);
+  if (t->channels == DOT_COLUMN) row(t, 1);
   else row(t, 0);
 }
 
 ERT_END_neondot
 
-const ert_columns_kernel ert_columns_s8_neondot = {run, CHANNELS, HEIGHT, 1};
+const ert_columns_kernel ert_columns_s8_neondot = {run, DOT_COLUMN, DOT_HEIGHT, 1};
 
 #endif

@@ -5,11 +5,11 @@
 
 #if ERT_HAS_neon
 
-enum { CHANNELS = 16 };
+enum { TAPS_CHANNELS = 16 };
 #if defined(__aarch64__)
-enum { PIXELS = 4 };
+enum { TAPS_PIXELS = 4 };
 #else
-enum { PIXELS = 2 }; /* half as many registers */
+enum { TAPS_PIXELS = 2 }; /* half as many registers */
 #endif
 
 typedef struct {
@@ -49,8 +49,8 @@ ERT_INLINE int8x16_t finish(const ert_tile_args *t, const int32x4_t *s) {
   int16x4_t y[4];
   ERT_UNROLLED
   for (int o = 0; o < 4; o++) {
-    const int32x4_t multiplier = vld1q_s32(scales + CHANNELS + 4 * o);
-    const int32x4_t left = vnegq_s32(vld1q_s32(scales + 2 * CHANNELS + 4 * o));
+    const int32x4_t multiplier = vld1q_s32(scales + TAPS_CHANNELS + 4 * o);
+    const int32x4_t left = vnegq_s32(vld1q_s32(scales + 2 * TAPS_CHANNELS + 4 * o));
     y[o] = vqmovn_s32(ert_neon_rescale(s[o], multiplier, left));
   }
   return ert_neon_finish(t, vcombine_s16(y[0], y[1]), vcombine_s16(y[2], y[3]));
@@ -60,13 +60,13 @@ ERT_INLINE int8x16_t finish(const ert_tile_args *t, const int32x4_t *s) {
 ERT_INLINE void whole(const ert_tile_args *t, const int pixels, const int wide) {
   const int32_t *bias = t->scales;
   const int8_t *w = t->weights;
-  sums s[PIXELS];
+  sums s[TAPS_PIXELS];
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) ERT_UNROLLED
   for (int o = 0; o < 4; o++) s[i].of[o] = vld1q_s32(bias + 4 * o);
   int32_t r = 0;
-  for (; r + 2 <= t->runs; r += 2, w += 2 * CHANNELS) {
-    const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + CHANNELS);
+  for (; r + 2 <= t->runs; r += 2, w += 2 * TAPS_CHANNELS) {
+    const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + TAPS_CHANNELS);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) add_taps(s[i].of, w0, w1, vld1q_s8(at(t, r, i)), vld1q_s8(at(t, r + 1, i)), wide);
   }
@@ -81,7 +81,7 @@ ERT_INLINE void whole(const ert_tile_args *t, const int pixels, const int wide) 
 
 /* Sixteen bytes of which n are there, which is fewer. */
 static int8x16_t load_some(const int8_t *p, int32_t n) {
-  int8_t all[CHANNELS] = {0};
+  int8_t all[TAPS_CHANNELS] = {0};
   if (n == 8) return vcombine_s8(vld1_s8(p), vdup_n_s8(0));
   for (int32_t o = 0; o < n; o++) all[o] = p[o];
   return vld1q_s8(all);
@@ -93,34 +93,36 @@ static void some(const ert_tile_args *t, int32_t pixel) {
   const int8_t *w = t->weights;
   int32x4_t s[4];
   for (int o = 0; o < 4; o++) s[o] = vld1q_s32(bias + 4 * o);
-  for (int32_t r = 0; r < t->runs; r++, w += CHANNELS) add_tap(s, vld1q_s8(w), load_some(at(t, r, pixel), t->channels));
-  int8_t all[CHANNELS], *out = t->out[pixel];
+  for (int32_t r = 0; r < t->runs; r++, w += TAPS_CHANNELS)
+    add_tap(s, vld1q_s8(w), load_some(at(t, r, pixel), t->channels));
+  int8_t all[TAPS_CHANNELS], *out = t->out[pixel];
   vst1q_s8(all, finish(t, s));
   for (int32_t o = 0; o < t->channels; o++) out[o] = all[o];
 }
 
 ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
-  if (t->channels == CHANNELS) whole(t, pixels, wide);
+  if (t->channels == TAPS_CHANNELS) whole(t, pixels, wide);
   else
     for (int32_t i = 0; i < pixels; i++) some(t, i);
 }
 
-#define TILE(n)                                                  \
-  static void tile##n(const ert_tile_args *t) { tile(t, n, 0); } \
-  static void wide##n(const ert_tile_args *t) { tile(t, n, 1); }
+#define TILE(n)                                                            \
+  static void depthwise_neon##n(const ert_tile_args *t) { tile(t, n, 0); } \
+  static void depthwise_wide_neon##n(const ert_tile_args *t) { tile(t, n, 1); }
 TILE(1)
 TILE(2)
 #if defined(__aarch64__)
 TILE(3)
 TILE(4)
-static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4};
-static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2, wide3, wide4};
+static ert_tile_fn *const by_pixels[] = {depthwise_neon1, depthwise_neon2, depthwise_neon3, depthwise_neon4};
+static ert_tile_fn *const wide_by_pixels[] = {depthwise_wide_neon1, depthwise_wide_neon2, depthwise_wide_neon3,
+                                              depthwise_wide_neon4};
 #else
-static ert_tile_fn *const by_pixels[] = {tile1, tile2};
-static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2};
+static ert_tile_fn *const by_pixels[] = {depthwise_neon1, depthwise_neon2};
+static ert_tile_fn *const wide_by_pixels[] = {depthwise_wide_neon1, depthwise_wide_neon2};
 #endif
 
-const ert_tiling ert_depthwise_s8_neon = {by_pixels, PIXELS, CHANNELS, 1, 1};
-const ert_tiling ert_depthwise_s8_wide_neon = {wide_by_pixels, PIXELS, CHANNELS, 1, 1};
+const ert_tiling ert_depthwise_s8_neon = {by_pixels, TAPS_PIXELS, TAPS_CHANNELS, 1, 1};
+const ert_tiling ert_depthwise_s8_wide_neon = {wide_by_pixels, TAPS_PIXELS, TAPS_CHANNELS, 1, 1};
 
 #endif

@@ -6,10 +6,10 @@
 #if ERT_HAS_neon
 
 #if defined(__aarch64__)
-enum { PIXELS = 8 };
+enum { F32_PIXELS = 8 };
 #define ADD_ONE(sum, w, x) vfmaq_n_f32(sum, w, x)
 #else
-enum { PIXELS = 4 }; /* half as many registers */
+enum { F32_PIXELS = 4 }; /* half as many registers */
 #define ADD_ONE(sum, w, x) vmlaq_n_f32(sum, w, x)
 #endif
 #if ERT_NEON_ORDERED
@@ -19,10 +19,10 @@ enum { PIXELS = 4 }; /* half as many registers */
 #else
 #define ADD(sum, w, x, lane) sum = vmlaq_n_f32(sum, w, vgetq_lane_f32(x, lane))
 #endif
-enum { CHANNELS = 8 };
+enum { F32_CHANNELS = 8 };
 
 typedef struct {
-  float32x4_t low[PIXELS], high[PIXELS]; /* channels 0-3 and 4-7 */
+  float32x4_t low[F32_PIXELS], high[F32_PIXELS]; /* channels 0-3 and 4-7 */
 } sums;
 
 typedef struct {
@@ -54,17 +54,17 @@ ERT_INLINE void add_four(sums *s, float32x4_t *x, channels *v, const float *cons
 ERT_INLINE const float *add_run(sums *s, const float *const *from, const float *w, int32_t run, const int pixels) {
   const int32_t whole = run & ~3;
   if (whole > 0) {
-    float32x4_t x[PIXELS];
+    float32x4_t x[F32_PIXELS];
     channels v[2];
     const ptrdiff_t end = (ptrdiff_t)whole * (ptrdiff_t)sizeof(float);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) ERT_NEON_LOAD(x[i], from[i], (ptrdiff_t)0);
     ERT_NEON_LOAD_PAIR(v[0].low, v[0].high, w, 0);
-    for (ptrdiff_t at = 16; at < end; at += 16, w += 4 * CHANNELS) add_four(s, x, v, from, at, w, pixels, 1);
+    for (ptrdiff_t at = 16; at < end; at += 16, w += 4 * F32_CHANNELS) add_four(s, x, v, from, at, w, pixels, 1);
     add_four(s, x, v, from, 0, w, pixels, 0);
-    w += 4 * CHANNELS;
+    w += 4 * F32_CHANNELS;
   }
-  for (int32_t k = whole; k < run; k++, w += CHANNELS) {
+  for (int32_t k = whole; k < run; k++, w += F32_CHANNELS) {
     const float32x4_t w0 = vld1q_f32(w), w1 = vld1q_f32(w + 4);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) {
@@ -92,7 +92,7 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) s.low[i] = vld1q_f32(bias), s.high[i] = vld1q_f32(bias + 4);
   for (int32_t r = 0; r < t->runs; r++) {
-    const float *from[PIXELS];
+    const float *from[F32_PIXELS];
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) from[i] = t->in[r * t->stride + i];
     w = add_run(&s, from, w, t->run, pixels);
@@ -100,10 +100,10 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                              \
-  static void tile##n(const ert_tile_args *t) {              \
-    if (t->channels == CHANNELS) tile(t, n);                 \
-    else ert_tile_some(t, tile##n, &ert_tiling_f32_neon, n); \
+#define TILE(n)                                                  \
+  static void f32_neon##n(const ert_tile_args *t) {              \
+    if (t->channels == F32_CHANNELS) tile(t, n);                 \
+    else ert_tile_some(t, f32_neon##n, &ert_tiling_f32_neon, n); \
   }
 TILE(1)
 TILE(2)
@@ -114,11 +114,12 @@ TILE(5)
 TILE(6)
 TILE(7)
 TILE(8)
-static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8};
+static ert_tile_fn *const by_pixels[] = {f32_neon1, f32_neon2, f32_neon3, f32_neon4,
+                                         f32_neon5, f32_neon6, f32_neon7, f32_neon8};
 #else
-static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4};
+static ert_tile_fn *const by_pixels[] = {f32_neon1, f32_neon2, f32_neon3, f32_neon4};
 #endif
 
-const ert_tiling ert_tiling_f32_neon = {by_pixels, PIXELS, CHANNELS, 1, 4};
+const ert_tiling ert_tiling_f32_neon = {by_pixels, F32_PIXELS, F32_CHANNELS, 1, 4};
 
 #endif

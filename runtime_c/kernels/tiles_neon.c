@@ -6,14 +6,14 @@
 #if ERT_HAS_neon
 
 #if defined(__aarch64__)
-enum { PIXELS = 4 };
+enum { S8_PIXELS = 4 };
 #else
-enum { PIXELS = 2 }; /* half as many registers */
+enum { S8_PIXELS = 2 }; /* half as many registers */
 #endif
-enum { CHANNELS = 4, DEPTH = 16 };
+enum { S8_CHANNELS = 4, S8_DEPTH = 16 };
 
 typedef struct {
-  int32x4_t of[PIXELS][CHANNELS];
+  int32x4_t of[S8_PIXELS][S8_CHANNELS];
 } sums;
 
 #if ERT_NEON_ORDERED
@@ -42,25 +42,25 @@ ERT_INLINE void add_high_product(int16x8_t *y, int8x16_t w, int8x16_t x) {
 ERT_INLINE void add_pairs(int32x4_t *sum, int16x8_t products) { *sum = vpadalq_s16(*sum, products); }
 #endif
 
-enum { GROUP = 2 }; /* pixels that are multiplied together: no product waits for the one before */
+enum { S8_GROUP = 2 }; /* pixels that are multiplied together: no product waits for the one before */
 
-#define EACH(statement)                    \
-  do {                                     \
-    ERT_UNROLLED                           \
-    for (int i = 0; i < n; i++) {          \
-      ERT_UNROLLED                         \
-      for (int o = 0; o < CHANNELS; o++) { \
-        statement;                         \
-      }                                    \
-    }                                      \
+#define EACH(statement)                       \
+  do {                                        \
+    ERT_UNROLLED                              \
+    for (int i = 0; i < n; i++) {             \
+      ERT_UNROLLED                            \
+      for (int o = 0; o < S8_CHANNELS; o++) { \
+        statement;                            \
+      }                                       \
+    }                                         \
   } while (0)
 
 /* Sixteen terms of n pixels. `wide`: any weights. Before the last sums the inputs of the `following` pixels are loaded,
  * `at` bytes behind where they begin, and the weights that come next where `more`. */
-ERT_INLINE void add_group(int32x4_t (*s)[CHANNELS], int8x16_t *v, int8x16_t *x, const int n, const int wide,
+ERT_INLINE void add_group(int32x4_t (*s)[S8_CHANNELS], int8x16_t *v, int8x16_t *x, const int n, const int wide,
                           const int8_t *const *next, ptrdiff_t at, const int following, const int8_t *w,
                           const int more) {
-  int16x8_t y[GROUP][CHANNELS];
+  int16x8_t y[S8_GROUP][S8_CHANNELS];
   EACH(low_product(&y[i][o], v[o], x[i]));
   if (wide) {
     EACH(add_pairs(&s[i][o], y[i][o]));
@@ -71,8 +71,8 @@ ERT_INLINE void add_group(int32x4_t (*s)[CHANNELS], int8x16_t *v, int8x16_t *x, 
   ERT_UNROLLED
   for (int i = 0; i < following; i++) ERT_NEON_LOAD(x[i], next[i], at);
   if (more) {
-    ERT_NEON_LOAD_PAIR(v[0], v[1], w, DEPTH * CHANNELS);
-    ERT_NEON_LOAD_PAIR(v[2], v[3], w, DEPTH * CHANNELS + 32);
+    ERT_NEON_LOAD_PAIR(v[0], v[1], w, S8_DEPTH * S8_CHANNELS);
+    ERT_NEON_LOAD_PAIR(v[2], v[3], w, S8_DEPTH * S8_CHANNELS + 32);
   }
   EACH(add_pairs(&s[i][o], y[i][o]));
 }
@@ -83,25 +83,26 @@ ERT_INLINE int at_most(int n, int most) { return n < most ? n : most; }
 ERT_INLINE void add_sixteen(sums *s, int8x16_t *v, int8x16_t *x, const int8_t *const *from, ptrdiff_t at,
                             const int8_t *w, const int pixels, const int wide, const int more) {
   ERT_UNROLLED
-  for (int i = 0; i < pixels; i += GROUP) {
-    const int n = at_most(pixels - i, GROUP), left = pixels - i - GROUP;
-    if (left > 0) add_group(s->of + i, v, x, n, wide, from + i + GROUP, at, at_most(left, GROUP), w, 0);
-    else add_group(s->of + i, v, x, n, wide, from, at + DEPTH, more ? at_most(pixels, GROUP) : 0, w, more);
+  for (int i = 0; i < pixels; i += S8_GROUP) {
+    const int n = at_most(pixels - i, S8_GROUP), left = pixels - i - S8_GROUP;
+    if (left > 0) add_group(s->of + i, v, x, n, wide, from + i + S8_GROUP, at, at_most(left, S8_GROUP), w, 0);
+    else add_group(s->of + i, v, x, n, wide, from, at + S8_DEPTH, more ? at_most(pixels, S8_GROUP) : 0, w, more);
   }
 }
 
 /* The products of a run, which is not empty; where its weights end. */
 ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_t *w, int32_t run, const int pixels,
                                  const int wide) {
-  int8x16_t v[CHANNELS], x[GROUP];
+  int8x16_t v[S8_CHANNELS], x[S8_GROUP];
   ptrdiff_t at = 0;
   ERT_UNROLLED
-  for (int i = 0; i < at_most(pixels, GROUP); i++) ERT_NEON_LOAD(x[i], from[i], at);
+  for (int i = 0; i < at_most(pixels, S8_GROUP); i++) ERT_NEON_LOAD(x[i], from[i], at);
   ERT_NEON_LOAD_PAIR(v[0], v[1], w, 0);
   ERT_NEON_LOAD_PAIR(v[2], v[3], w, 32);
-  for (; at < run - DEPTH; at += DEPTH, w += DEPTH * CHANNELS) add_sixteen(s, v, x, from, at, w, pixels, wide, 1);
+  for (; at < run - S8_DEPTH; at += S8_DEPTH, w += S8_DEPTH * S8_CHANNELS)
+    add_sixteen(s, v, x, from, at, w, pixels, wide, 1);
   add_sixteen(s, v, x, from, at, w, pixels, wide, 0);
-  return w + DEPTH * CHANNELS;
+  return w + S8_DEPTH * S8_CHANNELS;
 }
 
 /* The sums of four vectors. */
@@ -126,7 +127,7 @@ ERT_INLINE void store(const ert_tile_args *t, const sums *s, const int pixels) {
   const int32_t *scales = t->scales;
   const int32x4_t bias = vld1q_s32(scales), multiplier = vld1q_s32(scales + 4), left = vnegq_s32(vld1q_s32(scales + 8));
   void *const *const out = t->out;
-  int8x16_t y[(PIXELS + 3) / 4];
+  int8x16_t y[(S8_PIXELS + 3) / 4];
   ERT_UNROLLED
   for (int i = 0; i < pixels; i += 4) {
     int16x4_t four[4];
@@ -151,9 +152,9 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
   sums s;
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) ERT_UNROLLED
-  for (int o = 0; o < CHANNELS; o++) s.of[i][o] = vdupq_n_s32(0);
+  for (int o = 0; o < S8_CHANNELS; o++) s.of[i][o] = vdupq_n_s32(0);
   for (int32_t r = 0; r < t->runs; r++) {
-    const int8_t *from[PIXELS];
+    const int8_t *from[S8_PIXELS];
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) from[i] = t->in[r * t->stride + i];
     w = add_run(&s, from, w, t->run, pixels, wide);
@@ -161,28 +162,28 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                                  \
-  static void tile##n(const ert_tile_args *t) {                  \
-    if (t->channels == CHANNELS) tile(t, n, 0);                  \
-    else ert_tile_some(t, tile##n, &ert_tiling_s8_neon, n);      \
-  }                                                              \
-  static void wide##n(const ert_tile_args *t) {                  \
-    if (t->channels == CHANNELS) tile(t, n, 1);                  \
-    else ert_tile_some(t, wide##n, &ert_tiling_s8_wide_neon, n); \
+#define TILE(n)                                                          \
+  static void s8_neon##n(const ert_tile_args *t) {                       \
+    if (t->channels == S8_CHANNELS) tile(t, n, 0);                       \
+    else ert_tile_some(t, s8_neon##n, &ert_tiling_s8_neon, n);           \
+  }                                                                      \
+  static void s8_wide_neon##n(const ert_tile_args *t) {                  \
+    if (t->channels == S8_CHANNELS) tile(t, n, 1);                       \
+    else ert_tile_some(t, s8_wide_neon##n, &ert_tiling_s8_wide_neon, n); \
   }
 TILE(1)
 TILE(2)
 #if defined(__aarch64__)
 TILE(3)
 TILE(4)
-static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4};
-static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2, wide3, wide4};
+static ert_tile_fn *const by_pixels[] = {s8_neon1, s8_neon2, s8_neon3, s8_neon4};
+static ert_tile_fn *const wide_by_pixels[] = {s8_wide_neon1, s8_wide_neon2, s8_wide_neon3, s8_wide_neon4};
 #else
-static ert_tile_fn *const by_pixels[] = {tile1, tile2};
-static ert_tile_fn *const wide_by_pixels[] = {wide1, wide2};
+static ert_tile_fn *const by_pixels[] = {s8_neon1, s8_neon2};
+static ert_tile_fn *const wide_by_pixels[] = {s8_wide_neon1, s8_wide_neon2};
 #endif
 
-const ert_tiling ert_tiling_s8_neon = {by_pixels, PIXELS, CHANNELS, DEPTH, 1};
-const ert_tiling ert_tiling_s8_wide_neon = {wide_by_pixels, PIXELS, CHANNELS, DEPTH, 1};
+const ert_tiling ert_tiling_s8_neon = {by_pixels, S8_PIXELS, S8_CHANNELS, S8_DEPTH, 1};
+const ert_tiling ert_tiling_s8_wide_neon = {wide_by_pixels, S8_PIXELS, S8_CHANNELS, S8_DEPTH, 1};
 
 #endif

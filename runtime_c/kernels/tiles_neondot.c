@@ -7,10 +7,10 @@
 
 ERT_BEGIN_neondot
 
-enum { PIXELS = 8, CHANNELS = 8 };
+enum { DOT_PIXELS = 8, DOT_CHANNELS = 8 };
 
 typedef struct {
-  int32x4_t low[PIXELS], high[PIXELS]; /* channels 0-3 and 4-7 */
+  int32x4_t low[DOT_PIXELS], high[DOT_PIXELS]; /* channels 0-3 and 4-7 */
 } sums;
 
 typedef struct {
@@ -48,17 +48,17 @@ ERT_INLINE void add_sixteen(sums *s, int8x16_t *x, channels *v, const int8_t *co
 ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_t *w, int32_t run, const int pixels) {
   const int32_t whole = run & ~15;
   if (whole > 0) {
-    int8x16_t x[PIXELS];
+    int8x16_t x[DOT_PIXELS];
     channels v[2];
     const ptrdiff_t end = (ptrdiff_t)whole * (ptrdiff_t)sizeof(int8_t);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) ERT_NEON_LOAD(x[i], from[i], (ptrdiff_t)0);
     ERT_NEON_LOAD_PAIR(v[0].low, v[0].high, w, 0);
-    for (ptrdiff_t at = 16; at < end; at += 16, w += 16 * CHANNELS) add_sixteen(s, x, v, from, at, w, pixels, 1);
+    for (ptrdiff_t at = 16; at < end; at += 16, w += 16 * DOT_CHANNELS) add_sixteen(s, x, v, from, at, w, pixels, 1);
     add_sixteen(s, x, v, from, 0, w, pixels, 0);
-    w += 16 * CHANNELS;
+    w += 16 * DOT_CHANNELS;
   }
-  for (int32_t k = whole; k < run; k += 4, w += 4 * CHANNELS) {
+  for (int32_t k = whole; k < run; k += 4, w += 4 * DOT_CHANNELS) {
     const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) {
@@ -75,7 +75,7 @@ ERT_INLINE void store(const ert_tile_args *t, const sums *s, int32_t pixels) {
   const int32x4_t m0 = vld1q_s32(scales + 8), m1 = vld1q_s32(scales + 12);
   const int32x4_t s0 = vnegq_s32(vld1q_s32(scales + 16)), s1 = vnegq_s32(vld1q_s32(scales + 20));
   void *const *const out = t->out;
-  int16x8_t y[PIXELS + 1];
+  int16x8_t y[DOT_PIXELS + 1];
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++)
     y[i] =
@@ -96,7 +96,7 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) s.low[i] = vld1q_s32(bias), s.high[i] = vld1q_s32(bias + 4);
   for (int32_t r = 0; r < t->runs; r++) {
-    const int8_t *from[PIXELS];
+    const int8_t *from[DOT_PIXELS];
     ERT_UNROLLED
     for (int i = 0; i < pixels; i++) from[i] = t->in[r * t->stride + i];
     w = add_run(&s, from, w, t->run, pixels);
@@ -104,10 +104,10 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   store(t, &s, pixels);
 }
 
-#define TILE(n)                                                \
-  static void tile##n(const ert_tile_args *t) {                \
-    if (t->channels == CHANNELS) tile(t, n);                   \
-    else ert_tile_some(t, tile##n, &ert_tiling_s8_neondot, n); \
+#define TILE(n)                                                      \
+  static void s8_neondot##n(const ert_tile_args *t) {                \
+    if (t->channels == DOT_CHANNELS) tile(t, n);                     \
+    else ert_tile_some(t, s8_neondot##n, &ert_tiling_s8_neondot, n); \
   }
 TILE(1)
 TILE(2)
@@ -120,7 +120,8 @@ TILE(8)
 
 ERT_END_neondot
 
-static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6, tile7, tile8};
-const ert_tiling ert_tiling_s8_neondot = {by_pixels, PIXELS, CHANNELS, 4, 1};
+static ert_tile_fn *const by_pixels[] = {s8_neondot1, s8_neondot2, s8_neondot3, s8_neondot4,
+                                         s8_neondot5, s8_neondot6, s8_neondot7, s8_neondot8};
+const ert_tiling ert_tiling_s8_neondot = {by_pixels, DOT_PIXELS, DOT_CHANNELS, 4, 1};
 
 #endif

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from edgesdk import kernels
+from edgesdk import kernels, toolchain
 
 ROOT = Path(__file__).resolve().parents[2] / "runtime_c"
 WARNINGS = "-std=c99 -O2 -Wall -Wextra -Wpedantic -Wconversion -Werror".split()
@@ -42,6 +42,16 @@ def test_one_file_compiles_without_warnings(tmp_path: Path, compiler: str, defin
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
     subprocess.run([compiler, *WARNINGS, define, "-c", amalgamate(tmp_path), "-o", tmp_path / "ert.o"], check=True)
+
+
+@pytest.mark.parametrize("target", [["aarch64-linux-musl"], ["arm-linux-musleabihf", "-mcpu=cortex_a9"]])
+def test_one_file_compiles_for_arm(tmp_path: Path, target: list[str]) -> None:
+    """Its vector kernels are empty on other hosts, where nothing sees that two of them use one name."""
+    zig = toolchain.command("zig")
+    if zig is None:
+        pytest.skip("ziglang is not installed")
+    flags = ["-target", *target, *WARNINGS, "-O0"]
+    subprocess.run([*zig, *flags, "-c", amalgamate(tmp_path), "-o", tmp_path / "ert.o"], check=True)
 
 
 def test_one_file_keeps_used_rows_only(tmp_path: Path) -> None:
