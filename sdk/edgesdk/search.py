@@ -145,8 +145,8 @@ def _crossing_bytes(base: Schedule, i: int) -> int:
 
 
 def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator[tuple[int, _Path]]:
-    """Stages from cut i. Plain ones to the next cut only (longer ones are their sums); stages of rows as long as
-    their peak, which grows with them, stays below the limit."""
+    """Stages from cut i. Plain ones to the next cut only (longer ones are their sums); stages of rows with a peak
+    below the limit, as long as what they hold besides their output, which grows with them, is below it too."""
     base = search.base
     if base.streamed is None or i > 0:
         yield ends[0], search.edge(Piece("plain", i, ends[0] - i))
@@ -156,8 +156,10 @@ def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator
         if j - i == 1 and not (base.streamed is not None and i == 0):
             continue
         edge = search.edge(Piece("rows", i, j - i))
-        if edge.peak > limit:
+        if edge.peak - _crossing_bytes(base, j) > limit:
             return
+        if edge.peak > limit:
+            continue
         yield j, edge
         yield from ((j, e) for e in _strip_edges(search, edge))
 

@@ -52,8 +52,8 @@ static int infer(ert_session *s, const uint8_t *input) {
 
 /* 0, a negative ERT code, or what is wrong. */
 static int run(const uint8_t *file, const head *h) {
-  ert_model m;
-  ert_session s;
+  static ert_model m; /* beside the stack, as the agent's are */
+  static ert_session s;
   ert_tensor out;
   const uint8_t *input = file + aligned(h->file_bytes), *expected = input + aligned(h->input_bytes);
   int err = ert_load(&m, file, h->file_bytes);
