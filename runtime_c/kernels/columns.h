@@ -60,17 +60,14 @@ static inline int32_t ert_columns_scratch(const ert_conv2d_geometry *g, int32_t 
 void ert_columns_s8(const ert_call *c, const ert_columns_kernel *k, int32_t y0, int32_t y1);
 void ert_columns_f32(const ert_call *c, const ert_columns_kernel *k, int32_t y0, int32_t y1);
 
-int ert_columns_s8_ok(const ert_step *s, int32_t nr);
+ERT_TILES_DEPTHWISE(s8s8, d32k4, 32, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES_DEPTHWISE(s8s8, d32k4p, 32, 4, 1, 8, ERT_SCALES_S8)
 
-typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d32k4_params;
-ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4_check(const ert_step *s) { return ert_columns_s8_ok(s, 32); }
-
-typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d32k4p_params;
-ERT_INLINE int ert_depthwise_conv2d_s8s8_d32k4p_check(const ert_step *s) { return ert_columns_s8_ok(s, 32); }
 typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d16k4s_params;
 ERT_INLINE int ert_depthwise_conv2d_s8s8_d16k4s_check(const ert_step *s) {
+  static const ert_tile_layout layout = {16, 4, 1, 8, ERT_SCALES_S8};
   const ert_depthwise_conv2d_s8s8_d16k4s_params *p = (const void *)s->params;
-  return ert_columns_s8_ok(s, 16) && p->g.kernel_h <= 4 && p->g.kernel_w == 3 && p->g.stride_w <= 2 &&
+  return ert_depthwise_conv2d_tiles_ok(s, &layout) && p->g.kernel_h <= 4 && p->g.kernel_w == 3 && p->g.stride_w <= 2 &&
          p->g.dilation_w == 1;
 }
 

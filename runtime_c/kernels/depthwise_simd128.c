@@ -65,8 +65,8 @@ ERT_INLINE void group_s8(const ert_tile_args *t, int32_t first, int pixels) {
                                           name##_any, name##_any, name##_any, name##_any, name##_any, name##_any};
 
 TILES(tiles_s8, group_s8)
-const ert_packed_tiling ert_depthwise_tiling_s8_simd128 = {
-    {tiles_s8, TILE, ERT_WASM_NR, 1, 1}, NULL, 0, ERT_TILE_DOUBLES};
+const ert_tiling ert_depthwise_tiling_s8_simd128 = {
+    tiles_s8, TILE, {ERT_WASM_NR, 1, 1, 8, ERT_SCALES_DOUBLES}, NULL, 0};
 
 static v128_t some_floats(const float *p, int32_t n) {
   float all[4] = {0};
@@ -95,6 +95,6 @@ ERT_INLINE void group_f32(const ert_tile_args *t, int32_t first, int pixels) {
 }
 
 TILES(tiles_f32, group_f32)
-const ert_tiling ert_depthwise_tiling_f32_simd128 = {tiles_f32, TILE, ERT_WASM_NR, 1, 4};
+const ert_tiling ert_depthwise_tiling_f32_simd128 = {tiles_f32, TILE, {ERT_WASM_NR, 1, 4, 32, ERT_SCALES_F32}, NULL, 0};
 
 #endif

@@ -18,7 +18,14 @@
  * (int32), then doubles m[NR] = multiplier * 2^(-31 - shift), h[NR] = 2^(-1 - shift) + 2^(-32 - shift) and
  * s[NR] = 2^-shift; with x = sum + bias the rescale is the integer next to m * x + h, for x < 0 next to m * x + h - s.
  * The writer guarantees shifts of at most 13 or |x| < 2^21: then no double is rounded that is not out of int8's range.
- * float32: bias[NR] for every panel.
+ * float32: bias[NR] for every panel. Weights may be float16, or int8, which are read as floats: behind the biases of a
+ * panel are then scale[NR], by which sums are multiplied before the bias is added.
+ *
+ * int4 weights, of int8 and of float layers: a block of KR terms has KR / 2 bytes a channel; byte j has term j in its low
+ * half and term KR / 2 + j in its high half, so that a vector of bytes is, half by half, two vectors of the layout with
+ * KR / 2. Groups of weights may have factors (nibble.h): uint8[panel][in_c * taps / group][NR], a group being a multiple
+ * of KR and in_c one of the group. Biases of int8 layers are 16 times what they are (the sums of bytes whose lower half is
+ * empty are, too): the writer guarantees that 16 times every sum has 32 bits.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
  * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
@@ -41,6 +48,24 @@ typedef struct {
   float min, max;
 } ert_conv2d_f32_tiles_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;
+  int32_t weights, scales; /* blobs */
+  int32_t zero_point, min, max;
+  int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
+} ert_conv2d_s8s4_tiles_params;
+
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t weights, bias; /* blobs */
+  float min, max;
+  int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
+} ert_conv2d_f32s4_tiles_params;
+
+/* int8 and float16 weights of float layers: blobs differ, words do not. */
+typedef ert_conv2d_f32_tiles_params ert_conv2d_f32s8_tiles_params;
+typedef ert_conv2d_f32_tiles_params ert_conv2d_f32f16_tiles_params;
 typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_tiles_params;
 typedef ert_conv2d_f32_tiles_params ert_depthwise_conv2d_f32_tiles_params;
 
@@ -56,53 +81,79 @@ typedef struct {
   float min, max;
 } ert_fully_connected_f32_tiles_params;
 
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights, scales;
+  int32_t zero_point, min, max;
+  int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
+} ert_fully_connected_s8s4_tiles_params;
+
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights, bias;
+  float min, max;
+  int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
+} ert_fully_connected_f32s4_tiles_params;
+
+typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32s8_tiles_params;
+typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32f16_tiles_params;
+
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
   ERT_TILE_BYTES = 64,
-  ERT_TILE_ALIGN = 64,  /* of gathered windows */
-  ERT_TILE_DOUBLES = 32 /* bytes of scales that a channel has in layouts that end in d */
+  ERT_TILE_ALIGN = 64 /* of gathered windows */
 };
 
-struct ert_packed_tiling;
+/* How a layout lies in memory. */
+typedef struct {
+  int32_t nr, kr;
+  int32_t item;   /* bytes of an input and of an output item: 1 for int8, 4 for float */
+  int32_t bits;   /* of a weight */
+  int32_t scales; /* bytes that a channel has of them: ERT_SCALES_... */
+} ert_tile_layout;
+
+enum {
+  ERT_SCALES_S8 = 12,      /* bias, multiplier, shift */
+  ERT_SCALES_DOUBLES = 32, /* those of layouts that end in d */
+  ERT_SCALES_F32 = 4,      /* bias */
+  ERT_SCALES_SCALED = 8    /* bias, scale */
+};
+
+struct ert_tiling;
 
 /* What a micro-kernel computes: `pixels` outputs of the channels of one panel. */
 typedef struct {
   const void *const *in; /* [runs][stride]: where run r of pixel i begins */
   void *const *out;      /* [pixels]: the panel's first channel of each */
   const void *weights;
-  const void *scales; /* int8: bias, multiplier, shift; float: bias */
-  int32_t stride;     /* of `in`, in pointers */
-  int32_t pixels;     /* for micro-kernels that take any number */
-  int32_t offset;     /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
-  int32_t runs, run;  /* items of a run, a multiple of KR */
-  int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
-  const struct ert_packed_tiling *packing; /* NULL where inputs are read as they are */
+  const void *scales;
+  const uint8_t *factors; /* [groups][NR] of the panel; NULL for none */
+  int32_t group, groups;  /* weights of a channel that share a factor, and how many groups there are */
+  int32_t stride;         /* of `in`, in pointers */
+  int32_t pixels;         /* for micro-kernels that take any number */
+  int32_t offset;         /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
+  int32_t runs, run;      /* items of a run, a multiple of KR */
+  int32_t channels;       /* of the panel that there are: NR, or fewer in the last one */
   int32_t zero_point, min, max;
   float low, high;
 } ert_tile_args;
 
 typedef void ert_tile_fn(const ert_tile_args *t);
 
-/* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
-typedef struct {
-  ert_tile_fn *const *by_pixels;
-  int32_t pixels, nr, kr; /* nr may be that of several panels of the layout: what they have follows each other */
-  int32_t item;           /* bytes of an input and of an output item */
-} ert_tiling;
-
 /* Brings the inputs of a tile in the order in which its micro-kernels read them: those of `pixels` pixels, whose runs
  * begin at in[run * stride + pixel], into memory that the tile has for itself. What is packed is a single run. */
 typedef void ert_tile_pack_fn(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
                               int32_t run);
 
-/* A tiling whose micro-kernels read packed inputs: in[0] is where they begin. */
-typedef struct ert_packed_tiling {
-  ert_tiling tiling;
-  ert_tile_pack_fn *pack; /* NULL: only scales are of another size */
-  int32_t bytes;          /* of a packed item */
-  int32_t scale;          /* bytes that a channel has of scales */
-} ert_packed_tiling;
+/* The micro-kernels of a row: by_pixels[n - 1] computes n pixels, for 1 <= n <= pixels. */
+typedef struct ert_tiling {
+  ert_tile_fn *const *by_pixels;
+  int32_t pixels;
+  ert_tile_layout layout; /* nr may be that of several panels of the layout: what they have follows each other */
+  ert_tile_pack_fn *pack; /* NULL: inputs are read as they are; else in[0] is where packed ones begin */
+  int32_t packed;         /* bytes of a packed item */
+} ert_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }
 
@@ -165,76 +216,37 @@ void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
-void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
-void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
-void ert_packed_tiles_depthwise_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
-void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
-void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1);
 
-/* For the rows of kernels.inc: contract and checks of every layout. */
-int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
-int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
-int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr);
-int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr);
-int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
-int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr);
-int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes);
+/* For the rows of kernels.inc: parameters and check of every layout. */
+int ert_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t);
+int ert_fully_connected_tiles_ok(const ert_step *s, const ert_tile_layout *t);
+int ert_depthwise_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t);
 
-#define ERT_TILES_S8(name, nr, kr)                                                                                 \
-  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                            \
-  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                          \
-  ERT_INLINE int ert_conv2d_s8s8_##name##_check(const ert_step *s) { return ert_conv2d_s8s8_tiles_ok(s, nr, kr); } \
-  ERT_INLINE int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                      \
-    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr);                                                           \
+#define ERT_TILES_ROW(op, types, name, ...)                                       \
+  typedef ert_##op##_##types##_tiles_params ert_##op##_##types##_##name##_params; \
+  ERT_INLINE int ert_##op##_##types##_##name##_check(const ert_step *s) {         \
+    static const ert_tile_layout layout = {__VA_ARGS__};                          \
+    return ert_##op##_tiles_ok(s, &layout);                                       \
   }
-#define ERT_TILES_F32(name, nr, kr)                                                                              \
-  typedef ert_conv2d_f32_tiles_params ert_conv2d_f32_##name##_params;                                            \
-  typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32_##name##_params;                          \
-  ERT_INLINE int ert_conv2d_f32_##name##_check(const ert_step *s) { return ert_conv2d_f32_tiles_ok(s, nr, kr); } \
-  ERT_INLINE int ert_fully_connected_f32_##name##_check(const ert_step *s) {                                     \
-    return ert_fully_connected_f32_tiles_ok(s, nr, kr);                                                          \
-  }
+/* types, name, then the fields of ert_tile_layout */
+#define ERT_TILES(types, name, ...)               \
+  ERT_TILES_ROW(conv2d, types, name, __VA_ARGS__) \
+  ERT_TILES_ROW(fully_connected, types, name, __VA_ARGS__)
+#define ERT_TILES_DEPTHWISE(types, name, ...) ERT_TILES_ROW(depthwise_conv2d, types, name, __VA_ARGS__)
 
-#define ERT_TILES_S8_DOUBLES(name, nr, kr)                                                                             \
-  typedef ert_conv2d_s8s8_tiles_params ert_conv2d_s8s8_##name##_params;                                                \
-  typedef ert_fully_connected_s8s8_tiles_params ert_fully_connected_s8s8_##name##_params;                              \
-  static inline int ert_conv2d_s8s8_##name##_check(const ert_step *s) {                                                \
-    const ert_conv2d_s8s8_tiles_params *p = (const void *)s->params;                                                   \
-    return ert_conv2d_s8s8_tiles_ok(s, nr, kr) && ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES); \
-  }                                                                                                                    \
-  static inline int ert_fully_connected_s8s8_##name##_check(const ert_step *s) {                                       \
-    const ert_fully_connected_s8s8_tiles_params *p = (const void *)s->params;                                          \
-    return ert_fully_connected_s8s8_tiles_ok(s, nr, kr) &&                                                             \
-           ert_tiles_scales_ok(s, p->scales, p->out_c, nr, ERT_TILE_DOUBLES);                                          \
-  }
-
-#define ERT_TILES_DEPTHWISE_DOUBLES(name, nr)                                               \
-  typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_##name##_params; \
-  ERT_INLINE int ert_depthwise_conv2d_s8s8_##name##_check(const ert_step *s) {              \
-    const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;              \
-    return ert_depthwise_conv2d_s8s8_tiles_ok(s, nr) &&                                     \
-           ert_tiles_scales_ok(s, p->scales, p->g.out_c, nr, ERT_TILE_DOUBLES);             \
-  }
-
-#define ERT_TILES_DEPTHWISE(types, name, nr)                                                          \
-  typedef ert_depthwise_conv2d_##types##_tiles_params ert_depthwise_conv2d_##types##_##name##_params; \
-  ERT_INLINE int ert_depthwise_conv2d_##types##_##name##_check(const ert_step *s) {                   \
-    return ert_depthwise_conv2d_##types##_tiles_ok(s, nr);                                            \
-  }
-
-ERT_TILES_F32(n16k1, 16, 1)
-ERT_TILES_F32(n8k1, 8, 1)
-ERT_TILES_S8(n16k4, 16, 4)
-ERT_TILES_S8(n8k4, 8, 4)
-ERT_TILES_S8(n4k16, 4, 16)
-ERT_TILES_S8(n4k16p, 4, 16)
-ERT_TILES_S8(n16k4u, 16, 4)
-ERT_TILES_S8(n16k4p, 16, 4)
-ERT_TILES_S8_DOUBLES(n8k4d, 8, 4)
-ERT_TILES_DEPTHWISE_DOUBLES(d8d, 8)
-ERT_TILES_DEPTHWISE(f32, d8, 8)
-ERT_TILES_DEPTHWISE(s8s8, d16, 16)
-ERT_TILES_DEPTHWISE(s8s8, d16p, 16)
-ERT_TILES_DEPTHWISE(f32, d16, 16)
+ERT_TILES(f32, n16k1, 16, 1, 4, 32, ERT_SCALES_F32)
+ERT_TILES(f32, n8k1, 8, 1, 4, 32, ERT_SCALES_F32)
+ERT_TILES(s8s8, n16k4, 16, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES(s8s8, n8k4, 8, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES(s8s8, n4k16, 4, 16, 1, 8, ERT_SCALES_S8)
+ERT_TILES(s8s8, n4k16p, 4, 16, 1, 8, ERT_SCALES_S8)
+ERT_TILES(s8s8, n16k4u, 16, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES(s8s8, n16k4p, 16, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES(s8s8, n8k4d, 8, 4, 1, 8, ERT_SCALES_DOUBLES)
+ERT_TILES_DEPTHWISE(s8s8, d8d, 8, 1, 1, 8, ERT_SCALES_DOUBLES)
+ERT_TILES_DEPTHWISE(f32, d8, 8, 1, 4, 32, ERT_SCALES_F32)
+ERT_TILES_DEPTHWISE(s8s8, d16, 16, 1, 1, 8, ERT_SCALES_S8)
+ERT_TILES_DEPTHWISE(s8s8, d16p, 16, 1, 1, 8, ERT_SCALES_S8)
+ERT_TILES_DEPTHWISE(f32, d16, 16, 1, 4, 32, ERT_SCALES_F32)
 
 #endif

@@ -67,6 +67,6 @@ static void tile6(const ert_tile_args *t) { tile(t, 6); }
 ERT_END_avx2
 
 static ert_tile_fn *const by_pixels[] = {tile1, tile2, tile3, tile4, tile5, tile6};
-const ert_tiling ert_tiling_f32_avx2 = {by_pixels, 6, 16, 1, 4};
+const ert_tiling ert_tiling_f32_avx2 = {by_pixels, 6, {16, 1, 4, 32, ERT_SCALES_F32}, NULL, 0};
 
 #endif

@@ -130,6 +130,7 @@ ERT_ZMM_TILES(zmm_s8)
 
 ERT_END_avx512vnni
 
-const ert_tiling ert_tiling_s8_avx512vnni = {zmm_s8_by_pixels, ERT_ZMM_PIXELS, NR *ERT_ZMM_PANELS, 4, 1};
+const ert_tiling ert_tiling_s8_avx512vnni = {
+    zmm_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
 
 #endif

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "columns.h"
 #include "tiles.h"
 
 typedef struct {
@@ -7,7 +6,7 @@ typedef struct {
   const ert_conv2d_geometry *g;
   const ert_tiling *k;
   const ert_tile_args *t;
-  int32_t scale_bytes, fill;
+  int32_t item, fill;
   int32_t runs, run; /* of a window */
   int32_t n, block;  /* pixels that there is room for, and those of most blocks */
   int32_t deeper;    /* bytes from a panel's first input to the next one's: depthwise */
@@ -19,8 +18,6 @@ typedef struct {
   uint8_t *packed;      /* tiles, where they are packed */
   int32_t packed_bytes; /* of a tile */
 } tiled;
-
-static int32_t panels_of(int32_t out_c, int32_t nr) { return out_c / nr + (out_c % nr != 0); }
 
 static uint8_t *aligned(uint8_t *p) { return p + ((uintptr_t)0 - (uintptr_t)p) % ERT_TILE_ALIGN; }
 
@@ -36,10 +33,8 @@ static void lay_out(tiled *v, int32_t pixels) {
 
 /* Behind padding and gathered windows of `rest` bytes. */
 static void lay_out_packed(tiled *v, int32_t rest) {
-  const ert_packed_tiling *p = v->t->packing;
-  if (!p) return;
   v->packed = aligned(v->padding + rest);
-  v->packed_bytes = ert_round_up(p->bytes * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
+  v->packed_bytes = ert_round_up(v->k->packed * v->k->pixels * v->runs * v->run, ERT_TILE_ALIGN);
 }
 
 static int32_t tiles_of(const tiled *v, int32_t pixels) { return (pixels + v->k->pixels - 1) / v->k->pixels; }
@@ -49,7 +44,7 @@ static void pack(const tiled *v, int32_t pixels) {
   uint8_t *to = v->packed;
   for (int32_t i = 0, n, left = tiles_of(v, pixels); left > 0; i += n, left--, to += v->packed_bytes) {
     n = (pixels - i + left - 1) / left;
-    v->t->packing->pack(to, v->in + i, v->n, n, v->runs, v->run);
+    v->k->pack(to, v->in + i, v->n, n, v->runs, v->run);
     v->in[i] = to;
   }
 }
@@ -57,17 +52,18 @@ static void pack(const tiled *v, int32_t pixels) {
 /* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
-  const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * k->nr * k->item;
-  const int32_t tiles = tiles_of(v, pixels), out_bytes = k->nr * k->item;
+  const ert_tile_layout *l = &k->layout;
+  const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * l->nr * l->bits / 8;
+  const int32_t tiles = tiles_of(v, pixels), out_bytes = l->nr * l->item;
   void **out = v->out;
   ert_tile_args t = *v->t;
   t.stride = v->n, t.runs = v->runs, t.run = v->run;
-  if (t.packing && t.packing->pack) {
+  if (k->pack) {
     pack(v, pixels);
     t.runs = 1, t.run *= v->runs;
   }
-  for (int32_t o = 0; o < out_c; o += k->nr) {
-    t.channels = out_c - o < k->nr ? out_c - o : k->nr;
+  for (int32_t o = 0; o < out_c; o += l->nr) {
+    t.channels = out_c - o < l->nr ? out_c - o : l->nr;
     for (int32_t i = 0, n, left = tiles; left > 0; i += n, left--) {
       n = (pixels - i + left - 1) / left;
       t.in = v->in + i, t.out = v->out + i, t.pixels = n;
@@ -75,7 +71,8 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
     }
     for (int32_t i = 0; i < pixels; i++) out[i] = (uint8_t *)out[i] + out_bytes;
     t.weights = (const uint8_t *)t.weights + panel_bytes;
-    t.scales = (const uint8_t *)t.scales + v->scale_bytes;
+    t.scales = (const uint8_t *)t.scales + l->scales * l->nr;
+    if (t.factors) t.factors += (ptrdiff_t)t.groups * l->nr;
     t.offset += v->deeper;
   }
 }
@@ -84,16 +81,16 @@ void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling 
   uint8_t all[ERT_TILE_PIXELS][ERT_TILE_BYTES];
   void *out[ERT_TILE_PIXELS];
   ert_tile_args a = *t;
-  a.out = out, a.channels = k->nr;
+  a.out = out, a.channels = k->layout.nr;
   for (int32_t i = 0; i < pixels; i++) out[i] = all[i];
   whole(&a);
-  for (int32_t i = 0; i < pixels; i++) ERT_MEMMOVE(t->out[i], out[i], t->channels * k->item);
+  for (int32_t i = 0; i < pixels; i++) ERT_MEMMOVE(t->out[i], out[i], t->channels * k->layout.item);
 }
 
 /* Where one tap, or row, of the windows of n pixels lies: `step` bytes from one to the next, padding outside [0, in_w). */
 static void point_run(const tiled *v, const void **at, const uint8_t *row, int32_t x, int32_t n) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item;
+  const int32_t item = g->in_c * v->item;
   int32_t i = 0;
   for (; i < n && x < 0; i++, x += g->stride_w) at[i] = v->padding;
   const int32_t inside = row && x < g->in_w ? (g->in_w - 1 - x) / g->stride_w + 1 : 0,
@@ -151,7 +148,7 @@ static void fill_few(uint8_t *to, int fill, int32_t n) {
 /* A row of one window: taps outside the image are padding. */
 static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t ix) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item, step = g->dilation_w;
+  const int32_t item = g->in_c * v->item, step = g->dilation_w;
   int32_t kx = 0, end = g->kernel_w;
   while (kx < end && (!row || ix + kx * step < 0)) kx++;
   while (end > kx && ix + (end - 1) * step >= g->in_w) end--;
@@ -164,7 +161,7 @@ static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t 
 /* A row of n windows inside the image, `step` bytes apart. `most` of them are so far from its right border that whole
  * chunks of 4, 8 or 16 bytes may be copied. */
 static void gather_rows(const tiled *v, uint8_t *to, const uint8_t *from, int32_t step, int32_t n, int32_t most) {
-  const int32_t span = v->g->kernel_w * v->g->in_c * v->k->item, bytes = v->window_bytes;
+  const int32_t span = v->g->kernel_w * v->g->in_c * v->item, bytes = v->window_bytes;
   int32_t i = 0;
   if (span <= 4)
     for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 4);
@@ -179,13 +176,13 @@ static void gather_rows(const tiled *v, uint8_t *to, const uint8_t *from, int32_
  * a window are written in order: a chunk goes over the beginning of the next one's place. */
 static void gather(const tiled *v, int32_t y, int32_t x, int32_t n, int32_t at, int inside) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->k->item, span = g->kernel_w * item, ix = x * g->stride_w - g->pad_left;
+  const int32_t item = g->in_c * v->item, span = g->kernel_w * item, ix = x * g->stride_w - g->pad_left;
   const int32_t step = g->stride_w * item, chunk = span <= 4 ? 4 : span <= 8 ? 8 : 16;
   const int32_t left = g->in_w * item - ix * item - chunk; /* bytes behind the first chunk in its row */
   const int32_t whole = span > 16 || left < 0 ? 0 : left / step + 1, most = whole < n ? whole : n;
   uint8_t *to = v->windows + at * v->window_bytes;
   for (int32_t r = 0; r < v->runs; r++)
-    for (int32_t i = 0; i < n; i++) v->in[r * v->n + at + i] = to + i * v->window_bytes + r * v->run * v->k->item;
+    for (int32_t i = 0; i < n; i++) v->in[r * v->n + at + i] = to + i * v->window_bytes + r * v->run * v->item;
   for (int32_t ky = 0; ky < g->kernel_h; ky++, to += span) {
     const uint8_t *row = row_at(v, y, ky);
     if (row && inside) gather_rows(v, to, row + ix * item, step, n, most);
@@ -236,7 +233,7 @@ static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) 
     for (int32_t x = 0, n; x < g->out_w; x += n) {
       n = g->out_w - x < v->block - held ? g->out_w - x : v->block - held;
       find_pixels(v, way, y, x, n, held);
-      for (int32_t i = 0; i < n; i++, out += g->out_c * v->k->item) v->out[held++] = out;
+      for (int32_t i = 0; i < n; i++, out += g->out_c * v->item) v->out[held++] = out;
       if (held < v->block && (x + n < g->out_w || (together && y + 1 < y1))) continue;
       multiply(v, held, g->out_c);
       held = 0;
@@ -246,42 +243,45 @@ static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) 
 
 /* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
 static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
-                     int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  const int joined = ert_tiles_joined(g, k->kr, k->item), in_place = ert_tiles_in_place(g, k->kr);
-  tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
-  v.runs = ert_tiles_runs(g, k->kr, k->item), v.run = ert_tiles_run(g, k->kr, k->item);
+                     int fill, int32_t y0, int32_t y1) {
+  const int32_t item = k->layout.item, kr = k->layout.kr;
+  const int joined = ert_tiles_joined(g, kr, item), in_place = ert_tiles_in_place(g, kr);
+  tiled v = {.c = c, .g = g, .k = k, .t = t, .item = item, .fill = fill};
+  v.runs = ert_tiles_runs(g, kr, item), v.run = ert_tiles_run(g, kr, item);
   lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
-  const int32_t run_bytes = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
-  v.windows = v.padding + run_bytes, v.window_bytes = ert_tiles_gathered(g, k->kr, k->item);
+  const int32_t run_bytes = ert_round_up(v.run * item, ERT_TILE_ALIGN);
+  v.windows = v.padding + run_bytes, v.window_bytes = ert_tiles_gathered(g, kr, item);
   if (in_place) ERT_MEMSET(v.padding, fill, run_bytes);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
   else ERT_MEMSET(v.windows, 0, v.window_bytes * v.n);
-  lay_out_packed(&v, run_bytes + v.window_bytes * v.n);
+  if (k->pack) lay_out_packed(&v, run_bytes + v.window_bytes * v.n);
   convolve_block(&v, joined ? JOINED : in_place ? POINTED : GATHERED, y0, y1);
 }
 
 static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
-                               const ert_tile_args *t, int32_t scale_bytes, int fill, int32_t y0, int32_t y1) {
-  tiled v = {.c = c, .g = g, .k = k, .t = t, .scale_bytes = scale_bytes, .fill = fill};
-  v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->nr * k->item;
+                               const ert_tile_args *t, int fill, int32_t y0, int32_t y1) {
+  const int32_t item = k->layout.item;
+  tiled v = {.c = c, .g = g, .k = k, .t = t, .item = item, .fill = fill};
+  v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->layout.nr * item;
   lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
-  ERT_MEMSET(v.padding, fill, g->in_c * k->item);
+  ERT_MEMSET(v.padding, fill, g->in_c * item);
   convolve_block(&v, POINTED, y0, y1);
 }
 
 static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_tiling *k, const ert_tile_args *t,
-                    int32_t scale_bytes, int32_t y0, int32_t y1) {
-  const int in_place = in_c % k->kr == 0, joined = apart(c, y1);
-  tiled v = {.c = c, .k = k, .t = t, .scale_bytes = scale_bytes, .runs = 1, .run = ert_round_up(in_c, k->kr)};
+                    int32_t y0, int32_t y1) {
+  const int32_t item = k->layout.item, kr = k->layout.kr;
+  const int in_place = in_c % kr == 0, joined = apart(c, y1);
+  tiled v = {.c = c, .k = k, .t = t, .item = item, .runs = 1, .run = ert_round_up(in_c, kr)};
   lay_out(&v, joined ? y1 - y0 : 1);
-  const int32_t window = ert_round_up(v.run * k->item, ERT_TILE_ALIGN);
-  lay_out_packed(&v, in_place ? 0 : window * v.n);
+  const int32_t window = ert_round_up(v.run * item, ERT_TILE_ALIGN);
+  if (k->pack) lay_out_packed(&v, in_place ? 0 : window * v.n);
   if (!in_place) ERT_MEMSET(v.padding, 0, window * v.n);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     v.in[held] = ert_row(&c->in[0], y);
     if (!in_place) {
-      ERT_MEMMOVE(v.padding + held * window, v.in[held], in_c * k->item);
+      ERT_MEMMOVE(v.padding + held * window, v.in[held], in_c * item);
       v.in[held] = v.padding + held * window;
     }
     v.out[held++] = ert_out_row(&c->out, y);
@@ -291,209 +291,61 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   }
 }
 
-static int32_t scale_bytes(const ert_tiling *k, const ert_packed_tiling *packing, int32_t usual) {
-  return k->nr * (packing ? packing->scale : usual);
+/* Parameters of int4 layers begin as those of int8 and float ones. */
+static void set_groups(ert_tile_args *t, const ert_call *c, const ert_tiling *k, const int32_t *behind,
+                       int32_t window) {
+  if (k->layout.bits != 4 || behind[1] == ERT_NO_BLOB) return;
+  t->group = behind[0], t->groups = window / behind[0], t->factors = ert_blob(c, behind[1]);
 }
 
-static void conv2d_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
-                      int32_t y1) {
+static ert_tile_args conv2d_s8(const ert_call *c, const ert_tiling *k) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                           .scales = ert_blob(c, p->scales),
-                           .packing = packing,
-                           .zero_point = p->zero_point,
-                           .min = p->min,
-                           .max = p->max};
-  convolve(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
+  ert_tile_args t = {.weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->scales)};
+  t.zero_point = p->zero_point, t.min = p->min, t.max = p->max;
+  set_groups(&t, c, k, (const void *)(p + 1), ert_conv2d_window(&p->g));
+  return t;
 }
 
-static void conv2d_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
-                       int32_t y1) {
+static ert_tile_args conv2d_f32(const ert_call *c, const ert_tiling *k) {
   const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                           .scales = ert_blob(c, p->bias),
-                           .packing = packing,
-                           .low = p->min,
-                           .high = p->max};
-  convolve(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
-}
-
-static void depthwise_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
-                         int32_t y1) {
-  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                           .scales = ert_blob(c, p->scales),
-                           .packing = packing,
-                           .zero_point = p->zero_point,
-                           .min = p->min,
-                           .max = p->max};
-  convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 12), p->in_zero_point, y0, y1);
-}
-
-static void depthwise_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
-                          int32_t y1) {
-  const ert_conv2d_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                           .scales = ert_blob(c, p->bias),
-                           .packing = packing,
-                           .low = p->min,
-                           .high = p->max};
-  convolve_depthwise(c, &p->g, k, &t, scale_bytes(k, packing, 4), 0, y0, y1);
-}
-
-static void fully_connected_s8(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
-                               int32_t y1) {
-  const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                           .scales = ert_blob(c, p->scales),
-                           .packing = packing,
-                           .zero_point = p->zero_point,
-                           .min = p->min,
-                           .max = p->max};
-  connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 12), y0, y1);
-}
-
-static void fully_connected_f32(const ert_call *c, const ert_tiling *k, const ert_packed_tiling *packing, int32_t y0,
-                                int32_t y1) {
-  const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = {.weights = ert_blob(c, p->weights),
-                           .scales = ert_blob(c, p->bias),
-                           .packing = packing,
-                           .low = p->min,
-                           .high = p->max};
-  connect(c, p->in_c, p->out_c, k, &t, scale_bytes(k, packing, 4), y0, y1);
+  ert_tile_args t = {.weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
+  set_groups(&t, c, k, (const void *)(p + 1), ert_conv2d_window(&p->g));
+  return t;
 }
 
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_s8(c, k, NULL, y0, y1);
-}
-
-void ert_packed_tiles_conv2d_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_s8(c, &k->tiling, k, y0, y1);
+  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = conv2d_s8(c, k);
+  convolve(c, &p->g, k, &t, p->in_zero_point, y0, y1);
 }
 
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_f32(c, k, NULL, y0, y1);
-}
-
-void ert_packed_tiles_conv2d_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  conv2d_f32(c, &k->tiling, k, y0, y1);
+  const ert_tile_args t = conv2d_f32(c, k);
+  convolve(c, (const void *)c->params, k, &t, 0, y0, y1);
 }
 
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  depthwise_s8(c, k, NULL, y0, y1);
-}
-
-void ert_packed_tiles_depthwise_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  depthwise_s8(c, &k->tiling, k, y0, y1);
+  const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = conv2d_s8(c, k);
+  convolve_depthwise(c, &p->g, k, &t, p->in_zero_point, y0, y1);
 }
 
 void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  depthwise_f32(c, k, NULL, y0, y1);
+  const ert_tile_args t = conv2d_f32(c, k);
+  convolve_depthwise(c, (const void *)c->params, k, &t, 0, y0, y1);
 }
 
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_s8(c, k, NULL, y0, y1);
-}
-
-void ert_packed_tiles_fully_connected_s8(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_s8(c, &k->tiling, k, y0, y1);
+  const ert_fully_connected_s8s8_tiles_params *p = (const void *)c->params;
+  ert_tile_args t = {.weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->scales)};
+  t.zero_point = p->zero_point, t.min = p->min, t.max = p->max;
+  set_groups(&t, c, k, (const void *)(p + 1), p->in_c);
+  connect(c, p->in_c, p->out_c, k, &t, y0, y1);
 }
 
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_f32(c, k, NULL, y0, y1);
-}
-
-void ert_packed_tiles_fully_connected_f32(const ert_call *c, const ert_packed_tiling *k, int32_t y0, int32_t y1) {
-  fully_connected_f32(c, &k->tiling, k, y0, y1);
-}
-
-/* Items of panels with `taps` x in_c weights a channel; INT32_MAX for too many. */
-static int32_t panel_items(int32_t taps, int32_t in_c, int32_t out_c, int32_t nr, int32_t kr) {
-  const int32_t window = ert_product(taps, in_c);
-  if (window > INT32_MAX / 1024) return INT32_MAX; /* scratch has some windows, of several bytes an item */
-  const int32_t filled = in_c % kr == 0 ? window : ert_round_up(window, kr);
-  return ert_product(filled, ert_product(nr, panels_of(out_c, nr)));
-}
-
-static int scratch_fits(int32_t runs, int32_t run, int32_t item) {
-  const int32_t pixels = ERT_TILE_PIXELS * ERT_BLOCK_TILES;
-  return runs < INT32_MAX / 16 / pixels && run < INT32_MAX / 8 / pixels / item;
-}
-
-static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size, int32_t kr) {
-  const int32_t window = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
-  return ert_conv2d_geometry_ok(s, g, size) && window < INT32_MAX / 64 &&
-         scratch_fits(ert_tiles_runs(g, kr, size), ert_tiles_run(g, kr, size), size) &&
-         (!ert_tiles_joined(g, kr, size) || scratch_fits(0, window, size));
-}
-
-/* 12 bytes of scales a channel for int8, 4 for float. */
-static int panels_ok(const ert_step *s, int32_t weights, int32_t n, int32_t size, int32_t scales, int32_t bytes,
-                     int32_t channels) {
-  return n < INT32_MAX && ert_blob_ok(s, weights, n, size) &&
-         ert_blob_ok(s, scales, ert_product(bytes / 4, channels), 4);
-}
-
-int ert_tiles_scales_ok(const ert_step *s, int32_t scales, int32_t out_c, int32_t nr, int32_t bytes) {
-  return ert_blob_ok(s, scales, ert_product(bytes / 4, nr * panels_of(out_c, nr)), 4);
-}
-
-int ert_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
-  const ert_conv2d_s8s8_tiles_params *p = (const void *)s->params;
-  const ert_conv2d_geometry *g = &p->g;
-  return geometry_ok(s, g, 1, kr) &&
-         panels_ok(s, p->weights, panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, nr, kr), 1, p->scales, 12,
-                   nr * panels_of(g->out_c, nr));
-}
-
-int ert_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
-  const ert_conv2d_f32_tiles_params *p = (const void *)s->params;
-  const ert_conv2d_geometry *g = &p->g;
-  return geometry_ok(s, g, 4, kr) &&
-         panels_ok(s, p->weights, panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, nr, kr), 4, p->bias, 4,
-                   nr * panels_of(g->out_c, nr));
-}
-
-static int depthwise_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size) {
-  return ert_conv2d_geometry_ok(s, g, size) && g->in_c == g->out_c && ert_columns_fit(g) &&
-         scratch_fits(ert_product(g->kernel_h, g->kernel_w), g->in_c, size);
-}
-
-int ert_depthwise_conv2d_s8s8_tiles_ok(const ert_step *s, int32_t nr) {
-  const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;
-  const int32_t channels = nr * panels_of(p->g.out_c, nr);
-  return depthwise_ok(s, &p->g, 1) &&
-         panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 1, p->scales, 12, channels);
-}
-
-int ert_columns_s8_ok(const ert_step *s, int32_t nr) {
-  const ert_depthwise_conv2d_s8s8_tiles_params *p = (const void *)s->params;
-  const int32_t channels = nr * panels_of(p->g.out_c, nr), deep = ert_round_up(p->g.kernel_h, 4);
-  return depthwise_ok(s, &p->g, 1) &&
-         panels_ok(s, p->weights, ert_product(deep * p->g.kernel_w, channels), 1, p->scales, 12, channels);
-}
-
-int ert_depthwise_conv2d_f32_tiles_ok(const ert_step *s, int32_t nr) {
-  const ert_depthwise_conv2d_f32_tiles_params *p = (const void *)s->params;
-  const int32_t channels = nr * panels_of(p->g.out_c, nr);
-  return depthwise_ok(s, &p->g, 4) &&
-         panels_ok(s, p->weights, ert_product(p->g.kernel_h * p->g.kernel_w, channels), 4, p->bias, 4, channels);
-}
-
-static int rows_ok(const ert_step *s, int32_t in_c, int32_t out_c, int32_t size) {
-  return s->n_in == 1 && ert_within(in_c, 1, ERT_MAX_CHANNELS) && ert_within(out_c, 1, ERT_MAX_CHANNELS) &&
-         scratch_fits(1, in_c, size) && ert_view_ok(s->in, in_c, size) && ert_view_ok(s->out, out_c, size);
-}
-
-int ert_fully_connected_s8s8_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
-  const ert_fully_connected_s8s8_tiles_params *p = (const void *)s->params;
-  return rows_ok(s, p->in_c, p->out_c, 1) && panels_ok(s, p->weights, panel_items(1, p->in_c, p->out_c, nr, kr), 1,
-                                                       p->scales, 12, nr * panels_of(p->out_c, nr));
-}
-
-int ert_fully_connected_f32_tiles_ok(const ert_step *s, int32_t nr, int32_t kr) {
-  const ert_fully_connected_f32_tiles_params *p = (const void *)s->params;
-  return rows_ok(s, p->in_c, p->out_c, 4) && panels_ok(s, p->weights, panel_items(1, p->in_c, p->out_c, nr, kr), 4,
-                                                       p->bias, 4, nr * panels_of(p->out_c, nr));
+  const ert_fully_connected_f32_tiles_params *p = (const void *)c->params;
+  ert_tile_args t = {.weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
+  set_groups(&t, c, k, (const void *)(p + 1), p->in_c);
+  connect(c, p->in_c, p->out_c, k, &t, y0, y1);
 }

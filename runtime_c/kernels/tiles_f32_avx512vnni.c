@@ -77,6 +77,7 @@ ERT_ZMM_TILES(zmm_f32)
 
 ERT_END_avx512vnni
 
-const ert_tiling ert_tiling_f32_avx512vnni = {zmm_f32_by_pixels, ERT_ZMM_PIXELS, NR *ERT_ZMM_PANELS, 1, 4};
+const ert_tiling ert_tiling_f32_avx512vnni = {
+    zmm_f32_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 1, 4, 32, ERT_SCALES_F32}, NULL, 0};
 
 #endif

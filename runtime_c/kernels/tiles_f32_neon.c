@@ -120,6 +120,6 @@ static ert_tile_fn *const by_pixels[] = {f32_neon1, f32_neon2, f32_neon3, f32_ne
 static ert_tile_fn *const by_pixels[] = {f32_neon1, f32_neon2, f32_neon3, f32_neon4};
 #endif
 
-const ert_tiling ert_tiling_f32_neon = {by_pixels, F32_PIXELS, F32_CHANNELS, 1, 4};
+const ert_tiling ert_tiling_f32_neon = {by_pixels, F32_PIXELS, {F32_CHANNELS, 1, 4, 32, ERT_SCALES_F32}, NULL, 0};
 
 #endif

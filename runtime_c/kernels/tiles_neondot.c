@@ -122,6 +122,6 @@ ERT_END_neondot
 
 static ert_tile_fn *const by_pixels[] = {s8_neondot1, s8_neondot2, s8_neondot3, s8_neondot4,
                                          s8_neondot5, s8_neondot6, s8_neondot7, s8_neondot8};
-const ert_tiling ert_tiling_s8_neondot = {by_pixels, DOT_PIXELS, DOT_CHANNELS, 4, 1};
+const ert_tiling ert_tiling_s8_neondot = {by_pixels, DOT_PIXELS, {DOT_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
 
 #endif

@@ -67,10 +67,10 @@ ERT_INLINE void pack_group_unsigned(int8_t *to, const void *const *in, int32_t s
 }
 ERT_WASM_PACK(pack_unsigned, pack_group_unsigned, 1)
 
-static const ert_packed_tiling by_signed = {
-    {tiles_signed, ERT_WASM_PIXELS, ERT_WASM_NR, 4, 1}, pack_signed, 1, ERT_TILE_DOUBLES};
-static const ert_packed_tiling by_unsigned = {
-    {tiles_unsigned, ERT_WASM_PIXELS, ERT_WASM_NR, 4, 1}, pack_unsigned, 1, ERT_TILE_DOUBLES};
+static const ert_tiling by_signed = {
+    tiles_signed, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_signed, 1};
+static const ert_tiling by_unsigned = {
+    tiles_unsigned, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_unsigned, 1};
 
 enum { N_CORNERS = 32 };
 
@@ -98,7 +98,7 @@ static int exact(int32_t offset) {
   return all;
 }
 
-const ert_packed_tiling *ert_tiling_s8_relaxed(void) {
+const ert_tiling *ert_tiling_s8_relaxed(void) {
   if (exact(0)) return &by_signed;
   return exact(128) ? &by_unsigned : NULL;
 }

@@ -65,12 +65,11 @@ ERT_INLINE void pack_group_s8(int8_t *to, const void *const *in, int32_t stride,
 }
 ERT_WASM_PACK(pack_s8, pack_group_s8, 2)
 
-static const ert_packed_tiling tiling_s8 = {
-    {tiles_s8, ERT_WASM_PIXELS, ERT_WASM_NR, 4, 1}, pack_s8, 2, ERT_TILE_DOUBLES};
+static const ert_tiling tiling_s8 = {tiles_s8, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_s8, 2};
 
-const ert_packed_tiling *ert_tiling_s8_simd128(void) {
+const ert_tiling *ert_tiling_s8_simd128(void) {
 #if ERT_HAS_relaxed
-  const ert_packed_tiling *relaxed = ert_tiling_s8_relaxed();
+  const ert_tiling *relaxed = ert_tiling_s8_relaxed();
   if (relaxed) return relaxed;
 #endif
   return &tiling_s8;
@@ -115,6 +114,7 @@ ERT_INLINE void pack_group_f32(int8_t *packed, const void *const *in, int32_t st
 }
 ERT_WASM_PACK(pack_f32, pack_group_f32, 4)
 
-const ert_packed_tiling ert_tiling_f32_simd128 = {{tiles_f32, ERT_WASM_PIXELS, ERT_WASM_NR, 1, 4}, pack_f32, 4, 4};
+const ert_tiling ert_tiling_f32_simd128 = {
+    tiles_f32, ERT_WASM_PIXELS, {ERT_WASM_NR, 1, 4, 32, ERT_SCALES_F32}, pack_f32, 4};
 
 #endif

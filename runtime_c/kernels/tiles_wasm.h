@@ -154,13 +154,13 @@ ERT_INLINE void ert_wasm_store_f32(const ert_tile_args *t, float *out, v128_t a,
       group(at, in + i, stride, pixels - i, runs, run);                                                          \
   }
 
-const ert_packed_tiling *ert_tiling_s8_simd128(void);
-extern const ert_packed_tiling ert_tiling_f32_simd128, ert_depthwise_tiling_s8_simd128;
+const ert_tiling *ert_tiling_s8_simd128(void);
+extern const ert_tiling ert_tiling_f32_simd128, ert_depthwise_tiling_s8_simd128;
 extern const ert_tiling ert_depthwise_tiling_f32_simd128;
 
 #if ERT_HAS_relaxed
 /* NULL where this engine's products of bytes are of no use. */
-const ert_packed_tiling *ert_tiling_s8_relaxed(void);
+const ert_tiling *ert_tiling_s8_relaxed(void);
 #endif
 
 #endif

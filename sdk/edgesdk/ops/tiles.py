@@ -15,6 +15,7 @@ import numpy as np
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
 from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
+from edgesdk.ops.vectors import by_panel
 
 LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
 DEPTHWISE = re.compile(r"d(\d+)(k4)?([pds]?)")
@@ -26,25 +27,34 @@ def is_tiled(kernel: Kernel) -> bool:
 
 def fits(node: Node, kernel: Kernel) -> bool:
     """Whether the node may be written in the kernel's layout, where that is one of tiles."""
-    if not is_tiled(kernel) or node.output.dtype == "float32":
+    found = LAYOUT.fullmatch(kernel.layout)
+    if found is None:
         return True
-    value = node.input(1)
-    if kernel.layout.endswith("p") and not fits_pairs(value):
+    if node.input(1).dtype == "int4" and not _fits_groups(node, int(found[2])):
         return False
-    if kernel.layout.endswith("d") and not double_scales.fits(node):
+    if node.output.dtype == "float32":
+        return True
+    if found[3] == "p" and not fits_pairs(node.input(1)):
         return False
-    return (
-        (value.quant is None or value.quant.factors is None) and vectors.fits_right_shifts(node) and _fits_halves(node)
-    )
+    if found[3] == "d" and not double_scales.fits(node):
+        return False
+    return vectors.fits_right_shifts(node) and _fits_halves(node)
+
+
+def _fits_groups(node: Node, kr: int) -> bool:
+    """Whether groups of int4 weights are whole blocks of terms in every tap, and 16 times every sum has 32 bits."""
+    w = node.input(1)
+    if node.output.dtype != "float32" and 16 * int(vectors.largest_sums(node).max()) >= 2**31:
+        return False
+    if w.quant is None or w.quant.factors is None:
+        return True
+    return w.quant.group % kr == 0 and w.shape[-1] % w.quant.group == 0
 
 
 def _fits_halves(node: Node) -> bool:
     """Whether no sum leaves 32 bits when half of what the shift divides by is added to it."""
     multiplier, shift = rescale.multipliers(node)
-    w, axis = rescale.integer_weights(node.input(1)).astype(np.int64), vectors.channel_axis(node)
-    sums = 128 * np.abs(np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1)).sum(1)
-    most = np.abs(rescale.folded_bias(node, axis).astype(np.int64)) + sums
-    return bool(((most + 2.0 ** (-shift - 1) < 2**31) | (multiplier == 0)).all())
+    return bool(((vectors.largest_sums(node) + 2.0 ** (-shift - 1) < 2**31) | (multiplier == 0)).all())
 
 
 def fits_pairs(weights: Value) -> bool:
@@ -65,9 +75,14 @@ def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:
     return np.ascontiguousarray(parts.transpose(0, 2, 3, 1, 4))
 
 
-def by_panel(items: np.ndarray, nr: int) -> np.ndarray:
-    """[O] as [panels, nr]."""
-    return np.pad(items, (0, -len(items) % nr)).reshape(-1, nr)
+def halves(blocks: np.ndarray) -> np.ndarray:
+    """int4 weights [..., kr] in bytes [..., kr / 2]: those of the first half low, of the second high.
+
+    >>> halves(np.array([1, 2, 3, -1])).tolist()
+    [49, 242]
+    """
+    low, high = np.split(blocks.astype(np.uint8) & 15, 2, axis=-1)
+    return np.ascontiguousarray(low | high << 4)
 
 
 def is_depthwise(kernel: Kernel) -> bool:
@@ -97,10 +112,12 @@ def fits_four_rows(node: Node) -> bool:
     return kh <= 4 and kw == 3 and node.attrs["stride"][1] <= 2 and int(dilation[1]) == 1
 
 
-def scale_table(node: Node, nr: int, bias_change: np.ndarray | int = 0) -> list[int | np.ndarray | None]:
-    """[panels][bias, multiplier, right shift][nr], then the words of zero point and limits."""
+def scale_table(
+    node: Node, nr: int, bias_change: np.ndarray | int = 0, factor: int = 1
+) -> list[int | np.ndarray | None]:
+    """[panels][bias times the factor, multiplier, right shift][nr], then the words of zero point and limits."""
     scales, limits = vectors.by_channel(node)
-    bias = scales["bias"].astype(np.int64) + bias_change
+    bias = (scales["bias"].astype(np.int64) + bias_change) * factor
     columns = (bias.astype(np.int32), scales["multiplier"], -scales["shift"].astype(np.int32))
     table = np.stack([by_panel(a.astype(np.int32), nr) for a in columns], 1)
     table[:, 2][table[:, 1] == 0] = 1  # any shift of 0 is 0
@@ -155,12 +172,34 @@ def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     found = LAYOUT.fullmatch(kernel.layout)
     assert found is not None
     nr, kr, kind = int(found[1]), int(found[2]), found[3]
+    value = node.input(1)
+    assert value.data is not None
+    w = panels(value.data, nr, kr)
+    weights = halves(w) if value.dtype == "int4" else w
     if node.output.dtype == "float32":
-        w = node.input(1).data
-        assert w is not None
-        return [panels(w, nr, kr), by_panel(rescale.bias(node), nr), *float_limits(node)]
-    w = rescale.integer_weights(node.input(1)).astype(np.int8)
-    sums = w.astype(np.int64).reshape(len(w), -1).sum(1)
+        return [weights, _float_scales(node, nr), *float_limits(node), *_groups(value, nr)]
+    sums = rescale.integer_weights(value).astype(np.int64).reshape(len(value.data), -1).sum(1)
+    factor = 16 if value.dtype == "int4" else 1
     if kind == "d":
-        return [panels(w, nr, kr), *double_scales.words(node, nr, sums)]
-    return [panels(w, nr, kr), *scale_table(node, nr, -128 * sums if kind == "u" else 0)]
+        return [weights, *double_scales.words(node, nr, sums, factor), *_groups(value, nr)]
+    change = -128 * sums if kind == "u" else 0
+    return [weights, *scale_table(node, nr, change, factor), *_groups(value, nr)]
+
+
+def _float_scales(node: Node, nr: int) -> np.ndarray:
+    """[panels][bias, scale where weights have one][nr]"""
+    value, bias = node.input(1), rescale.bias(node)
+    if value.dtype not in rescale.SCALED:
+        return by_panel(bias, nr)
+    assert value.quant is not None
+    scales = np.broadcast_to(value.quant.scale.astype(np.float32), bias.shape)
+    return np.ascontiguousarray(np.stack([by_panel(bias, nr), by_panel(scales, nr)], 1))
+
+
+def _groups(value: Value, nr: int) -> list[int | np.ndarray | None]:
+    """Words of int4 weights: how many share a factor, and the factors [panels][groups][nr]."""
+    if value.dtype != "int4":
+        return []
+    if value.quant is None or value.quant.factors is None:
+        return [value.elements // value.shape[0], None]
+    return [value.quant.group, np.ascontiguousarray(by_panel(value.quant.factors, nr).swapaxes(1, 2))]

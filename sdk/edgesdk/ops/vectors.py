@@ -52,11 +52,18 @@ def has_nibbles(node: Node) -> bool:
     return w.dtype == "int4" and w.elements // w.shape[0] >= 32
 
 
-def most_int16(node: Node) -> int:
-    """The largest magnitude that a sum of an int16 layer with its bias can have."""
+def largest_sums(node: Node) -> np.ndarray:
+    """The largest magnitude that a sum of each channel of an integer layer with its bias can have."""
     value, axis = node.input(1), channel_axis(node)
     w = np.moveaxis(rescale.integer_weights(value).astype(np.int64), axis, 0).reshape(value.shape[axis], -1)
-    return int((np.abs(rescale.folded_bias(node, axis)) + 2**15 * np.abs(w).sum(1)).max())
+    largest = 2**15 if node.input(0).dtype == "int16" else 2**7
+    return np.abs(rescale.folded_bias(node, axis).astype(np.int64)) + largest * np.abs(w).sum(1)
+
+
+def by_panel(items: np.ndarray, nr: int) -> np.ndarray:
+    """[O, ...] as [panels, nr, ...], filled up with zeros."""
+    filled = np.pad(items, [(0, -len(items) % nr), *[(0, 0)] * (items.ndim - 1)])
+    return filled.reshape(-1, nr, *items.shape[1:])
 
 
 def fits_int16(node: Node) -> bool:
@@ -64,12 +71,12 @@ def fits_int16(node: Node) -> bool:
     if not rescale.is_wide(node):
         return fits_right_shifts(node)
     multiplier, shift = rescale.multipliers(node)
-    return most_int16(node) < 2**31 and bool((((shift >= -17) & (shift <= -1)) | (multiplier == 0)).all())
+    return bool(largest_sums(node).max() < 2**31) and bool((((shift >= -17) & (shift <= -1)) | (multiplier == 0)).all())
 
 
 def fits_halves(node: Node) -> bool:
     """Whether kernels that multiply halves of words take an int16 layer: see runtime_c/kernels/twos.h."""
-    return fits_int16(node) and (rescale.is_wide(node) or most_int16(node) < packing.MOST_TOTAL)
+    return fits_int16(node) and (rescale.is_wide(node) or largest_sums(node).max() < packing.MOST_TOTAL)
 
 
 def channel_axis(node: Node) -> int:
@@ -87,9 +94,7 @@ def fits_lanes(node: Node) -> bool:
         return False
     if not has_nibbles(node):
         return fits_right_shifts(node)
-    most = 128 * np.abs(rescale.integer_weights(value).astype(np.int64)).reshape(value.shape[0], -1).sum(1)
-    sums = np.abs(rescale.folded_bias(node, 0).astype(np.int64)) + most
-    return fits_right_shifts(node) and bool(16 * sums.max() < 2**31)
+    return fits_right_shifts(node) and bool(16 * largest_sums(node).max() < 2**31)
 
 
 def halves(rows: np.ndarray) -> np.ndarray:
