@@ -15,6 +15,8 @@ import numpy as np
 
 from edgesdk.library import isa_bits, library
 
+PORTABLE = "c"
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -79,10 +81,14 @@ def by_number(number: int) -> Kernel | None:
 
 
 def choose(
-    op: str, types: str, chain: Sequence[str], fits: Callable[[Kernel], bool] = lambda kernel: True
+    op: str, types: Sequence[str], chain: Sequence[str], fits: Callable[[Kernel], bool] = lambda kernel: True
 ) -> Kernel | None:
-    """The first row for the op and types whose ISA the core's chain has, and that `fits`."""
-    return next((k for k in table() if k.op == op and k.types == types and k.isa in chain and fits(k)), None)
+    """The first row for the op whose ISA the core's chain has, and that `fits`. Portable rows are for the first of the
+    types only, others for any of them."""
+    rows = (
+        k for k in table() if k.op == op and k.isa in chain and k.types in (types[:1] if k.isa == PORTABLE else types)
+    )
+    return next((k for k in rows if fits(k)), None)
 
 
 def scratch_bytes(kernel: Kernel, words: Sequence[int]) -> int:

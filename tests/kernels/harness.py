@@ -87,9 +87,10 @@ def place(params: list) -> tuple[np.ndarray, bytes]:  # type: ignore[type-arg]
     return np.array(words, np.int64).astype(np.int32), bytes(weights)
 
 
-def rows_of(op: str, types: str) -> list[Kernel]:
-    """Every row for an op and types that this machine can run."""
-    return [k for k in kernels.table() if k.op == op and k.types == types and kernels.runnable(k)]
+def rows_of(op: str, types: str | list[str]) -> list[Kernel]:
+    """Every row for an op and (any of the) types that this machine can run."""
+    of = [types] if isinstance(types, str) else types
+    return [k for k in kernels.table() if k.op == op and k.types in of and kernels.runnable(k)]
 
 
 def run(node: Node, arrays: list, kernel: Kernel) -> np.ndarray:  # type: ignore[type-arg]
@@ -179,8 +180,8 @@ def check(node: Node, arrays: list) -> None:  # type: ignore[type-arg]
     (shape, dtype), *_ = op.infer(node)
     assert (shape, dtype) == (node.output.shape, node.output.dtype), (shape, node.output.shape)
     expected = op.reference(node, arrays)
-    rows = [k for k in rows_of(ops.kernel_op(node), op.types(node)) if ops.fits(node, k)]
-    assert rows, f"no kernel for {node.op} {op.types(node)}"
+    rows = [k for k in rows_of(ops.kernel_op(node), ops.types(node)) if ops.fits(node, k)]
+    assert rows, f"no kernel for {node.op} {ops.types(node)}"
     most = magnitude(node, arrays)
     for kernel in rows:
         for got, wanted in zip(run_all(node, arrays, kernel), expected, strict=True):

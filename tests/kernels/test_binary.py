@@ -133,10 +133,10 @@ def test_refusals() -> None:
     a, b = (value(n, (4,), "int8", Quant.per_tensor(s, 0)) for n, s in (("a", 0.1), ("b", 0.2)))
     unlike = inferred("minimum", [a, b], Quant.per_tensor(0.1, 0))
     with pytest.raises(Unsupported, match="one scale and zero point"):
-        binary.encode(unlike, kernels.choose("minmax", "s8s8", ["c"]))
+        binary.encode(unlike, kernels.choose("minmax", ["s8s8"], ["c"]))
     tiny = inferred("add", [a, b], Quant.per_tensor(1e-7, 0), activation="none")
     with pytest.raises(Unsupported, match="quantise the output again"):
-        binary.encode(tiny, kernels.choose("add", "s8s8", ["c"]))
+        binary.encode(tiny, kernels.choose("add", ["s8s8"], ["c"]))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16"])

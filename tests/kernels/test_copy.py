@@ -87,7 +87,7 @@ def image(op: str, shape: tuple[int, ...] = (1, 6, 5, 3), **attrs) -> Node:
 
 
 def encoded(node: Node) -> ops.Encoded:
-    kernel = kernels.choose("copy", "b1", ["c"])
+    kernel = kernels.choose("copy", ["b1"], ["c"])
     return copy.encode(lowered(node), kernel)
 
 
@@ -110,7 +110,7 @@ def test_transposing_nothing_is_a_view() -> None:
 def test_too_many_loops_are_refused() -> None:
     node = ops.module("transpose").lower(image("transpose", (2, 3, 2, 3, 2, 3), perm=(5, 4, 3, 2, 1, 0)))
     with pytest.raises(Unsupported, match="needs 6 nested loops; expected at most 5"):
-        copy.encode(node, kernels.choose("copy", "b1", ["c"]))
+        copy.encode(node, kernels.choose("copy", ["b1"], ["c"]))
 
 
 def test_every_order_of_six_axes_is_at_most_two_copies() -> None:

@@ -70,7 +70,7 @@ def test_global_average_pool_is_read_row_by_row(shape, dtype: str) -> None:
     q = None if dtype == "float32" else Quant.per_tensor(0.05, -3 if dtype == "int8" else 0)
     node = inferred("mean", [value("x", shape, dtype, q)], q, axes=(1, 2), keep_dims=False)
     harness.check(node, [random_array(rng, shape, dtype)])
-    kernel = kernels.choose("reduce", reduce.types(node), ["c"])
+    kernel = kernels.choose("reduce", [reduce.types(node)], ["c"])
     assert kernel is not None
     (view,) = reduce.encode(node, kernel).inputs
     assert (view.rows, view.row_bytes) == (shape[1], shape[2] * shape[3] * node.output.itemsize)

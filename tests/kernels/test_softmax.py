@@ -78,7 +78,7 @@ def test_nan_and_infinity() -> None:
 def test_other_output_scale_is_refused() -> None:
     node = softmax((1, 4), 0.1)
     node.output.quant = Quant.per_tensor(1 / 128, -128)
-    kernel = kernels.choose("softmax", "s8", ["c"])
+    kernel = kernels.choose("softmax", ["s8"], ["c"])
     with pytest.raises(Unsupported, match="output scale 1/256"):
         ops.module("softmax").encode(node, kernel)
 

@@ -74,6 +74,31 @@ def test_depthwise_convolutions_equal_the_reference(dtype: str, data) -> None:
     harness.check(*data.draw(depthwise(dtype)))
 
 
+@pytest.mark.parametrize(
+    ("x", "w"), [("int8", "int4"), ("float32", "float16"), ("float32", "int8"), ("float32", "int4")]
+)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_weights_of_depthwise_convolutions_are_widened(x: str, w: str, data) -> None:
+    node, arrays = data.draw(depthwise(x))
+    harness.check(*with_weights(node, arrays, w))
+
+
+def with_weights(node: Node, arrays: list, dtype: str) -> tuple[Node, list]:
+    """The layer with weights of another type."""
+    old, rng = node.input(1), np.random.default_rng(0)
+    if dtype == "float16":
+        w, quant = arrays[1].astype(np.float16), None
+    else:
+        low = -8 if dtype == "int4" else -128
+        w = rng.integers(low, -low, old.shape).astype(np.int8)
+        axis = 2 if node.op == "depthwise_conv2d" else 0
+        n = old.shape[axis]
+        quant = old.quant or Quant(rng.uniform(0.001, 0.01, n).astype(np.float32), np.zeros(n, np.int32), axis)
+    inputs = [node.inputs[0], value("w", old.shape, dtype, quant, w), *node.inputs[2:]]
+    return inferred(node.op, inputs, node.output.quant, **node.attrs), [arrays[0], w, *arrays[2:]]
+
+
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 @settings(max_examples=40)
 @given(data=st.data())

@@ -17,6 +17,8 @@ and, for STAGE "runtime",
 
     types(node) -> str
                the kernel type string, "s8s8", "s8", "f32" ..., as in kernels.inc
+    other_types(node) -> list[str]
+               further type strings whose kernels, if not portable, compute the node (default: none)
     encode(node, kernel) -> Encoded
                parameters, blobs and row views for the runtime (see program.py)
     kernel_op(node) -> str
@@ -109,6 +111,12 @@ def stage(op: str) -> str:
 def kernel_op(node: Node) -> str:
     rule = getattr(module(node.op), "kernel_op", None)
     return str(rule(node)) if rule else node.op
+
+
+def types(node: Node) -> list[str]:
+    """Type strings of kernels that compute the node, that of its own weights first."""
+    own, rule = module(node.op), getattr(module(node.op), "other_types", None)
+    return [str(own.types(node)), *(rule(node) if rule else [])]
 
 
 def fits(node: Node, kernel: Kernel) -> bool:

@@ -15,6 +15,14 @@ from edgesdk.ops import Encoded, conv2d, depthwise_packing, panels, rescale, til
 types = rescale.types
 
 
+def other_types(node: Node) -> list[str]:
+    """The few weights of a layer are also written widened, for tiles that only know int8 or float32."""
+    known = types(node)
+    if known.startswith("f32"):
+        return ["f32"] if known != "f32" else []
+    return ["s8s8"] if known == "s8s4" else []
+
+
 def infer(node: Node) -> list[tuple[tuple[int, ...], str]]:
     x, w = node.input(0), node.input(1)
     if len(x.shape) != 4 or len(w.shape) != 3 or w.shape[2] % x.shape[3] != 0:
@@ -41,6 +49,8 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return panels.fits_by_channel(node)
     if kernel.layout in rules:
         return rules[kernel.layout](node, relu=kernel.tile.endswith("relu"))
+    if kernel.types != types(node) and not tiles.is_depthwise(kernel):
+        return False
     return vectors.fits(node, kernel) and tiles.fits_depthwise(node, kernel)
 
 

@@ -134,6 +134,8 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     assert found is not None
     nr, w = int(found[1]), node.input(1).data
     assert w is not None
+    if node.output.dtype == "float32":
+        w = rescale.real_weights(node, 2).astype(np.float32)
     if found[2]:
         order = interleaved(nr)
         table, *limits = scale_table(node, nr, 0 if found[3] else -128 * w.astype(np.int64).sum((0, 1)))

@@ -174,10 +174,9 @@ def _steps(graph: Graph, chain: Sequence[str]) -> list[Step]:
 
 
 def _step(node: Node, chain: Sequence[str]) -> Step | None:
-    module = ops.module(node.op)
     if ops.stage(node.op) != "runtime":
         return None
-    kernel = kernels.choose(ops.kernel_op(node), module.types(node), chain, partial(ops.fits, node))
+    kernel = kernels.choose(ops.kernel_op(node), ops.types(node), chain, partial(ops.fits, node))
     if kernel is None:
         return None
     return encode(node, kernel)
