@@ -16,6 +16,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 BUILD := $(CURDIR)/build
 ZIG := $(BIN)/python -m ziglang cc
 INCLUDES := -Iruntime_c/include -Iruntime_c/src -Iruntime_c/kernels
+ABSOLUTE_INCLUDES := $(subst -I,-I$(CURDIR)/,$(INCLUDES))
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -g -O2 -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all
 C_SOURCES = $(wildcard runtime_c/src/*.c runtime_c/kernels/*.c runtime_c/kernels/*/*.c)
@@ -31,7 +32,7 @@ FOR_WEB := node:nodejs chromium:chromium
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
 .PHONY: help setup demo test test-long lint fuzz fuzz-run sizes linux bench-mcu bench-arm bench-kernels bench-cycles bench-stream bench-cpu peers bench-web web freestanding sanitize native seeds clean
-.PHONY: system-build system-boards system-tests system-web
+.PHONY: fuzz-objects system-build system-boards system-tests system-web
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,14 +56,12 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	fi
 
 test: setup lint sanitize freestanding ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
-	$(MAKE) fuzz RUNS=200000
-	$(MAKE) fuzz-run
+	$(MAKE) fuzz fuzz-run RUNS=200000
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
 test-long: setup sanitize ## The tests with many more random cases, and long fuzz runs
-	$(MAKE) fuzz
-	$(MAKE) fuzz-run FUZZ_SECONDS=1800
+	$(MAKE) fuzz fuzz-run FUZZ_SECONDS=1800
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
@@ -77,11 +76,17 @@ lint: $(VENV)/.ready $(BUILD)/view/edgesdk ## Static checks of Python and C
 	  cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 $(INCLUDES) $(C_SOURCES); \
 	else echo "left out: clang-tidy or cppcheck on the C sources (neither is installed)"; fi
 
-fuzz: $(VENV)/.ready seeds ## Fuzz the loader under ASan and UBSan (RUNS=10000000)
+fuzz: $(VENV)/.ready seeds fuzz-objects ## Fuzz the loader under ASan and UBSan (RUNS=10000000)
 	@$(call run-fuzzer,fuzz_load,-DLOAD_ONLY=1,-runs=$(RUNS))
 
-fuzz-run: $(VENV)/.ready seeds ## Fuzz the loader and run what it accepts, for FUZZ_SECONDS
+fuzz-run: $(VENV)/.ready seeds fuzz-objects ## Fuzz the loader and run what it accepts, for FUZZ_SECONDS
 	@$(call run-fuzzer,fuzz_run,,-max_total_time=$(FUZZ_SECONDS))
+
+# The kernels of microcontrollers too (ERT_INTROSPECT), in plain C.
+fuzz-objects:
+	@if $(HAS_FUZZER); then rm -rf $(BUILD)/fuzz/objects; mkdir -p $(BUILD)/fuzz/objects; cd $(BUILD)/fuzz/objects; \
+	  printf '%s\n' $(addprefix $(CURDIR)/,$(PORTABLE)) | xargs -P $(JOBS) -n 6 \
+	  clang $(SANITIZE) -fsanitize=fuzzer-no-link -DERT_INTROSPECT $(WARNINGS) $(ABSOLUTE_INCLUDES) -c; fi
 
 seeds: native
 	@mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/seeds
@@ -138,16 +143,15 @@ native: $(VENV)/.ready
 	@$(HOST_CC) $(BIN)/cmake -S . -B $(BUILD)/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DERT_WERROR=ON >/dev/null
 	@$(BIN)/cmake --build $(BUILD)/native --target ert_shared -- --quiet
 
-FREE := -std=c99 -O2 -ffreestanding $(WARNINGS) $(INCLUDES) -c
+FREE := -std=c99 -O2 -ffreestanding $(WARNINGS) $(ABSOLUTE_INCLUDES) -c
 ARM_CORES := m0:soft m3:soft m4:hard m7:hard m33:hard m55:hard
 ZIG_TARGETS := thumb-freestanding-eabi aarch64-freestanding-none riscv32-freestanding-none wasm32-freestanding x86_64-freestanding-none
 freestanding: $(VENV)/.ready ## Compile the runtime without a C library for every core family; warnings are errors
 	@mkdir -p $(BUILD)/freestanding
 	@if command -v arm-none-eabi-gcc >/dev/null; then for c in $(ARM_CORES); do \
-	  dir=$(BUILD)/freestanding/$${c%:*}; mkdir -p $$dir; \
-	  for f in $(PORTABLE); do \
-	    arm-none-eabi-gcc -mcpu=cortex-$${c%:*} -mthumb -mfloat-abi=$${c#*:} $(FREE) $$f -o $$dir/$$(basename $$f .c).o || exit 1; \
-	  done; \
+	  dir=$(BUILD)/freestanding/$${c%:*}; rm -rf $$dir; mkdir -p $$dir; \
+	  printf '%s\n' $(addprefix $(CURDIR)/,$(PORTABLE)) | (cd $$dir && xargs -P $(JOBS) -n 8 \
+	    arm-none-eabi-gcc -mcpu=cortex-$${c%:*} -mthumb -mfloat-abi=$${c#*:} $(FREE)) || exit 1; \
 	  arm-none-eabi-ld -r $$dir/*.o -o $$dir/ert.elf || exit 1; \
 	  other=$$(arm-none-eabi-nm -u $$dir/ert.elf | awk '$$2 !~ /^(memcpy|memmove|memset|__.*)$$/ {print $$2}'); rm $$dir/*.elf; \
 	  if [ -n "$$other" ]; then echo "cortex-$${c%:*}: the runtime calls $$other; expected memmove, memcpy and memset only"; exit 1; fi; \
@@ -155,7 +159,7 @@ freestanding: $(VENV)/.ready ## Compile the runtime without a C library for ever
 	else echo "left out: arm-none-eabi-gcc is not installed"; fi
 	@for t in $(ZIG_TARGETS); do \
 	  dir=$(BUILD)/freestanding/$$t; mkdir -p $$dir; \
-	  (cd $$dir && $(ZIG) -target $$t $(subst -Iruntime_c,-I$(CURDIR)/runtime_c,$(FREE)) $(addprefix $(CURDIR)/,$(PORTABLE))) || exit 1; \
+	  printf '%s\n' $(addprefix $(CURDIR)/,$(PORTABLE)) | (cd $$dir && xargs -P $(JOBS) -n 20 $(ZIG) -target $$t $(FREE)) || exit 1; \
 	  echo "ok: zig $$t"; done
 
 web: $(VENV)/.ready ## Make build/web, what a page needs; where npm is installed, apps/web's JavaScript from its TypeScript first
@@ -173,7 +177,7 @@ HAS_FUZZER = echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned l
 # Builds tests/fuzz/fuzz_load.c as $(1) with the flags $(2) and runs it with the options $(3).
 define run-fuzzer
 if $(HAS_FUZZER); then set -ex; mkdir -p $(BUILD)/fuzz/$(1).corpus; \
-  clang $(SANITIZE) -fsanitize=fuzzer $(2) $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(PORTABLE) -o $(BUILD)/fuzz/$(1); \
+  clang $(SANITIZE) -fsanitize=fuzzer $(2) $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(BUILD)/fuzz/objects/*.o -o $(BUILD)/fuzz/$(1); \
   cd $(BUILD)/fuzz; \
   ./$(1) $(3) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(1).corpus seeds; \
 else echo "left out: fuzzing needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import linux_models
 import pytest
+import test_activation
 import test_binary
 import test_conv
 import test_kernels
+import test_normalize
 import test_pool
 import test_reduce
 import test_softmax
+import test_unary
 from hypothesis import strategies as st
 from linux_models import Processor, needs
 
@@ -59,6 +62,10 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("max_pool2d", "f32"): test_pool.pools("max_pool2d", "float32", test_conv.LANES),
     ("reduce", "f32"): st.one_of(test_reduce.reductions(op, "float32") for op in ("mean", "sum", "reduce_max")),
     ("softmax", "f32"): test_softmax.softmaxes("float32"),
+    ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
+    ("activation", "f32"): test_activation.floats(),
+    ("unary", "f32"): test_unary.floats(),
+    ("normalize", "f32"): test_normalize.norms("float32"),
 }
 NODES = {**test_kernels.NODES, **FLOATS}
 

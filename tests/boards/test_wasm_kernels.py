@@ -16,8 +16,12 @@ from typing import Any
 import harness
 import numpy as np
 import pytest
+import test_activation
 import test_binary
 import test_conv
+import test_normalize
+import test_softmax
+import test_unary
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -209,6 +213,11 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("mul", "f32"): float_binaries("mul"),
     ("fully_connected", "s8s8"): st.one_of(rows("int8"), ties(), ties(), test_conv.fully_connected("int8")),
     ("fully_connected", "f32"): st.one_of(rows("float32"), test_conv.fully_connected("float32")),
+    ("softmax", "f32"): test_softmax.softmaxes("float32"),
+    ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
+    ("activation", "f32"): test_activation.floats(),
+    ("unary", "f32"): test_unary.floats(),
+    ("normalize", "f32"): test_normalize.norms("float32"),
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 

@@ -12,6 +12,7 @@ from nodes import inferred, scales, seeds, value, zero_points
 
 from edgesdk import ops
 from edgesdk.ir import Graph, Node, Quant
+from edgesdk.kernels import Kernel
 from edgesdk.ops import activation
 from edgesdk.passes.lower_unary import lower_unary
 from edgesdk.verify import verify
@@ -30,11 +31,18 @@ def case_of(op: str, attrs: dict, n: int) -> Node:
     return inferred(op, [value("x", (n,), "float32")], **attrs)
 
 
-@pytest.mark.parametrize(("op", "attrs"), CASES)
-@given(seed=seeds, shape=st.lists(st.integers(1, 5), max_size=4), spread=st.floats(-6, 5))
-def test_floats_equal_reference(op: str, attrs: dict, seed: int, shape: list[int], spread: float) -> None:
-    x = np.random.default_rng(seed).standard_normal(shape) * np.exp(spread)
-    harness.check(inferred(op, [value("x", tuple(shape), "float32")], **attrs), [x.astype(np.float32)])
+@st.composite
+def floats(draw, cases: list[tuple[str, dict]] = CASES) -> tuple[Node, list]:
+    (op, attrs), rng = draw(st.sampled_from(cases)), np.random.default_rng(draw(seeds))
+    shape = (*draw(st.lists(st.integers(1, 5), max_size=3)), draw(st.integers(1, 20)))
+    x = rng.standard_normal(shape) * np.exp(draw(st.floats(-6, 5)))
+    return inferred(op, [value("x", shape, "float32")], **attrs), [x.astype(np.float32)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+@given(data=st.data())
+def test_floats_equal_reference(case: tuple[str, dict], data) -> None:
+    harness.check(*data.draw(floats([case])))
 
 
 @pytest.mark.parametrize(("op", "attrs"), CASES)
@@ -44,12 +52,13 @@ def test_special_values(op: str, attrs: dict) -> None:
         harness.check(case_of(op, attrs, x.size), [x])
 
 
+@pytest.mark.parametrize("kernel", harness.rows_of("activation", "f32"), ids=lambda kernel: kernel.isa)
 @pytest.mark.parametrize(("op", "attrs"), CASES[:-1])
-def test_errors_are_as_stated(op: str, attrs: dict) -> None:
+def test_errors_are_as_stated(op: str, attrs: dict, kernel: Kernel) -> None:
     x = np.concatenate([np.linspace(-14, 20, 40001), np.geomspace(1e-30, 1, 2001), -np.geomspace(1e-30, 1, 2001)])
     x = x.astype(np.float32)
     node = case_of(op, attrs, x.size)
-    got = harness.run(node, [x], harness.rows_of("activation", "f32")[0]).astype(np.float64)
+    got = harness.run(node, [x], kernel).astype(np.float64)
     with np.errstate(all="ignore"):
         exact = activation._FLOAT[op](x.astype(np.float64), node)
     limit = np.full(x.shape, float(ULPS[op]))

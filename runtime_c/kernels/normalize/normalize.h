@@ -55,6 +55,9 @@ typedef struct {
   float epsilon;
 } ert_normalize_f32_params;
 
+/* 1 / sqrt(x) within 2 ulp. */
+float ert_inverse_root(float x);
+
 int ert_normalize_s8_check(const ert_step *s);
 int ert_normalize_s16_check(const ert_step *s);
 int ert_normalize_f32_check(const ert_step *s);

@@ -153,8 +153,8 @@ void ert_normalize_s16_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   }
 }
 
-/* 1 / sqrt(x) within 2 ulp: an estimate from the exponent, and four Newton steps. */
-static float inverse_root_f32(float x) {
+/* An estimate from the exponent, and four Newton steps. */
+float ert_inverse_root(float x) {
   if (!(x > 0)) return x == 0 ? 1.0f / x : x; /* infinity, NaN */
   if (x > 3.4028235e38f) return 0;
   const float scale = x < 1e-30f ? 1.8446744e19f : 1.0f; /* 2^64: subnormal numbers have no exponent */
@@ -196,7 +196,7 @@ static void group_f32(const ert_call *c, const ert_normalize_f32_params *p, int3
   const moments m = moments_of(g, x, centre);
   const float rest = g->centred ? m.sum * share : 0; /* what rounding left of the mean */
   const float variance = m.squares * share - rest * rest;
-  const float factor = inverse_root_f32((variance < 0 ? 0 : variance) + p->epsilon);
+  const float factor = ert_inverse_root((variance < 0 ? 0 : variance) + p->epsilon);
   for (int32_t o = 0; o < g->outer; o++, x += stride, out += stride)
     for (int32_t i = 0; i < g->inner; i++)
       out[i] = (x[i] - centre - rest) * factor * scale[first + i * step] + shift[first + i * step];

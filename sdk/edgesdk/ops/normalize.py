@@ -18,7 +18,7 @@ import numpy as np
 
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node, Value
-from edgesdk.kernels import Kernel
+from edgesdk.kernels import PORTABLE, Kernel
 from edgesdk.ops import Encoded, RowView, f32_word, pool, same_row
 
 NAMES = ("layer_norm", "rms_norm", "group_norm", "instance_norm")
@@ -168,6 +168,11 @@ def _integer(node: Node, x: np.ndarray) -> np.ndarray:
     y = node.output.zero_point + ((total + (1 << (known.shift - 1))) >> known.shift)
     info = np.iinfo(node.output.dtype)
     return np.clip(y, info.min, info.max).astype(info.dtype)
+
+
+def fits(node: Node, kernel: Kernel) -> bool:
+    """Groups of a few items that follow each other are no work for vectors."""
+    return kernel.isa == PORTABLE or form(node).inner >= int(kernel.tile.removeprefix("x"))
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The float rows of softmax_c.c on vectors; included by floats.h. */
+#ifndef ERT_SOFTMAX_FLOATS_H
+#define ERT_SOFTMAX_FLOATS_H
+
+/* x[0] where nothing is larger: a NaN there stays, one elsewhere comes back with the exponentials. */
+ERT_INLINE float ert_v_largest(const float *x, int32_t n) {
+  ert_v most = ert_v_all(x[0]);
+  int32_t i = 0;
+  for (; i + ERT_LANES <= n; i += ERT_LANES) most = ert_v_choose(ert_v_load(x + i) > most, ert_v_load(x + i), most);
+  float held[ERT_LANES], found = x[0];
+  ert_v_store(held, most);
+  for (int32_t k = 0; k < ERT_LANES; k++) found = held[k] > found ? held[k] : found;
+  for (; i < n; i++) found = x[i] > found ? x[i] : found;
+  return found;
+}
+
+/* The exponentials to `out`, and their sum. */
+ERT_INLINE float ert_v_exponentials(const float *x, float *out, int32_t n, float beta, float max) {
+  ert_v sum = {0};
+  int32_t i = 0;
+  for (; i + ERT_LANES <= n; i += ERT_LANES) {
+    const ert_v e = ert_v_exp_of(beta * (ert_v_load(x + i) - max));
+    sum += e;
+    ert_v_store(out + i, e);
+  }
+  if (i == n) return ert_v_sum_of(sum);
+  const ert_v e = ert_v_exp_of(beta * (ert_v_load_some(x + i, n - i, max) - max));
+  ert_v_store_some(out + i, e, n - i);
+  float rest = 0.0f;
+  for (; i < n; i++) rest += out[i];
+  return ert_v_sum_of(sum) + rest;
+}
+
+ERT_INLINE void ert_v_softmax_row(const ert_softmax_f32_params *p, const float *x, float *out) {
+  const float scale = 1.0f / ert_v_exponentials(x, out, p->n, p->beta, ert_v_largest(x, p->n));
+  int32_t i = 0;
+  for (; i + ERT_LANES <= p->n; i += ERT_LANES) ert_v_store(out + i, ert_v_load(out + i) * scale);
+  for (; i < p->n; i++) out[i] *= scale;
+}
+
+static void ert_v_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_softmax_f32_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) ert_v_softmax_row(p, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
+}
+
+static void ert_v_pixel_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_pixel_softmax_f32_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    const float *x = ert_row(&c->in[0], y);
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t i = 0; i < p->pixels; i++, x += p->each.n, out += p->each.n) ert_v_softmax_row(&p->each, x, out);
+  }
+}
+
+#endif
