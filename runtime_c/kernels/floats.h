@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions of floats on vectors of ERT_LANES of them, with the types of vectors that gcc and clang share: written once,
- * compiled for each instruction set by the files floats_<isa>.c, between its ERT_BEGIN and ERT_END. The formulas and
+/* Functions of floats on vectors of ERT_LANES of them, with the types of vectors that gcc and clang share: written once
+ * for the instruction set that a build has them in (a build has one). The formulas and
  * the bounds of their errors are those of the portable kernels (exp.h, activation/activation.h, unary/unary.h): both sides
  * of a condition are computed, and bits are chosen, so that what is not chosen may be anything. */
 #ifndef ERT_FLOATS_H
 #define ERT_FLOATS_H
 
-#ifndef ERT_LANES
-#error "ERT_LANES: how many floats a vector of the instruction set has"
+#include "activation/activation.h"
+#include "isa.h"
+#include "normalize/normalize.h"
+#include "softmax/softmax.h"
+#include "unary/unary.h"
+
+#if ERT_HAS_avx2
+#define ERT_LANES 8
+#define ERT_BEGIN_LANES ERT_BEGIN_avx2
+#define ERT_END_LANES ERT_END_avx2
+#elif ERT_HAS_neon || ERT_HAS_simd128
+#define ERT_LANES 4
+#define ERT_BEGIN_LANES
+#define ERT_END_LANES
 #endif
+
+#ifdef ERT_LANES
+
+ERT_BEGIN_LANES
 
 typedef float ert_v __attribute__((vector_size(4 * ERT_LANES)));
 typedef int32_t ert_v_s32 __attribute__((vector_size(4 * ERT_LANES)));
@@ -106,9 +122,8 @@ ERT_INLINE float ert_v_sum_of(ert_v v) {
   }                                                                                                                  \
   void ert_normalize_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_normalize_rows(c, y0, y1); }
 
-#include "activation/activation_floats.h"
-#include "normalize/normalize_floats.h"
-#include "softmax/softmax_floats.h"
-#include "unary/unary_floats.h"
+ERT_END_LANES
+
+#endif
 
 #endif

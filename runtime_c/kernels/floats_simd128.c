@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "activation/activation.h"
-#include "isa.h"
-#include "normalize/normalize.h"
-#include "softmax/softmax.h"
-#include "unary/unary.h"
+#include "activation/activation_floats.h"
+#include "normalize/normalize_floats.h"
+#include "softmax/softmax_floats.h"
+#include "unary/unary_floats.h"
 
 #if ERT_HAS_simd128
-
-#define ERT_LANES 4
-
-#include "floats.h"
 
 ERT_FLOATS(x4, simd128)
 

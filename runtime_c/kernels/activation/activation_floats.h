@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* activation_c.c on vectors; included by floats.h. */
+/* activation_c.c on vectors. */
 #ifndef ERT_ACTIVATION_FLOATS_H
 #define ERT_ACTIVATION_FLOATS_H
+
+#include "floats.h"
+
+#ifdef ERT_LANES
+
+ERT_BEGIN_LANES
 
 ERT_INLINE ert_v ert_v_erf_near_zero(ert_v x) {
   const ert_v u = x * x;
@@ -56,7 +62,7 @@ ERT_INLINE ert_v ert_v_exp_less_one(ert_v x) {
   return ert_v_choose(x > -0.5f, x + x * x * q, ert_v_exp_of(x) - 1.0f);
 }
 
-static void ert_v_activation_rows(const ert_call *c, int32_t y0, int32_t y1) {
+ERT_APART void ert_v_activation_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_activation_f32_params *p = (const void *)c->params;
   const ert_v none = {0};
   switch (p->kind) {
@@ -85,5 +91,9 @@ static void ert_v_activation_rows(const ert_call *c, int32_t y0, int32_t y1) {
       ERT_EACH_ROW(p, ert_v_clip(p->a * x + p->b, none, ert_v_all(1.0f)))
   }
 }
+
+ERT_END_LANES
+
+#endif
 
 #endif

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The float rows of normalize_c.c on vectors; included by floats.h. */
+/* The float rows of normalize_c.c on vectors. */
 #ifndef ERT_NORMALIZE_FLOATS_H
 #define ERT_NORMALIZE_FLOATS_H
+
+#include "floats.h"
+
+#ifdef ERT_LANES
+
+ERT_BEGIN_LANES
 
 /* Sums of d and d^2 with d = x - centre over the items of a group. */
 typedef struct {
@@ -65,7 +71,7 @@ ERT_INLINE void ert_v_normalize_group(const ert_call *c, const ert_normalize_f32
     ert_v_normalize_run(x, out, g->inner, centre + rest, factor, scale, shift, step);
 }
 
-static void ert_v_normalize_rows(const ert_call *c, int32_t y0, int32_t y1) {
+ERT_APART void ert_v_normalize_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_normalize_f32_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) {
     const float *x = ert_row(&c->in[0], y);
@@ -74,5 +80,9 @@ static void ert_v_normalize_rows(const ert_call *c, int32_t y0, int32_t y1) {
       ert_v_normalize_group(c, p, q, x + q * p->shape.inner, out + q * p->shape.inner);
   }
 }
+
+ERT_END_LANES
+
+#endif
 
 #endif

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The float rows of softmax_c.c on vectors; included by floats.h. */
+/* The float rows of softmax_c.c on vectors. */
 #ifndef ERT_SOFTMAX_FLOATS_H
 #define ERT_SOFTMAX_FLOATS_H
+
+#include "floats.h"
+
+#ifdef ERT_LANES
+
+ERT_BEGIN_LANES
 
 /* x[0] where nothing is larger: a NaN there stays, one elsewhere comes back with the exponentials. */
 ERT_INLINE float ert_v_largest(const float *x, int32_t n) {
@@ -39,12 +45,12 @@ ERT_INLINE void ert_v_softmax_row(const ert_softmax_f32_params *p, const float *
   for (; i < p->n; i++) out[i] *= scale;
 }
 
-static void ert_v_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
+ERT_APART void ert_v_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_softmax_f32_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) ert_v_softmax_row(p, ert_row(&c->in[0], y), ert_out_row(&c->out, y));
 }
 
-static void ert_v_pixel_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
+ERT_APART void ert_v_pixel_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_pixel_softmax_f32_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) {
     const float *x = ert_row(&c->in[0], y);
@@ -52,5 +58,9 @@ static void ert_v_pixel_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) 
     for (int32_t i = 0; i < p->pixels; i++, x += p->each.n, out += p->each.n) ert_v_softmax_row(&p->each, x, out);
   }
 }
+
+ERT_END_LANES
+
+#endif
 
 #endif

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The float functions of unary_c.c on vectors; included by floats.h. */
+/* The float functions of unary_c.c on vectors. */
 #ifndef ERT_UNARY_FLOATS_H
 #define ERT_UNARY_FLOATS_H
 
-static void ert_v_unary_rows(const ert_call *c, int32_t y0, int32_t y1) {
+#include "floats.h"
+
+#ifdef ERT_LANES
+
+ERT_BEGIN_LANES
+
+ERT_APART void ert_v_unary_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_unary_f32_params *p = (const void *)c->params;
   const ert_v low = ert_v_all(p->low), high = ert_v_all(p->high), none = {0};
   switch (p->kind) {
@@ -23,5 +29,9 @@ static void ert_v_unary_rows(const ert_call *c, int32_t y0, int32_t y1) {
       ERT_EACH_ROW(p, ert_v_tanh_of(x))
   }
 }
+
+ERT_END_LANES
+
+#endif
 
 #endif
