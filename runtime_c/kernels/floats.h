@@ -7,16 +7,23 @@
 #define ERT_FLOATS_H
 
 #include "activation/activation.h"
+#include "batch_matmul/batch_matmul.h"
 #include "isa.h"
 #include "normalize/normalize.h"
 #include "softmax/softmax.h"
 #include "unary/unary.h"
 
 #if ERT_HAS_avx2
+#include <immintrin.h>
 #define ERT_LANES 8
 #define ERT_BEGIN_LANES ERT_BEGIN_avx2
 #define ERT_END_LANES ERT_END_avx2
 #elif ERT_HAS_neon || ERT_HAS_simd128
+#if ERT_HAS_neon
+#include <arm_neon.h>
+#else
+#include <wasm_simd128.h>
+#endif
 #define ERT_LANES 4
 #define ERT_BEGIN_LANES
 #define ERT_END_LANES
@@ -94,6 +101,19 @@ ERT_INLINE float ert_v_sum_of(ert_v v) {
   return sum;
 }
 
+/* a * b + c, in one instruction where there is one. */
+ERT_INLINE ert_v ert_v_madd(ert_v a, ert_v b, ert_v c) {
+#if ERT_HAS_avx2
+  return (ert_v)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif ERT_HAS_relaxed
+  return (ert_v)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c);
+#elif defined(__aarch64__)
+  return (ert_v)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
+
 /* A function on every item of rows: p is the kernel's parameters. */
 #define ERT_EACH_ROW(params, value)                                   \
   for (int32_t y = y0; y < y1; y++) {                                 \
@@ -120,7 +140,12 @@ ERT_INLINE float ert_v_sum_of(ert_v v) {
   void ert_pixel_softmax_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                            \
     ert_v_pixel_softmax_rows(c, y0, y1);                                                                             \
   }                                                                                                                  \
-  void ert_normalize_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_normalize_rows(c, y0, y1); }
+  void ert_normalize_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                                \
+    ert_v_normalize_rows(c, y0, y1);                                                                                 \
+  }                                                                                                                  \
+  void ert_batch_matmul_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                             \
+    ert_v_batch_matmul_rows(c, y0, y1);                                                                              \
+  }
 
 ERT_END_LANES
 

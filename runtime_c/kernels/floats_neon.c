@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activation/activation_floats.h"
+#include "batch_matmul/batch_matmul_floats.h"
 #include "normalize/normalize_floats.h"
 #include "softmax/softmax_floats.h"
 #include "unary/unary_floats.h"

@@ -12,6 +12,7 @@ from pathlib import Path
 import linux_models
 import pytest
 import test_activation
+import test_batch_matmul
 import test_binary
 import test_conv
 import test_kernels
@@ -65,6 +66,7 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),
     ("unary", "f32"): test_unary.floats(),
+    ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
 }
 NODES = {**test_kernels.NODES, **FLOATS}

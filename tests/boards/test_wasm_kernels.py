@@ -17,6 +17,7 @@ import harness
 import numpy as np
 import pytest
 import test_activation
+import test_batch_matmul
 import test_binary
 import test_conv
 import test_normalize
@@ -217,6 +218,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),
     ("unary", "f32"): test_unary.floats(),
+    ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]

@@ -23,6 +23,7 @@ MIDDLE = [((2, 3, 2), (2, 1, 2)), ((2, 1, 2), (2, 3, 2))]
 def products(draw: Any, dtype: str, batches: list, adj_x: bool | None = None) -> tuple[Node, list]:
     rng, (m, k, n) = np.random.default_rng(draw(seeds)), [draw(st.integers(1, 9)) for _ in range(3)]
     (first, second), k = draw(st.sampled_from(batches)), k * draw(st.sampled_from([1, 7]))
+    n *= draw(st.sampled_from([1, 1, 5]))
     adj = {"adj_x": draw(st.booleans()) if adj_x is None else adj_x, "adj_y": draw(st.booleans())}
     shapes = [(*first, k, m) if adj["adj_x"] else (*first, m, k), (*second, n, k) if adj["adj_y"] else (*second, k, n)]
     arrays = [random_array(rng, s, dtype) for s in shapes]

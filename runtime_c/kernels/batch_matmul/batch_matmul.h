@@ -39,6 +39,16 @@ typedef struct {
   int32_t multiplier, shift;
 } ert_batch_matmul_s16s16_params;
 
+/* The matrix that product t reads. */
+ERT_INLINE int32_t ert_batch_matmul_matrix(const ert_batch_matmul_operand *o, int32_t t) {
+  return t / o->repeat % o->count;
+}
+
+/* The row of a that output row y reads. */
+ERT_INLINE const void *ert_batch_matmul_row(const ert_call *c, const ert_batch_matmul_shape *g, int32_t y) {
+  return ert_row(&c->in[0], ert_batch_matmul_matrix(&g->a, y / g->m) * g->m + y % g->m);
+}
+
 int ert_batch_matmul_s8s8_check(const ert_step *s);
 int ert_batch_matmul_f32_check(const ert_step *s);
 int ert_batch_matmul_s16s16_check(const ert_step *s);

@@ -26,16 +26,9 @@ int ert_batch_matmul_s16s16_check(const ert_step *s) {
   return shape_ok(s, &p->shape, 2);
 }
 
-/* The matrix that product t reads. */
-static int32_t matrix(const ert_batch_matmul_operand *o, int32_t t) { return t / o->repeat % o->count; }
-
-static const void *a_row(const ert_call *c, const ert_batch_matmul_shape *g, int32_t y) {
-  return ert_row(&c->in[0], matrix(&g->a, y / g->m) * g->m + y % g->m);
-}
-
 /* Row r of the matrix of b that belongs to output row y. */
 static const void *b_row(const ert_call *c, const ert_batch_matmul_shape *g, int32_t y, int32_t r) {
-  return ert_row(&c->in[1], matrix(&g->b, y / g->m) * (g->transposed ? g->n : g->k) + r);
+  return ert_row(&c->in[1], ert_batch_matmul_matrix(&g->b, y / g->m) * (g->transposed ? g->n : g->k) + r);
 }
 
 /* The row of a less its zero point, and the sum of that. */
@@ -76,7 +69,7 @@ static int8_t finish(const ert_batch_matmul_s8s8_params *p, uint32_t acc, int32_
 static void row_of_dots(const ert_call *c, const ert_batch_matmul_s8s8_params *p, int32_t y, int8_t *out) {
   const ert_batch_matmul_shape *g = &p->shape;
   int16_t *x = c->scratch;
-  const int32_t a_sum = centre(a_row(c, g, y), p->a_zero_point, g->k, x);
+  const int32_t a_sum = centre(ert_batch_matmul_row(c, g, y), p->a_zero_point, g->k, x);
   int32_t j = 0;
   for (; j + 4 <= g->n; j += 4) {
     const int8_t *const b[4] = {b_row(c, g, y, j), b_row(c, g, y, j + 1), b_row(c, g, y, j + 2), b_row(c, g, y, j + 3)};
@@ -89,7 +82,7 @@ static void row_of_dots(const ert_call *c, const ert_batch_matmul_s8s8_params *p
 
 static void row_of_sums(const ert_call *c, const ert_batch_matmul_s8s8_params *p, int32_t y, int8_t *out) {
   const ert_batch_matmul_shape *g = &p->shape;
-  const int8_t *a = a_row(c, g, y);
+  const int8_t *a = ert_batch_matmul_row(c, g, y);
   uint32_t *acc = c->scratch, a_sum = 0;
   ERT_MEMSET(acc, 0, 4 * g->n);
   for (int32_t i = 0; i < g->k; i++) {
@@ -120,7 +113,7 @@ static void four_dots_f32(const float *a, const float *const *b, int32_t k, floa
 }
 
 static void row_of_dots_f32(const ert_call *c, const ert_batch_matmul_shape *g, int32_t y, float *out) {
-  const float *a = a_row(c, g, y);
+  const float *a = ert_batch_matmul_row(c, g, y);
   int32_t j = 0;
   for (; j + 4 <= g->n; j += 4) {
     const float *const b[4] = {b_row(c, g, y, j), b_row(c, g, y, j + 1), b_row(c, g, y, j + 2), b_row(c, g, y, j + 3)};
@@ -135,7 +128,7 @@ static void row_of_dots_f32(const ert_call *c, const ert_batch_matmul_shape *g, 
 }
 
 static void row_of_sums_f32(const ert_call *c, const ert_batch_matmul_shape *g, int32_t y, float *out) {
-  const float *a = a_row(c, g, y);
+  const float *a = ert_batch_matmul_row(c, g, y);
   ERT_MEMSET(out, 0, 4 * g->n);
   for (int32_t i = 0; i < g->k; i++) {
     const float *b = b_row(c, g, y, i);
@@ -158,7 +151,7 @@ static int16_t finish_s16(const ert_batch_matmul_s16s16_params *p, int64_t sum) 
 
 static void row_of_dots_s16(const ert_call *c, const ert_batch_matmul_s16s16_params *p, int32_t y, int16_t *out) {
   const ert_batch_matmul_shape *g = &p->shape;
-  const int16_t *a = a_row(c, g, y);
+  const int16_t *a = ert_batch_matmul_row(c, g, y);
   for (int32_t j = 0; j < g->n; j++) {
     const int16_t *b = b_row(c, g, y, j);
     int64_t sum = 0;
@@ -169,7 +162,7 @@ static void row_of_dots_s16(const ert_call *c, const ert_batch_matmul_s16s16_par
 
 static void row_of_sums_s16(const ert_call *c, const ert_batch_matmul_s16s16_params *p, int32_t y, int16_t *out) {
   const ert_batch_matmul_shape *g = &p->shape;
-  const int16_t *a = a_row(c, g, y);
+  const int16_t *a = ert_batch_matmul_row(c, g, y);
   int64_t *sums = c->scratch;
   for (int32_t j = 0; j < g->n; j++) sums[j] = 0;
   for (int32_t i = 0; i < g->k; i++) {
