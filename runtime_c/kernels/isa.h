@@ -121,6 +121,9 @@ enum {
 #define ERT_BUILT_relaxed(f) NULL
 #endif
 
+/* Cores with caches and vectors, where some code more is no matter. */
+#define ERT_HAS_VECTORS (ERT_HAS_x86 || ERT_HAS_neon || ERT_HAS_simd128)
+
 #define ERT_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define ERT_BEGIN_TARGET(names) ERT_PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "moves.h"
 #include "tiles.h"
 
 typedef struct {
@@ -119,21 +120,6 @@ static void point(const tiled *v, int joined, int32_t y, int32_t x, int32_t n, i
   }
 }
 
-/* Bytes that do not overlap, mostly few: a call costs more than they do. */
-static void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
-  if (n > 32) {
-    ERT_MEMMOVE(to, from, n);
-  } else if (n >= 8) {
-    for (int32_t i = 0; i < n - 8; i += 8) ERT_MEMMOVE(to + i, from + i, 8);
-    ERT_MEMMOVE(to + n - 8, from + n - 8, 8);
-  } else if (n >= 4) {
-    ERT_MEMMOVE(to, from, 4);
-    ERT_MEMMOVE(to + n - 4, from + n - 4, 4);
-  } else {
-    for (int32_t i = 0; i < n; i++) to[i] = from[i];
-  }
-}
-
 static void fill_few(uint8_t *to, int fill, int32_t n) {
   if (n > 64) {
     ERT_MEMSET(to, fill, n);
@@ -153,8 +139,8 @@ static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t 
   while (kx < end && (!row || ix + kx * step < 0)) kx++;
   while (end > kx && ix + (end - 1) * step >= g->in_w) end--;
   fill_few(to, v->fill, kx * item);
-  if (kx < end && step == 1) copy_few(to + kx * item, row + (ix + kx) * item, (end - kx) * item);
-  for (int32_t i = kx; step > 1 && i < end; i++) copy_few(to + i * item, row + (ix + i * step) * item, item);
+  if (kx < end && step == 1) ert_move_few(to + kx * item, row + (ix + kx) * item, (end - kx) * item);
+  for (int32_t i = kx; step > 1 && i < end; i++) ert_move_few(to + i * item, row + (ix + i * step) * item, item);
   fill_few(to + end * item, v->fill, (g->kernel_w - end) * item);
 }
 
@@ -169,7 +155,7 @@ static void gather_rows(const tiled *v, uint8_t *to, const uint8_t *from, int32_
     for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 8);
   else if (span <= 16)
     for (; i < most; i++, to += bytes, from += step) ERT_MEMMOVE(to, from, 16);
-  for (; i < n; i++, to += bytes, from += step) copy_few(to, from, span);
+  for (; i < n; i++, to += bytes, from += step) ert_move_few(to, from, span);
 }
 
 /* The windows of n pixels (y, x) ..., to slots `at` ... of the block; none, or one that may, stands over a border. Rows of

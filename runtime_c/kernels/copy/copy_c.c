@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "copy/copy.h"
+#include "moves.h"
 
 static int32_t copied(const ert_copy_axis *a) { return a->high - a->low; }
 
@@ -52,7 +53,7 @@ static void fill_row(uint8_t *out, int32_t n, int32_t fill, int32_t size) {
 /* n items of `size` bytes, `stride` bytes apart in the input. */
 static void copy_run(const uint8_t *in, uint8_t *out, int32_t n, int32_t stride, int32_t size) {
   if (stride == size) {
-    ERT_MEMMOVE(out, in, n * size);
+    ert_move_few(out, in, n * size);
   } else if (size == 1) {
     for (int32_t k = 0; k < n; k++) out[k] = in[k * stride];
   } else if (size == 2) {

@@ -54,12 +54,14 @@ def _outer(node: Node) -> int:
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     """The axis counts rows (nothing outside it), or lies in the rows of an image, or each of its
-    repetitions is one row."""
+    repetitions is one row. What has more axes than an image has rows of its second axis: they are not as short."""
     y, outer = node.output, _outer(node)
     batch, image_rows, _ = rows_of(y.shape)
     rows = batch * image_rows
     if outer == 1 and rows > 1:
         return _encode(node, rows, by_rows=True)
+    if len(y.shape) > 4:
+        rows = int(np.prod(y.shape[:2], dtype=np.int64))
     return _encode(node, rows if outer % rows == 0 else outer, by_rows=False)
 
 
