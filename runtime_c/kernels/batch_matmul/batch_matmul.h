@@ -39,6 +39,11 @@ typedef struct {
   int32_t multiplier, shift;
 } ert_batch_matmul_s16s16_params;
 
+/* Items of a row of a that vectors read at once: k, filled up. */
+ERT_INLINE int32_t ert_batch_matmul_depth(const ert_batch_matmul_shape *g) {
+  return g->k < INT32_MAX - 15 ? (g->k + 15) / 16 * 16 : INT32_MAX;
+}
+
 /* The matrix that product t reads. */
 ERT_INLINE int32_t ert_batch_matmul_matrix(const ert_batch_matmul_operand *o, int32_t t) {
   return t / o->repeat % o->count;
