@@ -43,38 +43,99 @@ ERT_INLINE vectors add(vectors a, const uint8_t *x, __m512i top, vectors w, int 
   return a;
 }
 
-ERT_INLINE vectors biases(const ert_tile_args *t, int panels) {
-  const __m512i top = _mm512_set1_epi32(INT32_MIN);
-  const vectors b = load(t->scales, 12 * NR, panels);
-  return (vectors){_mm512_xor_si512(b.p0, top), _mm512_xor_si512(b.p1, top), _mm512_xor_si512(b.p2, top),
-                   _mm512_xor_si512(b.p3, top)};
+/* int4: terms 0 to 3 of every channel in the upper halves of bytes, or terms 4 to 7. */
+ERT_INLINE vectors halves(vectors v, int high, int panels) {
+  const __m512i mask = _mm512_set1_epi8(-16);
+#define HALF(p) _mm512_and_si512(high ? p : _mm512_slli_epi16(p, 4), mask)
+  v.p0 = HALF(v.p0);
+  if (panels > 1) v.p1 = HALF(v.p1);
+  if (panels > 2) v.p2 = HALF(v.p2);
+  if (panels > 3) v.p3 = HALF(v.p3);
+#undef HALF
+  return v;
 }
 
-/* Sums of products and biases. */
-ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels) {
+/* A block of terms k ... of every pixel: four for each channel, of int4 eight. */
+ERT_INLINE void add_block(vectors *a, const uint8_t *const *x, ptrdiff_t k, vectors w, int pixels, int panels,
+                          int bits) {
   const __m512i top = _mm512_set1_epi8(-128);
-  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR;
-  const int8_t *w = t->weights;
+  const vectors low = bits == 4 ? halves(w, 0, panels) : w;
+#define PIXEL(i) \
+  if (i < pixels) a[i] = add(a[i], x[i] + k, top, low, panels);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+  if (bits != 4) return;
+  const vectors high = halves(w, 1, panels);
+#define PIXEL(i) \
+  if (i < pixels) a[i] = add(a[i], x[i] + k + 4, top, high, panels);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+}
+
+ERT_INLINE vectors zeros(void) {
+  const __m512i zero = _mm512_setzero_si512();
+  return (vectors){zero, zero, zero, zero};
+}
+
+ERT_INLINE __m512i by_factors(__m512i total, __m512i sum, const uint8_t *factors) {
+  const __m128i f = _mm_loadu_si128((const __m128i *)(const void *)factors);
+  return _mm512_add_epi32(total, _mm512_mullo_epi32(sum, _mm512_cvtepu8_epi32(f)));
+}
+
+/* Adds the sums of a group, times the factors of its channels, to those of all groups. */
+ERT_INLINE void add_group(vectors *total, vectors sum, const uint8_t *factors, ptrdiff_t stride, int panels) {
+  total->p0 = by_factors(total->p0, sum.p0, factors);
+  if (panels > 1) total->p1 = by_factors(total->p1, sum.p1, factors + stride);
+  if (panels > 2) total->p2 = by_factors(total->p2, sum.p2, factors + 2 * stride);
+  if (panels > 3) total->p3 = by_factors(total->p3, sum.p3, factors + 3 * stride);
+}
+
+ERT_INLINE vectors each_xor(vectors v, __m512i with) {
+  return (vectors){_mm512_xor_si512(v.p0, with), _mm512_xor_si512(v.p1, with), _mm512_xor_si512(v.p2, with),
+                   _mm512_xor_si512(v.p3, with)};
+}
+
+/* Sums of int4 weights are 16 times what they should be. */
+ERT_INLINE vectors sixteenth(vectors v, int panels) {
+  v.p0 = _mm512_srai_epi32(v.p0, 4);
+  if (panels > 1) v.p1 = _mm512_srai_epi32(v.p1, 4);
+  if (panels > 2) v.p2 = _mm512_srai_epi32(v.p2, 4);
+  if (panels > 3) v.p3 = _mm512_srai_epi32(v.p3, 4);
+  return v;
+}
+
+/* Sums of products and biases, and 2^31; `grouped`: of int4 weights with factors. */
+ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels, int bits, int grouped) {
+  const __m512i top = _mm512_set1_epi32(INT32_MIN);
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR * bits / 8, factors = (ptrdiff_t)t->groups * NR;
+  const int32_t step = 32 / bits, group = grouped ? t->group : t->run;
+  const uint8_t *w = t->weights, *f = t->factors;
   const void *const *in = t->in;
-  const vectors b = biases(t, panels);
-  vectors a[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
+  const vectors bias = load(t->scales, 12 * NR, panels);
+  const vectors first = grouped ? zeros() : bits == 4 ? bias : each_xor(bias, top);
+  vectors a[ERT_ZMM_PIXELS] = {first, first, first, first, first, first};
+  for (int i = 0; grouped && i < pixels; i++) put(sums + i, bias, panels);
   for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
     const uint8_t *x[ERT_ZMM_PIXELS];
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
     ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
-    for (ptrdiff_t k = 0; k < t->run; k += 4, w += 4 * NR) {
-      const vectors v = load(w, panel, panels);
+    for (ptrdiff_t k = 0; k < t->run;) {
+      for (const ptrdiff_t end = k + group; k < end; k += step, w += 4 * NR)
+        add_block(a, x, k, load(w, panel, panels), pixels, panels, bits);
+      if (!grouped) continue;
 #define PIXEL(i) \
-  if (i < pixels) a[i] = add(a[i], x[i] + k, top, v, panels);
+  if (i < pixels) add_group(sums + i, a[i], f, factors, panels), a[i] = first;
       ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
+      f += NR;
     }
   }
 #define PIXEL(i) \
-  if (i < pixels) put(sums + i, a[i], panels);
+  if (!grouped && i < pixels) put(sums + i, a[i], panels);
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
+  for (int i = 0; bits == 4 && i < pixels; i++) sums[i] = each_xor(sixteenth(sums[i], panels), top);
 }
 
 /* The bytes of up to 4 panels of words, in order. */
@@ -117,20 +178,34 @@ FINISH(2)
 FINISH(3)
 FINISH(4)
 
-ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
-  vectors sums[ERT_ZMM_PIXELS];
-  multiply(t, sums, pixels, panels);
+ERT_INLINE void store(const ert_tile_args *t, const vectors *sums, int32_t pixels, int panels) {
   if (panels == 4) store_4(t, sums, pixels);
   else if (panels == 3) store_3(t, sums, pixels);
   else if (panels == 2) store_2(t, sums, pixels);
   else store_1(t, sums, pixels);
 }
 
+ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
+  vectors sums[ERT_ZMM_PIXELS];
+  multiply(t, sums, pixels, panels, 8, 0);
+  store(t, sums, pixels, panels);
+}
+
+ERT_INLINE void zmm_s8s4(const ert_tile_args *t, int pixels, int panels) {
+  vectors sums[ERT_ZMM_PIXELS];
+  if (t->factors) multiply(t, sums, pixels, panels, 4, 1);
+  else multiply(t, sums, pixels, panels, 4, 0);
+  store(t, sums, pixels, panels);
+}
+
 ERT_ZMM_TILES(zmm_s8)
+ERT_ZMM_TILES(zmm_s8s4)
 
 ERT_END_avx512vnni
 
 const ert_tiling ert_tiling_s8_avx512vnni = {
     zmm_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8s4_avx512vnni = {
+    zmm_s8s4_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
 
 #endif

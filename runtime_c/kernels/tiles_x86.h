@@ -27,9 +27,23 @@ enum { ERT_ZMM_PIXELS = 6, ERT_ZMM_PANELS = 4, ERT_ZMM_CHANNELS = 16 };
   ERT_ZMM_TILE(name, 6)     \
   static ert_tile_fn *const name##_by_pixels[] = {name##1, name##2, name##3, name##4, name##5, name##6};
 
+/* What values of float kernels become floats: weights, or the factors of their groups. */
+typedef enum { ERT_X86_F32, ERT_X86_F16, ERT_X86_S8, ERT_X86_S4, ERT_X86_U8 } ert_x86_kind;
+
+ERT_INLINE int32_t ert_x86_bits(ert_x86_kind kind) {
+  return kind == ERT_X86_F32 ? 32 : kind == ERT_X86_F16 ? 16 : kind == ERT_X86_S4 ? 4 : 8;
+}
+
+/* Of a block of weights: KR. */
+ERT_INLINE int32_t ert_x86_terms(ert_x86_kind kind) { return kind == ERT_X86_S4 ? 8 : 1; }
+
+/* Whether sums are multiplied by scales. */
+ERT_INLINE int ert_x86_scaled(ert_x86_kind kind) { return kind == ERT_X86_S8 || kind == ERT_X86_S4; }
+
 extern const ert_tiling ert_tiling_f32_avx2;
 extern const ert_tiling ert_tiling_s8_avx2, ert_tiling_s8_avxvnni;
-extern const ert_tiling ert_tiling_s8_avx512vnni;
-extern const ert_tiling ert_tiling_f32_avx512vnni;
+extern const ert_tiling ert_tiling_s8_avx512vnni, ert_tiling_s8s4_avx512vnni;
+extern const ert_tiling ert_tiling_f32_avx512vnni, ert_tiling_f32f16_avx512vnni, ert_tiling_f32s8_avx512vnni,
+    ert_tiling_f32s4_avx512vnni;
 
 #endif
