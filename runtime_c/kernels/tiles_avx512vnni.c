@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8: 6 pixels x up to 4 panels of 16 channels, 24 sums in registers. Inputs become unsigned bytes as they are
- * broadcast; four of them meet four weights of each channel in one instruction. */
+ * broadcast; four of them meet four weights of each channel in one instruction. int4 weights become bytes, 16 times what
+ * they are, as they are loaded. */
 #include "requantize_x86.h"
 #include "tiles_x86.h"
 
@@ -27,7 +28,13 @@ ERT_INLINE vectors load(const void *from, ptrdiff_t stride, int panels) {
   return v;
 }
 
-ERT_INLINE void put(vectors *to, vectors v, int panels) {
+/* Of panels `first` ...: 0, or 2. */
+ERT_INLINE void put(vectors *to, int first, vectors v, int panels) {
+  if (first) {
+    to->p2 = v.p0;
+    if (panels > 1) to->p3 = v.p1;
+    return;
+  }
   to->p0 = v.p0;
   if (panels > 1) to->p1 = v.p1;
   if (panels > 2) to->p2 = v.p2;
@@ -56,86 +63,114 @@ ERT_INLINE vectors halves(vectors v, int high, int panels) {
 }
 
 /* A block of terms k ... of every pixel: four for each channel, of int4 eight. */
-ERT_INLINE void add_block(vectors *a, const uint8_t *const *x, ptrdiff_t k, vectors w, int pixels, int panels,
-                          int bits) {
+ERT_INLINE void add_block(vectors *a, const uint8_t *const *x, ptrdiff_t k, const uint8_t *w, ptrdiff_t panel,
+                          int pixels, int panels, int bits) {
   const __m512i top = _mm512_set1_epi8(-128);
-  const vectors low = bits == 4 ? halves(w, 0, panels) : w;
+  vectors v = load(w, panel, panels);
+  if (bits == 4) v = halves(v, 0, panels);
 #define PIXEL(i) \
-  if (i < pixels) a[i] = add(a[i], x[i] + k, top, low, panels);
+  if (i < pixels) a[i] = add(a[i], x[i] + k, top, v, panels);
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
   if (bits != 4) return;
-  const vectors high = halves(w, 1, panels);
+  ERT_IN_TURN(w);
+  v = halves(load(w, panel, panels), 1, panels);
 #define PIXEL(i) \
-  if (i < pixels) a[i] = add(a[i], x[i] + k + 4, top, high, panels);
+  if (i < pixels) a[i] = add(a[i], x[i] + k + 4, top, v, panels);
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
 }
 
-ERT_INLINE vectors zeros(void) {
-  const __m512i zero = _mm512_setzero_si512();
-  return (vectors){zero, zero, zero, zero};
+/* Terms [k, end) of a run of every pixel. Returns where the weights of the next ones are. */
+ERT_INLINE const uint8_t *add_terms(vectors *a, const void *const *in, ptrdiff_t k, ptrdiff_t end, const uint8_t *w,
+                                    ptrdiff_t panel, int pixels, int panels, int bits) {
+  const uint8_t *x[ERT_ZMM_PIXELS];
+#define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+  for (; k < end; k += 32 / bits, w += 4 * NR) {
+    if (bits == 4) ERT_IN_TURN(w);
+    add_block(a, x, k, w, panel, pixels, panels, bits);
+  }
+  return w;
 }
 
-ERT_INLINE __m512i by_factors(__m512i total, __m512i sum, const uint8_t *factors) {
-  const __m128i f = _mm_loadu_si128((const __m128i *)(const void *)factors);
-  return _mm512_add_epi32(total, _mm512_mullo_epi32(sum, _mm512_cvtepu8_epi32(f)));
+ERT_INLINE vectors settled(vectors v, int panels) {
+  ERT_SETTLE(v.p0);
+  if (panels > 1) ERT_SETTLE(v.p1);
+  if (panels > 2) ERT_SETTLE(v.p2);
+  if (panels > 3) ERT_SETTLE(v.p3);
+  return v;
 }
 
-/* Adds the sums of a group, times the factors of its channels, to those of all groups. */
-ERT_INLINE void add_group(vectors *total, vectors sum, const uint8_t *factors, ptrdiff_t stride, int panels) {
-  total->p0 = by_factors(total->p0, sum.p0, factors);
-  if (panels > 1) total->p1 = by_factors(total->p1, sum.p1, factors + stride);
-  if (panels > 2) total->p2 = by_factors(total->p2, sum.p2, factors + 2 * stride);
-  if (panels > 3) total->p3 = by_factors(total->p3, sum.p3, factors + 3 * stride);
+ERT_INLINE vectors each_xor(vectors v, __m512i with, int panels) {
+  v.p0 = _mm512_xor_si512(v.p0, with);
+  if (panels > 1) v.p1 = _mm512_xor_si512(v.p1, with);
+  if (panels > 2) v.p2 = _mm512_xor_si512(v.p2, with);
+  if (panels > 3) v.p3 = _mm512_xor_si512(v.p3, with);
+  return v;
 }
 
-ERT_INLINE vectors each_xor(vectors v, __m512i with) {
-  return (vectors){_mm512_xor_si512(v.p0, with), _mm512_xor_si512(v.p1, with), _mm512_xor_si512(v.p2, with),
-                   _mm512_xor_si512(v.p3, with)};
-}
-
-/* Sums of int4 weights are 16 times what they should be. */
+/* A sum of int4 weights, which is 16 times what it should be, and 2^31. */
 ERT_INLINE vectors sixteenth(vectors v, int panels) {
   v.p0 = _mm512_srai_epi32(v.p0, 4);
   if (panels > 1) v.p1 = _mm512_srai_epi32(v.p1, 4);
   if (panels > 2) v.p2 = _mm512_srai_epi32(v.p2, 4);
   if (panels > 3) v.p3 = _mm512_srai_epi32(v.p3, 4);
-  return v;
+  return each_xor(v, _mm512_set1_epi32(INT32_MIN), panels);
 }
 
-/* Sums of products and biases, and 2^31; `grouped`: of int4 weights with factors. */
-ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels, int bits, int grouped) {
-  const __m512i top = _mm512_set1_epi32(INT32_MIN);
-  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR * bits / 8, factors = (ptrdiff_t)t->groups * NR;
-  const int32_t step = 32 / bits, group = grouped ? t->group : t->run;
-  const uint8_t *w = t->weights, *f = t->factors;
+/* Sums of products and biases, and 2^31. */
+ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels, int bits) {
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR * bits / 8;
+  const uint8_t *w = t->weights;
   const void *const *in = t->in;
   const vectors bias = load(t->scales, 12 * NR, panels);
-  const vectors first = grouped ? zeros() : bits == 4 ? bias : each_xor(bias, top);
-  vectors a[ERT_ZMM_PIXELS] = {first, first, first, first, first, first};
-  for (int i = 0; grouped && i < pixels; i++) put(sums + i, bias, panels);
-  for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
-    const uint8_t *x[ERT_ZMM_PIXELS];
-#define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
-    ERT_EACH_PIXEL(PIXEL)
-#undef PIXEL
-    for (ptrdiff_t k = 0; k < t->run;) {
-      for (const ptrdiff_t end = k + group; k < end; k += step, w += 4 * NR)
-        add_block(a, x, k, load(w, panel, panels), pixels, panels, bits);
-      if (!grouped) continue;
+  const vectors b = bits == 4 ? bias : each_xor(bias, _mm512_set1_epi32(INT32_MIN), panels);
+  vectors a[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride)
+    w = add_terms(a, in, 0, t->run, w, panel, pixels, panels, bits);
 #define PIXEL(i) \
-  if (i < pixels) add_group(sums + i, a[i], f, factors, panels), a[i] = first;
-      ERT_EACH_PIXEL(PIXEL)
-#undef PIXEL
-      f += NR;
-    }
-  }
-#define PIXEL(i) \
-  if (!grouped && i < pixels) put(sums + i, a[i], panels);
+  if (i < pixels) put(sums + i, 0, bits == 4 ? sixteenth(settled(a[i], panels), panels) : a[i], panels);
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
-  for (int i = 0; bits == 4 && i < pixels; i++) sums[i] = each_xor(sixteenth(sums[i], panels), top);
+}
+
+/* `sum` times the factors of its channels, and `all`. */
+ERT_INLINE __m512i by_factors(__m512i sum, const uint8_t *factors, __m512i all) {
+  const __m128i f = _mm_loadu_si128((const __m128i *)(const void *)factors);
+  return _mm512_add_epi32(all, _mm512_mullo_epi32(sum, _mm512_cvtepu8_epi32(f)));
+}
+
+ERT_INLINE vectors add_group(vectors all, vectors sum, const uint8_t *factors, ptrdiff_t stride, int panels) {
+  all.p0 = by_factors(sum.p0, factors, all.p0);
+  if (panels > 1) all.p1 = by_factors(sum.p1, factors + stride, all.p1);
+  if (panels > 2) all.p2 = by_factors(sum.p2, factors + 2 * stride, all.p2);
+  if (panels > 3) all.p3 = by_factors(sum.p3, factors + 3 * stride, all.p3);
+  return all;
+}
+
+/* The same for panels `first` ... of int4 weights with factors: a group has sums of its own. */
+ERT_INLINE void multiply_groups(const ert_tile_args *t, vectors *sums, int pixels, int first, int panels) {
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR / 2, factors = (ptrdiff_t)t->groups * NR;
+  const uint8_t *w = (const uint8_t *)t->weights + first * panel, *f = t->factors + first * factors;
+  const __m512i zero = _mm512_setzero_si512();
+  const vectors b = load((const int32_t *)t->scales + first * 3 * NR, 12 * NR, panels), z = {zero, zero, zero, zero};
+  const void *const *in = t->in;
+  vectors all[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride)
+    for (ptrdiff_t k = 0; k < t->run; k += t->group, f += NR) {
+      vectors a[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
+      w = add_terms(a, in, k, k + t->group, w, panel, pixels, panels, 4);
+#define PIXEL(i) \
+  if (i < pixels) all[i] = add_group(all[i], settled(a[i], panels), f, factors, panels);
+      ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+    }
+#define PIXEL(i) \
+  if (i < pixels) put(sums + i, first, sixteenth(settled(all[i], panels), panels), panels);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
 }
 
 /* The bytes of up to 4 panels of words, in order. */
@@ -187,19 +222,26 @@ ERT_INLINE void store(const ert_tile_args *t, const vectors *sums, int32_t pixel
 
 ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
   vectors sums[ERT_ZMM_PIXELS];
-  multiply(t, sums, pixels, panels, 8, 0);
+  multiply(t, sums, pixels, panels, 8);
   store(t, sums, pixels, panels);
 }
 
+/* Sums of groups and those of all groups: there are registers for up to four pixels of three panels, or six of two. */
 ERT_INLINE void zmm_s8s4(const ert_tile_args *t, int pixels, int panels) {
   vectors sums[ERT_ZMM_PIXELS];
-  if (t->factors) multiply(t, sums, pixels, panels, 4, 1);
-  else multiply(t, sums, pixels, panels, 4, 0);
+  if (!t->factors) {
+    multiply(t, sums, pixels, panels, 4);
+  } else if (pixels * panels <= 12) {
+    multiply_groups(t, sums, pixels, 0, panels);
+  } else {
+    multiply_groups(t, sums, pixels, 0, 2);
+    multiply_groups(t, sums, pixels, 2, panels - 2);
+  }
   store(t, sums, pixels, panels);
 }
 
-ERT_ZMM_TILES(zmm_s8)
-ERT_ZMM_TILES(zmm_s8s4)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8s4)
 
 ERT_END_avx512vnni
 

@@ -80,57 +80,79 @@ ERT_INLINE void add_block(vectors *a, const float *const *x, ptrdiff_t k, const 
     const int j = n;                                   \
     const vectors v = load(w, panel, panels, kind, j); \
     ERT_EACH_PIXEL(PIXEL)                              \
+    if (kind == ERT_X86_S4) ERT_IN_TURN(w);            \
   }
   TERM(0) TERM(1) TERM(2) TERM(3) TERM(4) TERM(5) TERM(6) TERM(7)
 #undef TERM
 #undef PIXEL
 }
 
-/* `grouped`: int4 weights with factors, whose sums over all groups are in memory. */
-ERT_INLINE void zmm_tile(const ert_tile_args *t, int pixels, int panels, ert_x86_kind kind, int grouped) {
+/* Terms [k, end) of a run of every pixel. Returns where the weights of the next ones are. */
+ERT_INLINE const uint8_t *add_terms(vectors *a, const void *const *in, ptrdiff_t k, ptrdiff_t end, const uint8_t *w,
+                                    ptrdiff_t panel, int pixels, int panels, ert_x86_kind kind) {
   const int32_t terms = ert_x86_terms(kind), bytes = terms * ert_x86_bits(kind) / 8 * NR;
-  const int32_t group = grouped ? t->group : t->run;
-  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run / terms * bytes, factors = (ptrdiff_t)t->groups * NR;
-  const uint8_t *w = t->weights, *f = t->factors;
-  const void *const *in = t->in;
-  const vectors first = ert_x86_scaled(kind) ? each(0) : load(t->scales, 4 * NR, panels, ERT_X86_F32, 0);
-  vectors a[ERT_ZMM_PIXELS] = {first, first, first, first, first, first}, all[ERT_ZMM_PIXELS];
-  for (int i = 0; grouped && i < pixels; i++) all[i] = first;
-  for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
-    const float *x[ERT_ZMM_PIXELS];
+  const float *x[ERT_ZMM_PIXELS];
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
-    ERT_EACH_PIXEL(PIXEL)
+  ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
-    for (ptrdiff_t k = 0; k < t->run;) {
-      for (const ptrdiff_t end = k + group; k < end; k += terms, w += bytes)
-        add_block(a, x, k, w, panel, pixels, panels, kind);
-      if (!grouped) continue;
-      const vectors by = load(f, factors, panels, ERT_X86_U8, 0);
+  for (; k < end; k += terms, w += bytes) add_block(a, x, k, w, panel, pixels, panels, kind);
+  return w;
+}
+
+ERT_INLINE vectors settled(vectors v, int panels) {
+  ERT_SETTLE(v.p0);
+  if (panels > 1) ERT_SETTLE(v.p1);
+  if (panels > 2) ERT_SETTLE(v.p2);
+  if (panels > 3) ERT_SETTLE(v.p3);
+  return v;
+}
+
+ERT_INLINE void zmm_tile(const ert_tile_args *t, int pixels, int panels, ert_x86_kind kind) {
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR * ert_x86_bits(kind) / 8;
+  const uint8_t *w = t->weights;
+  const void *const *in = t->in;
+  const vectors b = ert_x86_scaled(kind) ? each(0) : load(t->scales, 4 * NR, panels, ERT_X86_F32, 0);
+  vectors a[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride)
+    w = add_terms(a, in, 0, t->run, w, panel, pixels, panels, kind);
 #define PIXEL(i) \
-  if (i < pixels) all[i] = add(a[i], by, all[i], panels), a[i] = first;
-      ERT_EACH_PIXEL(PIXEL)
-#undef PIXEL
-      f += NR;
-    }
-  }
-#define PIXEL(i) \
-  if (i < pixels) store(t, t->out[i], grouped ? all[i] : a[i], panels, kind);
+  if (i < pixels) store(t, t->out[i], settled(a[i], panels), panels, kind);
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
 }
 
-ERT_INLINE void zmm_f32(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F32, 0); }
-ERT_INLINE void zmm_f16(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F16, 0); }
-ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_S8, 0); }
-ERT_INLINE void zmm_s4(const ert_tile_args *t, int pixels, int panels) {
-  if (t->factors) zmm_tile(t, pixels, panels, ERT_X86_S4, 1);
-  else zmm_tile(t, pixels, panels, ERT_X86_S4, 0);
+/* int4 weights with factors: sums of a group are in registers, those of all groups in memory. */
+ERT_INLINE void zmm_groups(const ert_tile_args *t, int pixels, int panels) {
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR / 2, factors = (ptrdiff_t)t->groups * NR;
+  const uint8_t *w = t->weights, *f = t->factors;
+  const void *const *in = t->in;
+  const vectors z = each(0);
+  vectors all[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride)
+    for (ptrdiff_t k = 0; k < t->run; k += t->group, f += NR) {
+      vectors a[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
+      w = add_terms(a, in, k, k + t->group, w, panel, pixels, panels, ERT_X86_S4);
+      const vectors by = load(f, factors, panels, ERT_X86_U8, 0);
+#define PIXEL(i) \
+  if (i < pixels) all[i] = add(settled(a[i], panels), by, all[i], panels);
+      ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+    }
+  for (int i = 0; i < pixels; i++) store(t, t->out[i], all[i], panels, ERT_X86_S4);
 }
 
-ERT_ZMM_TILES(zmm_f32)
-ERT_ZMM_TILES(zmm_f16)
-ERT_ZMM_TILES(zmm_s8)
-ERT_ZMM_TILES(zmm_s4)
+ERT_INLINE void zmm_f32(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F32); }
+ERT_INLINE void zmm_f16(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F16); }
+ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_S8); }
+ERT_INLINE void zmm_s4(const ert_tile_args *t, int pixels, int panels) {
+  if (t->factors) zmm_groups(t, pixels, panels);
+  else zmm_tile(t, pixels, panels, ERT_X86_S4);
+}
+
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f32)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f16)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s4)
 
 ERT_END_avx512vnni
 
