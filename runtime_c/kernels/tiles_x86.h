@@ -47,8 +47,8 @@ ERT_INLINE int32_t ert_x86_terms(ert_x86_kind kind) { return kind == ERT_X86_S4 
 /* Whether sums are multiplied by scales. */
 ERT_INLINE int ert_x86_scaled(ert_x86_kind kind) { return kind == ERT_X86_S8 || kind == ERT_X86_S4; }
 
-extern const ert_tiling ert_tiling_f32_avx2;
-extern const ert_tiling ert_tiling_s8_avx2, ert_tiling_s8_avxvnni;
+extern const ert_tiling ert_tiling_f32_avx2, ert_tiling_f32f16_avx2, ert_tiling_f32s8_avx2, ert_tiling_f32s4_avx2;
+extern const ert_tiling ert_tiling_s8_avx2, ert_tiling_s8s4_avx2, ert_tiling_s8_avxvnni, ert_tiling_s8s4_avxvnni;
 extern const ert_tiling ert_tiling_s8_avx512vnni, ert_tiling_s8s4_avx512vnni;
 extern const ert_tiling ert_tiling_f32_avx512vnni, ert_tiling_f32f16_avx512vnni, ert_tiling_f32s8_avx512vnni;
 extern const ert_tiling ert_tiling_f32s4_avx512vnni;
