@@ -54,11 +54,32 @@ ERT_INLINE void store(const ert_tile_args *t, float *out, sixteen v, ert_x86_kin
     for (int32_t o = 0; o < t->channels; o++) out[o] = rest[o];
 }
 
+/* Terms [k, end) of a run of one pixel: neighbouring ones have sums of their own, or each would wait for the one before.
+ * Returns where the weights of the next ones are. */
+ERT_INLINE const uint8_t *add_alone(sixteen *sum, const float *x, ptrdiff_t k, ptrdiff_t end, const uint8_t *w,
+                                    ert_x86_kind kind) {
+  const int32_t terms = ert_x86_terms(kind), bytes = terms * ert_x86_bits(kind) / 8 * PANEL;
+  const sixteen one = each(1);
+  sixteen a0 = *sum, a1 = each(0), a2 = a1, a3 = a1;
+#define TERM(j) each(x[k + (j)]), load(w + (j) / terms * bytes, kind, (j) % terms)
+  for (; end - k >= 4 && terms == 1; k += 4, w += 4 * bytes)
+    a0 = add(a0, TERM(0)), a1 = add(a1, TERM(1)), a2 = add(a2, TERM(2)), a3 = add(a3, TERM(3));
+  for (; k < end && terms == 1; k++, w += bytes) a0 = add(a0, TERM(0));
+  for (; k < end && terms == 8; k += 8, w += bytes) {
+    a0 = add(a0, TERM(0)), a1 = add(a1, TERM(1)), a2 = add(a2, TERM(2)), a3 = add(a3, TERM(3));
+    a0 = add(a0, TERM(4)), a1 = add(a1, TERM(5)), a2 = add(a2, TERM(6)), a3 = add(a3, TERM(7));
+  }
+#undef TERM
+  *sum = add(add(a0, one, a1), one, add(a2, one, a3));
+  return w;
+}
+
 /* Terms [k, end) of a run of every pixel. Returns where the weights of the next ones are. */
 ERT_INLINE const uint8_t *add_terms(sixteen *a, const void *const *in, ptrdiff_t k, ptrdiff_t end, const uint8_t *w,
                                     int pixels, ert_x86_kind kind) {
   const int32_t terms = ert_x86_terms(kind), bytes = terms * ert_x86_bits(kind) / 8 * PANEL;
   const float *x[PIXELS];
+  if (pixels == 1) return add_alone(a, in[0], k, end, w, kind);
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL

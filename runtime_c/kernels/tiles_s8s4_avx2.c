@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* int4 weights of int8 layers: unsigned inputs times weights of -8 to 7. Without VNNI products are added up in 16 bits, two
- * at a time, which has room for 32 terms: 16 times the largest pair is 16 * 2 * 255 * 8 / 2 < 2^15. What these sums are
- * multiplied by when they are widened, 1 elsewhere, is the factor of their group. Sums of all terms are in memory. */
+/* int4 weights of int8 layers: unsigned inputs times weights of -8 to 7. Without VNNI two products are added up in 16 bits,
+ * and with those of seven more pairs: 8 * 2 * 255 * 8 < 2^15 leaves room for 32 terms of a channel. What these sums are
+ * multiplied by as they are widened is the factor of their group, or 1. Sums of all terms are in memory. */
 #include "tiles_ymm.h"
 
 #if ERT_HAS_avx2
