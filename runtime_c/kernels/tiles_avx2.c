@@ -129,6 +129,7 @@ ERT_INLINE void tile_of_groups(const ert_tile_args *t, int pixels) {
       sixteen a[PIXELS] = {z, z, z, z, z, z};
       w = add_terms(a, in, k, k + t->group, w, pixels, ERT_X86_S4);
       const sixteen by = load(f, ERT_X86_U8, 0);
+      ERT_FETCH_FACTORS(f);
 #define PIXEL(i) \
   if (i < pixels) all[i] = add(all[i], settled(a[i]), by);
       ERT_EACH_PIXEL(PIXEL)

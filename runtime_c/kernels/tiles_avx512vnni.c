@@ -160,6 +160,7 @@ ERT_INLINE void multiply_groups(const ert_tile_args *t, vectors *sums, int pixel
   vectors all[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
   for (int32_t r = 0; r < t->runs; r++, in += t->stride)
     for (ptrdiff_t k = 0; k < t->run; k += t->group, f += NR) {
+      for (int p = 0; p < panels; p++) ERT_FETCH_FACTORS(f + p * factors);
       vectors a[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
       w = add_terms(a, in, k, k + t->group, w, panel, pixels, panels, 4);
 #define PIXEL(i) \

@@ -130,6 +130,7 @@ ERT_INLINE void zmm_groups(const ert_tile_args *t, int pixels, int panels) {
   vectors all[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
   for (int32_t r = 0; r < t->runs; r++, in += t->stride)
     for (ptrdiff_t k = 0; k < t->run; k += t->group, f += NR) {
+      for (int p = 0; p < panels; p++) ERT_FETCH_FACTORS(f + p * factors);
       vectors a[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
       w = add_terms(a, in, k, k + t->group, w, panel, pixels, panels, ERT_X86_S4);
       const vectors by = load(f, factors, panels, ERT_X86_U8, 0);

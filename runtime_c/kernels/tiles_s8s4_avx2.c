@@ -93,7 +93,7 @@ ERT_INLINE void tile(const ert_tile_args *t, int pixels, int kind) {
         add_terms(sums, in, k, k + n, w, &factors, pixels, kind);
         k += n, w += n / 2 * PANEL;
       }
-      if (f) f += PANEL;
+      if (f) ERT_FETCH_FACTORS(f), f += PANEL;
     }
   ert_ymm_finish(t, sums, pixels);
 }
