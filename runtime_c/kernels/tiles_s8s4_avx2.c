@@ -10,10 +10,11 @@ enum { PIXELS = 6, PANEL = ERT_YMM_CHANNELS, BLOCK = 8, ROOM = 32 };
 
 ERT_BEGIN_avx2
 
-/* Of each byte the lower or the upper half, as a byte with its sign. */
-ERT_INLINE __m256i halves(const uint8_t *w, int high) {
+/* Of each byte the lower or the upper half, as a byte with its sign: with VNNI 16 times what it is. */
+ERT_INLINE __m256i halves(const uint8_t *w, int high, int kind) {
   const __m128i values = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
   const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)w);
+  if (kind == ERT_VNNI) return _mm256_and_si256(high ? v : _mm256_slli_epi16(v, 4), _mm256_set1_epi8(-16));
   const __m256i half = _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), half);
 }
@@ -46,17 +47,18 @@ ERT_INLINE void add_terms(ert_ymm_sums *sums, const void *const *in, ptrdiff_t k
   const ert_ymm_sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   ert_ymm_sums a[PIXELS] = {zero, zero, zero, zero, zero, zero};
   const uint8_t *x[PIXELS];
+  ERT_IN_TURN(sums); /* not loaded before there are registers for them */
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
   for (; k < end; k += BLOCK, w += BLOCK / 2 * PANEL) {
-    __m256i low = halves(w, 0), high = halves(w + 32, 0);
+    __m256i low = halves(w, 0, kind), high = halves(w + 32, 0, kind);
 #define PIXEL(i) \
   if (i < pixels) a[i] = add_four(a[i], x[i] + k, low, high, kind);
     ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
     ERT_IN_TURN(w);
-    low = halves(w, 1), high = halves(w + 32, 1);
+    low = halves(w, 1, kind), high = halves(w + 32, 1, kind);
 #define PIXEL(i) \
   if (i < pixels) a[i] = add_four(a[i], x[i] + k + 4, low, high, kind);
     ERT_EACH_PIXEL(PIXEL)
@@ -72,19 +74,21 @@ ERT_INLINE void add_terms(ert_ymm_sums *sums, const void *const *in, ptrdiff_t k
 #undef PIXEL
 }
 
-/* The file's biases are 16 times what they are. */
-ERT_INLINE ert_ymm_sums biases(const ert_tile_args *t) {
-  const __m256i top = _mm256_set1_epi32(INT32_MIN), *bias = t->scales;
-  return (ert_ymm_sums){_mm256_xor_si256(_mm256_srai_epi32(_mm256_loadu_si256(bias), 4), top),
-                        _mm256_xor_si256(_mm256_srai_epi32(_mm256_loadu_si256(bias + 1), 4), top)};
+/* Biases of the file are 16 times what they are. */
+ERT_INLINE __m256i sixteenth(__m256i sum) {
+  return _mm256_xor_si256(_mm256_srai_epi32(sum, 4), _mm256_set1_epi32(INT32_MIN));
 }
+
+ERT_INLINE ert_ymm_sums sixteenths(ert_ymm_sums s) { return (ert_ymm_sums){sixteenth(s.low), sixteenth(s.high)}; }
 
 ERT_INLINE void tile(const ert_tile_args *t, int pixels, int kind) {
   const int32_t group = t->factors ? t->group : t->run, most = kind == ERT_VNNI ? group : ROOM;
   const uint8_t *w = t->weights, *f = t->factors;
   const void *const *in = t->in;
+  const __m256i *bias = t->scales;
+  const ert_ymm_sums b = {_mm256_loadu_si256(bias), _mm256_loadu_si256(bias + 1)};
   ert_ymm_sums sums[PIXELS];
-  for (int i = 0; i < pixels; i++) sums[i] = biases(t);
+  for (int i = 0; i < pixels; i++) sums[i] = kind == ERT_VNNI ? b : sixteenths(b);
   for (int32_t r = 0; r < t->runs; r++, in += t->stride)
     for (int32_t k = 0; k < t->run;) {
       const ert_ymm_sums factors = {factors_of(f, kind), factors_of(f ? f + 8 : f, kind)};
@@ -95,6 +99,7 @@ ERT_INLINE void tile(const ert_tile_args *t, int pixels, int kind) {
       }
       if (f) ERT_FETCH_FACTORS(f), f += PANEL;
     }
+  for (int i = 0; kind == ERT_VNNI && i < pixels; i++) sums[i] = sixteenths(sums[i]);
   ert_ymm_finish(t, sums, pixels);
 }
 
