@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8: 6 pixels x up to 4 panels of 16 channels, 24 sums in registers. Inputs become unsigned bytes as they are
- * broadcast; four of them meet four weights of each channel in one instruction. */
+ * broadcast; four of them meet four weights of each channel in one instruction. int4 weights become bytes, 16 times what
+ * they are, as they are loaded. */
 #include "requantize_x86.h"
 #include "tiles_x86.h"
 
@@ -27,7 +28,13 @@ ERT_INLINE vectors load(const void *from, ptrdiff_t stride, int panels) {
   return v;
 }
 
-ERT_INLINE void put(vectors *to, vectors v, int panels) {
+/* Of panels `first` ...: 0, or 2. */
+ERT_INLINE void put(vectors *to, int first, vectors v, int panels) {
+  if (first) {
+    to->p2 = v.p0;
+    if (panels > 1) to->p3 = v.p1;
+    return;
+  }
   to->p0 = v.p0;
   if (panels > 1) to->p1 = v.p1;
   if (panels > 2) to->p2 = v.p2;
@@ -43,36 +50,126 @@ ERT_INLINE vectors add(vectors a, const uint8_t *x, __m512i top, vectors w, int 
   return a;
 }
 
-ERT_INLINE vectors biases(const ert_tile_args *t, int panels) {
-  const __m512i top = _mm512_set1_epi32(INT32_MIN);
-  const vectors b = load(t->scales, 12 * NR, panels);
-  return (vectors){_mm512_xor_si512(b.p0, top), _mm512_xor_si512(b.p1, top), _mm512_xor_si512(b.p2, top),
-                   _mm512_xor_si512(b.p3, top)};
+/* int4: terms 0 to 3 of every channel in the upper halves of bytes, or terms 4 to 7. */
+ERT_INLINE vectors halves(vectors v, int high, int panels) {
+  const __m512i mask = _mm512_set1_epi8(-16);
+#define HALF(p) _mm512_and_si512(high ? p : _mm512_slli_epi16(p, 4), mask)
+  v.p0 = HALF(v.p0);
+  if (panels > 1) v.p1 = HALF(v.p1);
+  if (panels > 2) v.p2 = HALF(v.p2);
+  if (panels > 3) v.p3 = HALF(v.p3);
+#undef HALF
+  return v;
 }
 
-/* Sums of products and biases. */
-ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels) {
+/* A block of terms k ... of every pixel: four for each channel, of int4 eight. */
+ERT_INLINE void add_block(vectors *a, const uint8_t *const *x, ptrdiff_t k, const uint8_t *w, ptrdiff_t panel,
+                          int pixels, int panels, int bits) {
   const __m512i top = _mm512_set1_epi8(-128);
-  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR;
-  const int8_t *w = t->weights;
-  const void *const *in = t->in;
-  const vectors b = biases(t, panels);
-  vectors a[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
-  for (int32_t r = 0; r < t->runs; r++, in += t->stride) {
-    const uint8_t *x[ERT_ZMM_PIXELS];
-#define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
-    ERT_EACH_PIXEL(PIXEL)
-#undef PIXEL
-    for (ptrdiff_t k = 0; k < t->run; k += 4, w += 4 * NR) {
-      const vectors v = load(w, panel, panels);
+  vectors v = load(w, panel, panels);
+  if (bits == 4) v = halves(v, 0, panels);
 #define PIXEL(i) \
   if (i < pixels) a[i] = add(a[i], x[i] + k, top, v, panels);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+  if (bits != 4) return;
+  ERT_IN_TURN(w);
+  v = halves(load(w, panel, panels), 1, panels);
+#define PIXEL(i) \
+  if (i < pixels) a[i] = add(a[i], x[i] + k + 4, top, v, panels);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+}
+
+/* Terms [k, end) of a run of every pixel. Returns where the weights of the next ones are. */
+ERT_INLINE const uint8_t *add_terms(vectors *a, const void *const *in, ptrdiff_t k, ptrdiff_t end, const uint8_t *w,
+                                    ptrdiff_t panel, int pixels, int panels, int bits) {
+  const uint8_t *x[ERT_ZMM_PIXELS];
+#define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+  for (; k < end; k += 32 / bits, w += 4 * NR) {
+    if (bits == 4) ERT_IN_TURN(w);
+    add_block(a, x, k, w, panel, pixels, panels, bits);
+  }
+  return w;
+}
+
+ERT_INLINE vectors settled(vectors v, int panels) {
+  ERT_SETTLE(v.p0);
+  if (panels > 1) ERT_SETTLE(v.p1);
+  if (panels > 2) ERT_SETTLE(v.p2);
+  if (panels > 3) ERT_SETTLE(v.p3);
+  return v;
+}
+
+ERT_INLINE vectors each_xor(vectors v, __m512i with, int panels) {
+  v.p0 = _mm512_xor_si512(v.p0, with);
+  if (panels > 1) v.p1 = _mm512_xor_si512(v.p1, with);
+  if (panels > 2) v.p2 = _mm512_xor_si512(v.p2, with);
+  if (panels > 3) v.p3 = _mm512_xor_si512(v.p3, with);
+  return v;
+}
+
+/* A sum of int4 weights, which is 16 times what it should be, and 2^31. */
+ERT_INLINE vectors sixteenth(vectors v, int panels) {
+  v.p0 = _mm512_srai_epi32(v.p0, 4);
+  if (panels > 1) v.p1 = _mm512_srai_epi32(v.p1, 4);
+  if (panels > 2) v.p2 = _mm512_srai_epi32(v.p2, 4);
+  if (panels > 3) v.p3 = _mm512_srai_epi32(v.p3, 4);
+  return each_xor(v, _mm512_set1_epi32(INT32_MIN), panels);
+}
+
+/* Sums of products and biases, and 2^31. */
+ERT_INLINE void multiply(const ert_tile_args *t, vectors *sums, int pixels, int panels, int bits) {
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR * bits / 8;
+  const uint8_t *w = t->weights;
+  const void *const *in = t->in;
+  const vectors bias = load(t->scales, 12 * NR, panels);
+  const vectors b = bits == 4 ? bias : each_xor(bias, _mm512_set1_epi32(INT32_MIN), panels);
+  vectors a[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride)
+    w = add_terms(a, in, 0, t->run, w, panel, pixels, panels, bits);
+#define PIXEL(i) \
+  if (i < pixels) put(sums + i, 0, bits == 4 ? sixteenth(settled(a[i], panels), panels) : a[i], panels);
+  ERT_EACH_PIXEL(PIXEL)
+#undef PIXEL
+}
+
+/* `sum` times the factors of its channels, and `all`. */
+ERT_INLINE __m512i by_factors(__m512i sum, const uint8_t *factors, __m512i all) {
+  const __m128i f = _mm_loadu_si128((const __m128i *)(const void *)factors);
+  return _mm512_add_epi32(all, _mm512_mullo_epi32(sum, _mm512_cvtepu8_epi32(f)));
+}
+
+ERT_INLINE vectors add_group(vectors all, vectors sum, const uint8_t *factors, ptrdiff_t stride, int panels) {
+  all.p0 = by_factors(sum.p0, factors, all.p0);
+  if (panels > 1) all.p1 = by_factors(sum.p1, factors + stride, all.p1);
+  if (panels > 2) all.p2 = by_factors(sum.p2, factors + 2 * stride, all.p2);
+  if (panels > 3) all.p3 = by_factors(sum.p3, factors + 3 * stride, all.p3);
+  return all;
+}
+
+/* The same for panels `first` ... of int4 weights with factors: a group has sums of its own. */
+ERT_INLINE void multiply_groups(const ert_tile_args *t, vectors *sums, int pixels, int first, int panels) {
+  const ptrdiff_t panel = (ptrdiff_t)t->runs * t->run * NR / 2, factors = (ptrdiff_t)t->groups * NR;
+  const uint8_t *w = (const uint8_t *)t->weights + first * panel, *f = t->factors + first * factors;
+  const __m512i zero = _mm512_setzero_si512();
+  const vectors b = load((const int32_t *)t->scales + first * 3 * NR, 12 * NR, panels), z = {zero, zero, zero, zero};
+  const void *const *in = t->in;
+  vectors all[ERT_ZMM_PIXELS] = {b, b, b, b, b, b};
+  for (int32_t r = 0; r < t->runs; r++, in += t->stride)
+    for (ptrdiff_t k = 0; k < t->run; k += t->group, f += NR) {
+      for (int p = 0; p < panels; p++) ERT_FETCH_FACTORS(f + p * factors);
+      vectors a[ERT_ZMM_PIXELS] = {z, z, z, z, z, z};
+      w = add_terms(a, in, k, k + t->group, w, panel, pixels, panels, 4);
+#define PIXEL(i) \
+  if (i < pixels) all[i] = add_group(all[i], settled(a[i], panels), f, factors, panels);
       ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
     }
-  }
 #define PIXEL(i) \
-  if (i < pixels) put(sums + i, a[i], panels);
+  if (i < pixels) put(sums + i, first, sixteenth(settled(all[i], panels), panels), panels);
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
 }
@@ -117,20 +214,41 @@ FINISH(2)
 FINISH(3)
 FINISH(4)
 
-ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
-  vectors sums[ERT_ZMM_PIXELS];
-  multiply(t, sums, pixels, panels);
+ERT_INLINE void store(const ert_tile_args *t, const vectors *sums, int32_t pixels, int panels) {
   if (panels == 4) store_4(t, sums, pixels);
   else if (panels == 3) store_3(t, sums, pixels);
   else if (panels == 2) store_2(t, sums, pixels);
   else store_1(t, sums, pixels);
 }
 
-ERT_ZMM_TILES(zmm_s8)
+ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
+  vectors sums[ERT_ZMM_PIXELS];
+  multiply(t, sums, pixels, panels, 8);
+  store(t, sums, pixels, panels);
+}
+
+/* Sums of groups and those of all groups: there are registers for up to four pixels of three panels, or six of two. */
+ERT_INLINE void zmm_s8s4(const ert_tile_args *t, int pixels, int panels) {
+  vectors sums[ERT_ZMM_PIXELS];
+  if (!t->factors) {
+    multiply(t, sums, pixels, panels, 4);
+  } else if (pixels * panels <= 12) {
+    multiply_groups(t, sums, pixels, 0, panels);
+  } else {
+    multiply_groups(t, sums, pixels, 0, 2);
+    multiply_groups(t, sums, pixels, 2, panels - 2);
+  }
+  store(t, sums, pixels, panels);
+}
+
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8s4)
 
 ERT_END_avx512vnni
 
 const ert_tiling ert_tiling_s8_avx512vnni = {
     zmm_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8s4_avx512vnni = {
+    zmm_s8s4_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
 
 #endif

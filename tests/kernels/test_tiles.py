@@ -2,6 +2,8 @@
 """Kernels of tiles of pixels x channels (runtime_c/kernels/tiles.h): sizes around those of tiles and panels, and sums
 around every tie of the requantisation."""
 
+from dataclasses import replace
+
 import harness
 import numpy as np
 import pytest
@@ -13,21 +15,39 @@ from edgesdk.ir import Node, Quant
 
 CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 130]))
 INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 24, 32, 64, 65]))
+GROUPED_INPUTS = st.one_of(INPUTS, st.sampled_from([32, 40, 64, 96, 128]))
+TYPES = ["int8", "int8 int4", "float32", "float32 float16", "float32 int8", "float32 int4"]
 
 
-def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], dtype: str, **attrs) -> tuple[Node, list]:
-    """A layer with scales as models have them: outputs are smaller than sums."""
+def weights_quant(draw, rng: np.random.Generator, w_shape: tuple[int, ...], w_type: str, axis: int) -> Quant | None:
+    """A scale for each channel; of int4 weights often factors of groups of a tap's, the first or all of them."""
+    if w_type not in ("int8", "int4"):
+        return None
+    n, in_c = w_shape[axis], w_shape[-1]
+    q = Quant(rng.uniform(0.5, 1, n).astype(np.float32), np.zeros(n, np.int32), axis)
+    sizes = [size for size in (8, 16, 32, 40, 64, 128) if in_c % size == 0]
+    group = draw(st.sampled_from([0, *sizes])) if w_type == "int4" and axis == 0 else 0
+    if group == 0:
+        return q
+    factors = rng.integers(1, draw(st.sampled_from([20, 256])), (n, int(np.prod(w_shape[1:])) // group))
+    return replace(q, group=group, factors=factors.astype(np.uint8))
+
+
+def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], types: str, **attrs) -> tuple[Node, list]:
+    """A layer with scales as models have them: outputs are smaller than sums. `types`: of inputs, then of weights that
+    differ."""
+    dtype, w_type = types.split() if " " in types else (types, types)
     axis = 2 if op == "depthwise_conv2d" else 0
     rng, n = np.random.default_rng(draw(seeds)), w_shape[axis]
     attrs["activation"] = draw(activations)
+    w = random_array(rng, w_shape, w_type)
+    w_value = value("w", w_shape, w_type, weights_quant(draw, rng, w_shape, w_type, axis), w)
     if dtype == "float32":
-        w, b = (random_array(rng, s, dtype) for s in (w_shape, (n,)))
-        inputs = [value("x", x_shape, dtype), value("w", w_shape, dtype, None, w), value("b", (n,), dtype, None, b)]
+        b = random_array(rng, (n,), dtype)
+        inputs = [value("x", x_shape, dtype), w_value, value("b", (n,), dtype, None, b)]
         return inferred(op, inputs, None, **attrs), [random_array(rng, x_shape, dtype), w, b]
-    w, b = random_array(rng, w_shape, "int8"), rng.integers(-(2**12), 2**12, n).astype(np.int32)
-    scales = rng.uniform(0.5, 1, n).astype(np.float32)
-    x = value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points)))
-    inputs = [x, value("w", w_shape, "int8", Quant(scales, np.zeros(n, np.int32), axis), w)]
+    b = rng.integers(-(2**12), 2**12, n).astype(np.int32)
+    inputs = [value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points))), w_value]
     low = draw(st.sampled_from([-128, draw(zero_points)]))
     out = Quant.per_tensor(2.0 ** draw(st.floats(0.01, 14)), low)
     node = inferred(op, [*inputs, value("b", (n,), "int32", None, b)], out, **attrs)
@@ -35,23 +55,23 @@ def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], dty
 
 
 @st.composite
-def convolutions(draw, dtype: str) -> tuple[Node, list]:
+def convolutions(draw, types: str) -> tuple[Node, list]:
     kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (2, 5), (1, 3)]))
-    in_c, out_c = draw(INPUTS), draw(CHANNELS)
+    in_c, out_c = draw(GROUPED_INPUTS if "int4" in types else INPUTS), draw(CHANNELS)
     x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), in_c)
     return layer(
-        draw, "conv2d", x_shape, (out_c, *kernel, in_c), dtype,
+        draw, "conv2d", x_shape, (out_c, *kernel, in_c), types,
         stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
         dilation=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
         padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("types", TYPES)
 @settings(max_examples=60)
 @given(data=st.data())
-def test_convolutions_equal_the_reference(dtype: str, data) -> None:
-    harness.check(*data.draw(convolutions(dtype)))
+def test_convolutions_equal_the_reference(types: str, data) -> None:
+    harness.check(*data.draw(convolutions(types)))
 
 
 @st.composite
@@ -99,12 +119,31 @@ def with_weights(node: Node, arrays: list, dtype: str) -> tuple[Node, list]:
     return inferred(node.op, inputs, node.output.quant, **node.attrs), [arrays[0], w, *arrays[2:]]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("types", TYPES)
 @settings(max_examples=40)
 @given(data=st.data())
-def test_fully_connected_layers_equal_the_reference(dtype: str, data) -> None:
-    rows, in_c, out_c = data.draw(st.integers(1, 30)), data.draw(INPUTS), data.draw(CHANNELS)
-    harness.check(*layer(data.draw, "fully_connected", (rows, in_c), (out_c, in_c), dtype))
+def test_fully_connected_layers_equal_the_reference(types: str, data) -> None:
+    inputs = GROUPED_INPUTS if "int4" in types else INPUTS
+    rows, in_c, out_c = data.draw(st.integers(1, 30)), data.draw(inputs), data.draw(CHANNELS)
+    harness.check(*layer(data.draw, "fully_connected", (rows, in_c), (out_c, in_c), types))
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 9), st.sampled_from([32, 64, 128, 256]), st.booleans(), st.sampled_from([-8, 7]), activations)
+def test_the_largest_sums_of_int4_weights_have_room(
+    rows: int, in_c: int, grouped: bool, weight: int, activation: str
+) -> None:
+    """Products of one sign, as large as they can be: kernels that add them up in 16 bits widen them in time."""
+    n = 40
+    q = Quant(np.full(n, 0.75, np.float32), np.zeros(n, np.int32), 0)
+    if grouped:
+        q = replace(q, group=32, factors=np.full((n, in_c // 32), 255, np.uint8))
+    w = np.full((n, in_c), weight, np.int8)
+    x = np.where(np.arange(rows)[:, None] % 2, 127, -128).astype(np.int8).repeat(in_c, 1)
+    inputs = [value("x", x.shape, "int8", Quant.per_tensor(1.0, 0)), value("w", w.shape, "int4", q, w), None]
+    largest = 128 * 8 * in_c * (255 if grouped else 1)
+    node = inferred("fully_connected", inputs, Quant.per_tensor(largest / 128, 3), activation=activation)
+    harness.check(node, [x, w, None])
 
 
 @settings(max_examples=60)

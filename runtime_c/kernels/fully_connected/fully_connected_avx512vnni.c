@@ -12,4 +12,20 @@ void ert_fully_connected_f32_6x64__avx512vnni(const ert_call *c, int32_t y0, int
   ert_tiles_fully_connected_f32(c, &ert_tiling_f32_avx512vnni, y0, y1);
 }
 
+void ert_fully_connected_s8s4_6x64__avx512vnni(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s8s4_avx512vnni, y0, y1);
+}
+
+void ert_fully_connected_f32s4_6x64__avx512vnni(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_f32(c, &ert_tiling_f32s4_avx512vnni, y0, y1);
+}
+
+void ert_fully_connected_f32s8_6x64__avx512vnni(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_f32(c, &ert_tiling_f32s8_avx512vnni, y0, y1);
+}
+
+void ert_fully_connected_f32f16_6x64__avx512vnni(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_f32(c, &ert_tiling_f32f16_avx512vnni, y0, y1);
+}
+
 #endif
