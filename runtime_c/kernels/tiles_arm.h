@@ -27,6 +27,9 @@ ERT_INLINE int8x16_t ert_neon_finish(const ert_tile_args *t, int16x8_t a, int16x
 #if defined(__aarch64__) && defined(__GNUC__)
 #define ERT_NEON_ORDERED 1
 
+/* A constant that stays in its register: compilers would rather load it where it is needed. */
+#define ERT_NEON_KEEP(x) __asm__("" : "+w"(x))
+
 /* The vector `at` bytes behind p. */
 #define ERT_NEON_LOAD(x, p, at) __asm__ volatile("ldr %q0, [%1, %2]" : "=w"(x) : "r"(p), "r"(at) : "memory")
 
@@ -35,6 +38,7 @@ ERT_INLINE int8x16_t ert_neon_finish(const ert_tile_args *t, int16x8_t a, int16x
   __asm__ volatile("ldp %q0, %q1, [%2, %3]" : "=&w"(x), "=&w"(y) : "r"(p), "i"(at) : "memory")
 #else
 #define ERT_NEON_ORDERED 0
+#define ERT_NEON_KEEP(x) (void)(x)
 #define ERT_NEON_LOAD(x, p, at) ERT_MEMMOVE(&(x), (const uint8_t *)(p) + (at), 16)
 #define ERT_NEON_LOAD_PAIR(x, y, p, at) \
   do {                                  \
@@ -51,6 +55,9 @@ ERT_INLINE int32_t ert_neon_word(const void *p) {
 }
 
 extern const ert_tiling ert_tiling_f32_neon;
+extern const ert_tiling ert_tiling_f32f16_neon;
+extern const ert_tiling ert_tiling_f32s8_neon;
+extern const ert_tiling ert_tiling_f32s4_neon;
 extern const ert_tiling ert_tiling_s8_neon;      /* weights above -128 */
 extern const ert_tiling ert_tiling_s8_wide_neon; /* any weights */
 extern const ert_tiling ert_tiling_s8_neondot;
