@@ -60,6 +60,7 @@ extern const ert_tiling ert_tiling_f32s8_neon;
 extern const ert_tiling ert_tiling_f32s4_neon;
 extern const ert_tiling ert_tiling_s8_neon;      /* weights above -128 */
 extern const ert_tiling ert_tiling_s8_wide_neon; /* any weights */
+extern const ert_tiling ert_tiling_s4_neon;
 extern const ert_tiling ert_tiling_s8_neondot;
 extern const ert_tiling ert_tiling_s4_neondot;
 extern const ert_tiling ert_depthwise_s8_neon;
