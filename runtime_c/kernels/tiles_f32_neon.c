@@ -113,8 +113,8 @@ ERT_INLINE void take_half(bytes *b, const int second, const int bits) {
   ert_neon_take_half(&b->of[1], second);
 }
 
-/* A step of add_run, and where the loop stands: four terms, the `second` ones of a block of int4 weights. `more`: others
- * follow, whose inputs are `at` bytes behind where they begin, and whose weights are at w. */
+/* What does not change in a run. Its steps take four terms, which are the `second` ones of a block of int4 weights or not.
+ * `more`: others follow, whose inputs are `at` bytes behind where they begin, and whose weights are at w. */
 typedef struct {
   const float *const *from;
   const ert_neon_places *places;

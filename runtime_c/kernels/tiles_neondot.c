@@ -154,28 +154,6 @@ ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_
   return w;
 }
 
-/* What int4 weights give is 16 times the sums. */
-ERT_INLINE int16x8_t rescaled(const int32_t *scales, int32x4_t low, int32x4_t high, const int bits) {
-  const int32x4_t m0 = vld1q_s32(scales + 8), m1 = vld1q_s32(scales + 12);
-  const int32x4_t s0 = vnegq_s32(vld1q_s32(scales + 16)), s1 = vnegq_s32(vld1q_s32(scales + 20));
-  if (bits == 4) low = vshrq_n_s32(low, 4), high = vshrq_n_s32(high, 4);
-  return vcombine_s16(vqmovn_s32(ert_neon_rescale(low, m0, s0)), vqmovn_s32(ert_neon_rescale(high, m1, s1)));
-}
-
-ERT_INLINE void store(const ert_tile_args *t, const sums *s, const int pixels, const int bits) {
-  void *const *const out = t->out;
-  int16x8_t y[DOT_PIXELS + 1];
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i++) y[i] = rescaled(t->scales, s->low[i], s->high[i], bits);
-  y[pixels] = y[0];
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i += 2) {
-    const int8x16_t both = ert_neon_finish(t, y[i], y[i + 1]);
-    vst1_s8(out[i], vget_low_s8(both));
-    if (i + 1 < pixels) vst1_s8(out[i + 1], vget_high_s8(both));
-  }
-}
-
 ERT_INLINE void begin(sums *s, int32x4_t low, int32x4_t high, const int pixels) {
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) s->low[i] = low, s->high[i] = high;
@@ -192,14 +170,13 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int bits) {
     for (int i = 0; i < pixels; i++) from[i] = t->in[r * t->stride + i];
     w = add_run(&s, from, w, t->run, pixels, bits);
   }
-  store(t, &s, pixels, bits);
+  ert_neon_store_eight(t, s.low, s.high, pixels, bits);
 }
 
 /* The sums of a group, times its channels' factors. */
 ERT_INLINE void add_group(sums *total, const sums *s, const uint8_t *factors, const int pixels) {
-  const uint16x8_t f = vmovl_u8(vld1_u8(factors));
-  const int32x4_t low = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(f)));
-  const int32x4_t high = vreinterpretq_s32_u32(vmovl_u16(vget_high_u16(f)));
+  int32x4_t low, high;
+  ert_neon_factors(factors, &low, &high);
   ERT_UNROLLED
   for (int i = 0; i < pixels; i++) {
     total->low[i] = vmlaq_s32(total->low[i], s->low[i], low);
@@ -226,7 +203,7 @@ ERT_INLINE void tile_of_groups(const ert_tile_args *t, const int pixels) {
       for (int i = 0; i < pixels; i++) from[i] += t->group;
     }
   }
-  store(t, &total, pixels, 4);
+  ert_neon_store_eight(t, total.low, total.high, pixels, 4);
 }
 
 #define TILE(n)                                                                                 \
