@@ -2,11 +2,12 @@
 """Instructions of an inference on 64-bit Arm cores, counted in QEMU's user mode, beside XNNPACK's; modelled cycles of
 the hot loops.
 
-    python benchmarks/arm.py [--models DIR] [--nets ds_cnn ...] [--levels neon neondot] [--loops] [--json OUT]
+    python benchmarks/arm.py [--models DIR] [--nets ds_cnn ...] [--levels neon neondot neoni8mm] [--loops] [--json OUT]
 
 DIR holds <net>_fp32.tflite and <net>_int8.tflite as cpu.py writes them. Counts are exact and those of one inference:
 loading is not among them. A level is the fastest instruction set that kernels may use; neon runs on a cortex-a53,
-neondot on a cortex-a76. Needs qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
+neondot on a cortex-a76, neoni8mm on a processor with all that QEMU knows: no board here has one. Needs
+qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from edgesdk.boards import Board
 
 HERE = Path(__file__).parent
 TYPES = ("int8", "fp32")
-LEVELS = {"neon": "raspberry_pi_zero_2w", "neondot": "raspberry_pi_5"}
-CHAINS = {"neon": ("neon", "c"), "neondot": ("neondot", "neon", "c")}
+LEVELS = {"neon": "raspberry_pi_zero_2w", "neondot": "raspberry_pi_5", "neoni8mm": "raspberry_pi_5"}
+MACHINES = {"neoni8mm": "max"}  # in place of the board's own
+CHAINS = {"neon": ("neon", "c"), "neondot": ("neondot", "neon", "c"), "neoni8mm": ("neoni8mm", "neondot", "neon", "c")}
 HOTTEST = 5
 WIDTH = 150  # of what is not printed to a terminal
 
@@ -55,7 +57,10 @@ class Row:
 
 def board_of(level: str) -> Board:
     board = boards.load(LEVELS[level])
-    return msgspec.structs.replace(board, core=msgspec.structs.replace(board.core, isa=CHAINS[level]))
+    assert board.emulator
+    emulator = msgspec.structs.replace(board.emulator, machine=MACHINES.get(level, board.emulator.machine))
+    core = msgspec.structs.replace(board.core, isa=CHAINS[level])
+    return msgspec.structs.replace(board, core=core, emulator=emulator)
 
 
 def inputs_of(converted: flow.Converted) -> list[np.ndarray]:
@@ -170,7 +175,7 @@ def main() -> int:
     levels = [level for level in options.levels if level in known]
     cases = [(net, kind, level) for net in options.nets for kind in options.types for level in levels]
     # No level beyond neon has kernels of its own for floats.
-    cases = [c for c in cases if c[1:] != ("fp32", "neondot")]
+    cases = [c for c in cases if c[1] == "int8" or c[2] == "neon"]
     paths = {c: options.models / f"{c[0]}_{c[1]}.tflite" for c in cases}
     if missing := sorted({str(p) for p in paths.values() if not p.is_file()}):
         parser.error(f"{', '.join(missing)}: not there; benchmarks/cpu.py writes them")

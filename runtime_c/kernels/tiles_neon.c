@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8: 4 pixels x 4 channels. Two products of int8 fit into 16 bits where weights are above -128, so that three
  * instructions (a product, a product added, pairs added to four sums) take 16 terms of K of a pixel and a channel. */
-#include "tiles_arm.h"
+#include "tiles_s8_neon.h"
 
 #if ERT_HAS_neon
 
-#if defined(__aarch64__)
-enum { S8_PIXELS = 4 };
-#else
-enum { S8_PIXELS = 2 }; /* half as many registers */
-#endif
-enum { S8_CHANNELS = 4, S8_DEPTH = 16 };
+enum { S8_PIXELS = ERT_NEON_PIXELS, S8_CHANNELS = ERT_NEON_CHANNELS, S8_DEPTH = 16 };
 
 typedef struct {
   int32x4_t of[S8_PIXELS][S8_CHANNELS];
@@ -105,48 +100,6 @@ ERT_INLINE const int8_t *add_run(sums *s, const int8_t *const *from, const int8_
   return w + S8_DEPTH * S8_CHANNELS;
 }
 
-/* The sums of four vectors. */
-ERT_INLINE int32x4_t across(const int32x4_t *v) {
-#if defined(__aarch64__)
-  return vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3]));
-#else
-  int32x2_t half[4];
-  ERT_UNROLLED
-  for (int o = 0; o < 4; o++) half[o] = vpadd_s32(vget_low_s32(v[o]), vget_high_s32(v[o]));
-  return vcombine_s32(vpadd_s32(half[0], half[1]), vpadd_s32(half[2], half[3]));
-#endif
-}
-
-#define STORE(i, lane)                                 \
-  if (first + i < pixels) {                            \
-    const uint32_t word = vgetq_lane_u32(words, lane); \
-    ERT_MEMMOVE(out[first + i], &word, 4);             \
-  }
-
-ERT_INLINE void store(const ert_tile_args *t, const sums *s, const int pixels) {
-  const int32_t *scales = t->scales;
-  const int32x4_t bias = vld1q_s32(scales), multiplier = vld1q_s32(scales + 4), left = vnegq_s32(vld1q_s32(scales + 8));
-  void *const *const out = t->out;
-  int8x16_t y[(S8_PIXELS + 3) / 4];
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i += 4) {
-    int16x4_t four[4];
-    ERT_UNROLLED
-    for (int j = 0; j < 4; j++)
-      four[j] = i + j < pixels ? vqmovn_s32(ert_neon_rescale(vaddq_s32(across(s->of[i + j]), bias), multiplier, left))
-                               : four[0];
-    y[i / 4] = ert_neon_finish(t, vcombine_s16(four[0], four[1]), vcombine_s16(four[2], four[3]));
-  }
-  ERT_UNROLLED
-  for (int first = 0; first < pixels; first += 4) {
-    const uint32x4_t words = vreinterpretq_u32_s8(y[first / 4]);
-    STORE(0, 0)
-    STORE(1, 1)
-    STORE(2, 2)
-    STORE(3, 3)
-  }
-}
-
 ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
   const int8_t *w = t->weights;
   sums s;
@@ -159,7 +112,11 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int wide) {
     for (int i = 0; i < pixels; i++) from[i] = t->in[r * t->stride + i];
     w = add_run(&s, from, w, t->run, pixels, wide);
   }
-  store(t, &s, pixels);
+  const int32x4_t bias = vld1q_s32(t->scales);
+  int32x4_t all[S8_PIXELS];
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i++) all[i] = vaddq_s32(ert_neon_across(s.of[i]), bias);
+  ert_neon_store_four(t, all, pixels);
 }
 
 #define TILE(n)                                                          \

@@ -106,6 +106,8 @@ def foreign() -> Iterator[tuple[str, Board, str]]:
     yield "mve", boards.load("mps3_an547"), "cortex-a53"
     if any(k.isa == "neondot" for k in kernels.table()):
         yield "neondot", boards.load("raspberry_pi_5"), "cortex-a72"
+    newest = msgspec.structs.replace(boards.load("raspberry_pi_5"), core=boards.cores()["neoverse-v1"])
+    yield "neoni8mm", newest, "cortex-a76"
 
 
 @pytest.mark.parametrize(("isa", "board", "machine"), list(foreign()), ids=lambda x: x if isinstance(x, str) else "")

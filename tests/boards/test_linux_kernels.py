@@ -20,6 +20,7 @@ import test_normalize
 import test_pool
 import test_reduce
 import test_softmax
+import test_tiles
 import test_unary
 from hypothesis import strategies as st
 from linux_models import Processor, needs
@@ -44,19 +45,18 @@ vectors = partial(test_conv.convolutions, sizes=test_conv.VECTORS)
 float_binaries = [test_binary.binaries(op, "float32") for op in ("add", "sub", "mul", "minimum", "maximum")]
 usable = [b.filter(lambda case: test_kernels.binary.layout(case[0]) is not None) for b in float_binaries]
 
+TYPES = dict(zip(("s8s8", "f32", "s8s4", "f32s8", "f32s4", "f32f16"), test_tiles.TYPES, strict=True))
+TILES: dict[tuple[str, str], st.SearchStrategy] = {
+    **{("conv2d", k): vectors("conv2d", t) | test_tiles.convolutions(t) for k, t in TYPES.items()},
+    **{("fully_connected", k): test_conv.fully_connected(t) | test_tiles.fully_connected(t) for k, t in TYPES.items()},
+}
+
 # Kernel folder and types -> nodes, beside those that microcontrollers have.
 FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
-    **{("conv2d", t): vectors("conv2d", d) for t, d in (("f32", "float32"), ("f32s8", "float32 int8"))},
-    ("conv2d", "f32f16"): vectors("conv2d", "float32 float16"),
-    ("conv2d", "f32s4"): vectors("conv2d", "float32 int4"),
     ("depthwise_conv2d", "f32"): vectors("depthwise_conv2d", "float32"),
     ("depthwise_conv2d", "f32s8"): vectors("depthwise_conv2d", "float32 int8"),
     ("depthwise_conv2d", "f32f16"): vectors("depthwise_conv2d", "float32 float16"),
     ("depthwise_conv2d", "f32s4"): vectors("depthwise_conv2d", "float32 int4"),
-    ("fully_connected", "f32"): test_conv.fully_connected("float32"),
-    ("fully_connected", "f32s8"): test_conv.fully_connected("float32 int8"),
-    ("fully_connected", "f32f16"): test_conv.fully_connected("float32 float16"),
-    ("fully_connected", "f32s4"): test_conv.fully_connected("float32 int4"),
     **{(op, "f32"): nodes for op, nodes in zip(("add", "sub", "mul", "minmax"), usable, strict=False)},
     ("minmax", "f32"): st.one_of(usable[3:]),
     ("avg_pool2d", "f32"): test_pool.pools("avg_pool2d", "float32", test_conv.LANES),
@@ -69,7 +69,7 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
 }
-NODES = {**test_kernels.NODES, **FLOATS}
+NODES = {**test_kernels.NODES, **FLOATS, **TILES}
 
 
 def own_rows(isa: tuple[str, ...]) -> list[Kernel]:

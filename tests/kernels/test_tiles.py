@@ -15,50 +15,56 @@ from edgesdk.ir import Node, Quant
 
 CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 130]))
 INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 24, 32, 64, 65]))
-GROUPED_INPUTS = st.one_of(INPUTS, st.sampled_from([32, 40, 64, 96, 128]))
-TYPES = ["int8", "int8 int4", "float32", "float32 float16", "float32 int8", "float32 int4"]
-
-
-def weights_quant(draw, rng: np.random.Generator, w_shape: tuple[int, ...], w_type: str, axis: int) -> Quant | None:
-    """A scale for each channel; of int4 weights often factors of groups of a tap's, the first or all of them."""
-    if w_type not in ("int8", "int4"):
-        return None
-    n, in_c = w_shape[axis], w_shape[-1]
-    q = Quant(rng.uniform(0.5, 1, n).astype(np.float32), np.zeros(n, np.int32), axis)
-    sizes = [size for size in (8, 16, 32, 40, 64, 128) if in_c % size == 0]
-    group = draw(st.sampled_from([0, *sizes])) if w_type == "int4" and axis == 0 else 0
-    if group == 0:
-        return q
-    factors = rng.integers(1, draw(st.sampled_from([20, 256])), (n, int(np.prod(w_shape[1:])) // group))
-    return replace(q, group=group, factors=factors.astype(np.uint8))
+# Activations, then weights where they are of another type.
+TYPES = ["int8", "float32", "int8 int4", "float32 int8", "float32 int4", "float32 float16"]
+DEEP = st.one_of(INPUTS, st.sampled_from([8, 40, 48, 96, 128, 224, 256]))  # around runs of int4 weights
 
 
 def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], types: str, **attrs) -> tuple[Node, list]:
-    """A layer with scales as models have them: outputs are smaller than sums. `types`: of inputs, then of weights that
-    differ."""
-    dtype, w_type = types.split() if " " in types else (types, types)
+    """A layer with scales as models have them: outputs are smaller than sums."""
     axis = 2 if op == "depthwise_conv2d" else 0
+    dtype, w_type = split(types)
     rng, n = np.random.default_rng(draw(seeds)), w_shape[axis]
     attrs["activation"] = draw(activations)
-    w = random_array(rng, w_shape, w_type)
-    w_value = value("w", w_shape, w_type, weights_quant(draw, rng, w_shape, w_type, axis), w)
+    w, given_x = random_array(rng, w_shape, w_type), random_array(rng, x_shape, dtype)
+    if dtype == "int8" and draw(st.integers(0, 7)) == 0:  # the largest products of all
+        w[:], given_x[:] = w.min(), -128
+    quant = Quant(rng.uniform(0.5, 1, n).astype(np.float32), np.zeros(n, np.int32), axis)
+    if w_type == "int4" and axis == 0:
+        quant = grouped(draw, rng, quant, w_shape)
+    w_value = value("w", w_shape, w_type, quant if w_type in ("int8", "int4") else None, w)
     if dtype == "float32":
         b = random_array(rng, (n,), dtype)
         inputs = [value("x", x_shape, dtype), w_value, value("b", (n,), dtype, None, b)]
-        return inferred(op, inputs, None, **attrs), [random_array(rng, x_shape, dtype), w, b]
+        return inferred(op, inputs, None, **attrs), [given_x, w, b]
     b = rng.integers(-(2**12), 2**12, n).astype(np.int32)
-    inputs = [value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points))), w_value]
+    x = value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points)))
     low = draw(st.sampled_from([-128, draw(zero_points)]))
     out = Quant.per_tensor(2.0 ** draw(st.floats(0.01, 14)), low)
-    node = inferred(op, [*inputs, value("b", (n,), "int32", None, b)], out, **attrs)
-    return node, [random_array(rng, x_shape, "int8"), w, b]
+    node = inferred(op, [x, w_value, value("b", (n,), "int32", None, b)], out, **attrs)
+    return node, [given_x, w, b]
+
+
+def grouped(draw, rng: np.random.Generator, quant: Quant, w_shape: tuple[int, ...]) -> Quant:
+    """With factors for groups of weights of a tap, where there are whole ones."""
+    group = draw(st.sampled_from([0, 32, 64, 128]))
+    if not group or w_shape[-1] % group:
+        return quant
+    factors = rng.integers(1, 256, (w_shape[0], int(np.prod(w_shape[1:])) // group)).astype(np.uint8)
+    return Quant(quant.scale, quant.zero_point, quant.axis, group, factors)
+
+
+def split(types: str) -> tuple[str, str]:
+    x, _, w = types.partition(" ")
+    return x, w or x
 
 
 @st.composite
 def convolutions(draw, types: str) -> tuple[Node, list]:
     kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (2, 5), (1, 3)]))
-    in_c, out_c = draw(GROUPED_INPUTS if "int4" in types else INPUTS), draw(CHANNELS)
-    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), in_c)
+    in_c, out_c = draw(INPUTS if types in ("int8", "float32") else DEEP), draw(CHANNELS)
+    most = 20 if in_c <= 32 else 10
+    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, most)), in_c)
     return layer(
         draw, "conv2d", x_shape, (out_c, *kernel, in_c), types,
         stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
@@ -119,13 +125,18 @@ def with_weights(node: Node, arrays: list, dtype: str) -> tuple[Node, list]:
     return inferred(node.op, inputs, node.output.quant, **node.attrs), [arrays[0], w, *arrays[2:]]
 
 
+@st.composite
+def fully_connected(draw, types: str) -> tuple[Node, list]:
+    in_c = draw(INPUTS if types in ("int8", "float32") else DEEP)
+    rows, out_c = draw(st.integers(1, 30)), draw(CHANNELS)
+    return layer(draw, "fully_connected", (rows, in_c), (out_c, in_c), types)
+
+
 @pytest.mark.parametrize("types", TYPES)
 @settings(max_examples=40)
 @given(data=st.data())
 def test_fully_connected_layers_equal_the_reference(types: str, data) -> None:
-    inputs = GROUPED_INPUTS if "int4" in types else INPUTS
-    rows, in_c, out_c = data.draw(st.integers(1, 30)), data.draw(inputs), data.draw(CHANNELS)
-    harness.check(*layer(data.draw, "fully_connected", (rows, in_c), (out_c, in_c), types))
+    harness.check(*data.draw(fully_connected(types)))
 
 
 @settings(max_examples=40)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fully_connected/fully_connected.h"
+#include "tiles_arm.h"
+
+#if ERT_HAS_neoni8mm && ERT_HAS_neon
+
+void ert_fully_connected_s8s8_8x8__neoni8mm(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s8_neoni8mm, y0, y1);
+}
+
+void ert_fully_connected_s8s4_8x8__neoni8mm(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s4_neoni8mm, y0, y1);
+}
+
+#endif
