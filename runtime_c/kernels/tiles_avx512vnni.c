@@ -221,14 +221,14 @@ ERT_INLINE void store(const ert_tile_args *t, const vectors *sums, int32_t pixel
   else store_1(t, sums, pixels);
 }
 
-ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) {
+ERT_INLINE void zmm_tile_s8(const ert_tile_args *t, int pixels, int panels) {
   vectors sums[ERT_ZMM_PIXELS];
   multiply(t, sums, pixels, panels, 8);
   store(t, sums, pixels, panels);
 }
 
 /* Sums of groups and those of all groups: there are registers for up to four pixels of three panels, or six of two. */
-ERT_INLINE void zmm_s8s4(const ert_tile_args *t, int pixels, int panels) {
+ERT_INLINE void zmm_tile_s8s4(const ert_tile_args *t, int pixels, int panels) {
   vectors sums[ERT_ZMM_PIXELS];
   if (!t->factors) {
     multiply(t, sums, pixels, panels, 4);
@@ -241,14 +241,14 @@ ERT_INLINE void zmm_s8s4(const ert_tile_args *t, int pixels, int panels) {
   store(t, sums, pixels, panels);
 }
 
-ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8)
-ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8s4)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_tile_s8)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_tile_s8s4)
 
 ERT_END_avx512vnni
 
 const ert_tiling ert_tiling_s8_avx512vnni = {
-    zmm_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
+    zmm_tile_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
 const ert_tiling ert_tiling_s8s4_avx512vnni = {
-    zmm_s8s4_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
+    zmm_tile_s8s4_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
 
 #endif
