@@ -6,7 +6,8 @@
 #if ERT_HAS_avx2
 #include <immintrin.h>
 
-enum { PANEL = 16, PIXELS = 6 };
+#define PANEL 16
+#define PIXELS 6
 
 /* The channels of a pixel. */
 typedef struct {

@@ -143,26 +143,26 @@ ERT_INLINE void zmm_groups(const ert_tile_args *t, int pixels, int panels) {
 }
 
 ERT_INLINE void zmm_f32(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F32); }
-ERT_INLINE void zmm_f16(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F16); }
-ERT_INLINE void zmm_s8(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_S8); }
-ERT_INLINE void zmm_s4(const ert_tile_args *t, int pixels, int panels) {
+ERT_INLINE void zmm_f32f16(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_F16); }
+ERT_INLINE void zmm_f32s8(const ert_tile_args *t, int pixels, int panels) { zmm_tile(t, pixels, panels, ERT_X86_S8); }
+ERT_INLINE void zmm_f32s4(const ert_tile_args *t, int pixels, int panels) {
   if (t->factors) zmm_groups(t, pixels, panels);
   else zmm_tile(t, pixels, panels, ERT_X86_S4);
 }
 
 ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f32)
-ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f16)
-ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s8)
-ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_s4)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f32f16)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f32s8)
+ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_f32s4)
 
 ERT_END_avx512vnni
 
-#define TILING(types, name, kr, bits, scales)          \
+#define TILING(types, kr, bits, scales)                \
   const ert_tiling ert_tiling_##types##_avx512vnni = { \
-      zmm_##name##_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, kr, 4, bits, scales}, NULL, 0};
-TILING(f32, f32, 1, 32, ERT_SCALES_F32)
-TILING(f32f16, f16, 1, 16, ERT_SCALES_F32)
-TILING(f32s8, s8, 1, 8, ERT_SCALES_SCALED)
-TILING(f32s4, s4, 8, 4, ERT_SCALES_SCALED)
+      zmm_##types##_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, kr, 4, bits, scales}, NULL, 0};
+TILING(f32, 1, 32, ERT_SCALES_F32)
+TILING(f32f16, 1, 16, ERT_SCALES_F32)
+TILING(f32s8, 1, 8, ERT_SCALES_SCALED)
+TILING(f32s4, 8, 4, ERT_SCALES_SCALED)
 
 #endif

@@ -6,7 +6,10 @@
 
 #if ERT_HAS_avx2
 
-enum { S4_PIXELS = 6, S4_PANEL = ERT_YMM_CHANNELS, S4_BLOCK = 8, S4_ROOM = 32 };
+#define PANEL ERT_YMM_CHANNELS
+#define PIXELS 5 /* two sums each: registers for six would not leave enough for weights and inputs */
+#define BLOCK 8
+#define ROOM 32
 
 ERT_BEGIN_avx2
 
@@ -45,13 +48,13 @@ ERT_INLINE __m256i widened(__m256i all, __m256i sum, __m256i factors, int kind) 
 ERT_INLINE void add_terms(ert_ymm_sums *sums, const void *const *in, ptrdiff_t k, ptrdiff_t end, const uint8_t *w,
                           const ert_ymm_sums *factors, int pixels, int kind) {
   const ert_ymm_sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  ert_ymm_sums a[S4_PIXELS] = {zero, zero, zero, zero, zero, zero};
-  const uint8_t *x[S4_PIXELS];
+  ert_ymm_sums a[6] = {zero, zero, zero, zero, zero, zero};
+  const uint8_t *x[6];
   ERT_IN_TURN(sums); /* not loaded before there are registers for them */
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
-  for (; k < end; k += S4_BLOCK, w += S4_BLOCK / 2 * S4_PANEL) {
+  for (; k < end; k += BLOCK, w += BLOCK / 2 * PANEL) {
     __m256i low = halves(w, 0, kind), high = halves(w + 32, 0, kind);
 #define PIXEL(i) \
   if (i < pixels) a[i] = add_four(a[i], x[i] + k, low, high, kind);
@@ -82,12 +85,12 @@ ERT_INLINE __m256i sixteenth(__m256i sum) {
 ERT_INLINE ert_ymm_sums sixteenths(ert_ymm_sums s) { return (ert_ymm_sums){sixteenth(s.low), sixteenth(s.high)}; }
 
 ERT_INLINE void tile(const ert_tile_args *t, int pixels, int kind) {
-  const int32_t group = t->factors ? t->group : t->run, most = kind == ERT_VNNI ? group : S4_ROOM;
+  const int32_t group = t->factors ? t->group : t->run, most = kind == ERT_VNNI ? group : ROOM;
   const uint8_t *w = t->weights, *f = t->factors;
   const void *const *in = t->in;
   const __m256i *bias = t->scales;
   const ert_ymm_sums b = {_mm256_loadu_si256(bias), _mm256_loadu_si256(bias + 1)};
-  ert_ymm_sums sums[S4_PIXELS];
+  ert_ymm_sums sums[6];
   for (int i = 0; i < pixels; i++) sums[i] = kind == ERT_VNNI ? b : sixteenths(b);
   for (int32_t r = 0; r < t->runs; r++, in += t->stride)
     for (int32_t k = 0; k < t->run;) {
@@ -95,9 +98,9 @@ ERT_INLINE void tile(const ert_tile_args *t, int pixels, int kind) {
       for (const int32_t end = k + group; k < end;) {
         const int32_t n = end - k < most ? end - k : most;
         add_terms(sums, in, k, k + n, w, &factors, pixels, kind);
-        k += n, w += n / 2 * S4_PANEL;
+        k += n, w += n / 2 * PANEL;
       }
-      if (f) ERT_FETCH_FACTORS(f), f += S4_PANEL;
+      if (f) ERT_FETCH_FACTORS(f), f += PANEL;
     }
   for (int i = 0; kind == ERT_VNNI && i < pixels; i++) sums[i] = sixteenths(sums[i]);
   ert_ymm_finish(t, sums, pixels);
@@ -107,14 +110,12 @@ ERT_INLINE void tile(const ert_tile_args *t, int pixels, int kind) {
   static void name##pixels(const ert_tile_args *t) { tile(t, pixels, ERT_SIGNED); }
 #define AVXVNNI(name, pixels) \
   static void name##pixels(const ert_tile_args *t) { tile(t, pixels, ERT_VNNI); }
-ERT_BY_PIXELS(AVX2, pairs)
-ERT_BY_PIXELS(AVXVNNI, s8s4_vnni)
+ERT_BY_FIVE(AVX2, s8s4_pairs)
+ERT_BY_FIVE(AVXVNNI, s8s4_vnni)
 
 ERT_END_avx2
 
-const ert_tiling ert_tiling_s8s4_avx2 = {
-    pairs_by_pixels, S4_PIXELS, {S4_PANEL, S4_BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0};
-const ert_tiling ert_tiling_s8s4_avxvnni = {
-    s8s4_vnni_by_pixels, S4_PIXELS, {S4_PANEL, S4_BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8s4_avx2 = {s8s4_pairs_by_pixels, PIXELS, {PANEL, BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8s4_avxvnni = {s8s4_vnni_by_pixels, PIXELS, {PANEL, BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0};
 
 #endif

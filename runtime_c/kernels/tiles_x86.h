@@ -28,6 +28,13 @@ enum { ERT_ZMM_PIXELS = 6, ERT_ZMM_PANELS = 4, ERT_ZMM_CHANNELS = 16 };
     else if (t->channels > ERT_ZMM_CHANNELS) name(t, pixels, 2);     \
     else name(t, pixels, 1);                                         \
   }
+#define ERT_BY_FIVE(X, name) \
+  X(name, 1)                 \
+  X(name, 2)                 \
+  X(name, 3)                 \
+  X(name, 4)                 \
+  X(name, 5)                 \
+  static ert_tile_fn *const name##_by_pixels[] = {name##1, name##2, name##3, name##4, name##5};
 #define ERT_BY_PIXELS(X, name) \
   X(name, 1)                   \
   X(name, 2)                   \
@@ -37,7 +44,7 @@ enum { ERT_ZMM_PIXELS = 6, ERT_ZMM_PANELS = 4, ERT_ZMM_CHANNELS = 16 };
   X(name, 6)                   \
   static ert_tile_fn *const name##_by_pixels[] = {name##1, name##2, name##3, name##4, name##5, name##6};
 
-/* What values of float kernels become floats: weights, or the factors of their groups. */
+/* Values that float kernels read as floats: weights, or the factors of their groups. */
 typedef enum { ERT_X86_F32, ERT_X86_F16, ERT_X86_S8, ERT_X86_S4, ERT_X86_U8 } ert_x86_kind;
 
 ERT_INLINE int32_t ert_x86_bits(ert_x86_kind kind) {

@@ -16,11 +16,11 @@ void ert_fully_connected_s8s8_6x16__avxvnni(const ert_call *c, int32_t y0, int32
   ert_tiles_fully_connected_s8(c, &ert_tiling_s8_avxvnni, y0, y1);
 }
 
-void ert_fully_connected_s8s4_6x16__avx2(const ert_call *c, int32_t y0, int32_t y1) {
+void ert_fully_connected_s8s4_5x16__avx2(const ert_call *c, int32_t y0, int32_t y1) {
   ert_tiles_fully_connected_s8(c, &ert_tiling_s8s4_avx2, y0, y1);
 }
 
-void ert_fully_connected_s8s4_6x16__avxvnni(const ert_call *c, int32_t y0, int32_t y1) {
+void ert_fully_connected_s8s4_5x16__avxvnni(const ert_call *c, int32_t y0, int32_t y1) {
   ert_tiles_fully_connected_s8(c, &ert_tiling_s8s4_avxvnni, y0, y1);
 }
 
