@@ -85,14 +85,14 @@ ERT_INLINE const uint8_t *add_terms(sixteen *a, const void *const *in, ptrdiff_t
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
   for (; k < end; k += terms, w += bytes) {
-#define PIXEL(i) \
-  if (i < pixels) a[i] = add(a[i], each(x[i][k + j]), v);
-#define TERM(n)                             \
-  if (n < terms) {                          \
-    const int j = n;                        \
-    const sixteen v = load(w, kind, j);     \
-    ERT_EACH_PIXEL(PIXEL)                   \
-    if (kind == ERT_X86_S4) ERT_IN_TURN(w); \
+#define PIXEL(i)                                          \
+  if (i < pixels) a[i] = add(a[i], each(x[i][k + j]), v); \
+  if (kind == ERT_X86_S4 && i + 1 == pixels) ERT_IN_TURN_AFTER(w, a[i].low);
+#define TERM(n)                         \
+  if (n < terms) {                      \
+    const int j = n;                    \
+    const sixteen v = load(w, kind, j); \
+    ERT_EACH_PIXEL(PIXEL)               \
   }
     TERM(0) TERM(1) TERM(2) TERM(3) TERM(4) TERM(5) TERM(6) TERM(7)
 #undef TERM

@@ -73,14 +73,14 @@ ERT_INLINE void store(const ert_tile_args *t, float *out, vectors v, int panels,
 /* Terms k ... of every pixel. */
 ERT_INLINE void add_block(vectors *a, const float *const *x, ptrdiff_t k, const uint8_t *w, ptrdiff_t panel, int pixels,
                           int panels, ert_x86_kind kind) {
-#define PIXEL(i) \
-  if (i < pixels) a[i] = add(each(x[i][k + j]), v, a[i], panels);
+#define PIXEL(i)                                                  \
+  if (i < pixels) a[i] = add(each(x[i][k + j]), v, a[i], panels); \
+  if (kind == ERT_X86_S4 && i + 1 == pixels) ERT_IN_TURN_AFTER(w, a[i].p0);
 #define TERM(n)                                        \
   if (n < ert_x86_terms(kind)) {                       \
     const int j = n;                                   \
     const vectors v = load(w, panel, panels, kind, j); \
     ERT_EACH_PIXEL(PIXEL)                              \
-    if (kind == ERT_X86_S4) ERT_IN_TURN(w);            \
   }
   TERM(0) TERM(1) TERM(2) TERM(3) TERM(4) TERM(5) TERM(6) TERM(7)
 #undef TERM

@@ -50,24 +50,24 @@ ERT_INLINE void add_terms(ert_ymm_sums *sums, const void *const *in, ptrdiff_t k
   const ert_ymm_sums zero = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   ert_ymm_sums a[6] = {zero, zero, zero, zero, zero, zero};
   const uint8_t *x[6];
-  ERT_IN_TURN(sums); /* not loaded before there are registers for them */
 #define PIXEL(i) x[i] = i < pixels ? in[i] : NULL;
   ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
   for (; k < end; k += BLOCK, w += BLOCK / 2 * PANEL) {
     __m256i low = halves(w, 0, kind), high = halves(w + 32, 0, kind);
-#define PIXEL(i) \
-  if (i < pixels) a[i] = add_four(a[i], x[i] + k, low, high, kind);
+#define PIXEL(i)                                                    \
+  if (i < pixels) a[i] = add_four(a[i], x[i] + k, low, high, kind); \
+  if (i + 1 == pixels) ERT_IN_TURN_AFTER(w, a[i].low);
     ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
-    ERT_IN_TURN(w);
     low = halves(w, 1, kind), high = halves(w + 32, 1, kind);
-#define PIXEL(i) \
-  if (i < pixels) a[i] = add_four(a[i], x[i] + k + 4, low, high, kind);
+#define PIXEL(i)                                                        \
+  if (i < pixels) a[i] = add_four(a[i], x[i] + k + 4, low, high, kind); \
+  if (i + 1 == pixels) ERT_IN_TURN_AFTER(w, a[i].low);
     ERT_EACH_PIXEL(PIXEL)
 #undef PIXEL
-    ERT_IN_TURN(w);
   }
+  ERT_IN_TURN_AFTER(sums, a[0].low);
 #define PIXEL(i)                                                          \
   if (i < pixels) {                                                       \
     sums[i].low = widened(sums[i].low, a[i].low, factors->low, kind);     \

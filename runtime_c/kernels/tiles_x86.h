@@ -14,8 +14,9 @@ enum { ERT_ZMM_PIXELS = 6, ERT_ZMM_PANELS = 4, ERT_ZMM_CHANNELS = 16 };
  * or spills all of them in every turn. */
 #define ERT_SETTLE(sum) __asm__("" : "+v"(sum))
 
-/* Keeps compilers from loading what lies at p before it is its turn: registers are scarce. */
+/* Keeps compilers from loading what lies at p before it is its turn: at once, or after `sum`. Registers are scarce. */
 #define ERT_IN_TURN(p) __asm__ volatile("" : "+r"(p))
+#define ERT_IN_TURN_AFTER(p, sum) __asm__ volatile("" : "+r"(p), "+v"(sum))
 
 /* Factors of groups are read too seldom for a processor to foresee it: 512 bytes before they are needed. */
 #define ERT_FETCH_FACTORS(f) __builtin_prefetch((const void *)((uintptr_t)(f) + 512))
