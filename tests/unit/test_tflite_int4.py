@@ -71,7 +71,7 @@ def test_bytes_of_tflite_micro(tmp_path: Any, channels: int, options: dict[str, 
 
 
 def test_weights_take_half_a_byte_each(tmp_path: Any) -> None:
-    c = converted(tmp_path, net(8))
+    c = converted(tmp_path, net(8), board="mps2_an386")  # vectors of 16 channels would be filled up
     packed = sum(w.nbytes for s in c.schedule.steps for w in s.encoded.params if isinstance(w, np.ndarray))
     count = sum(s.node.input(1).elements for s in c.schedule.steps if len(s.node.inputs) == 3)
     assert count / 2 < packed < count / 2 + 16 * 45
