@@ -50,6 +50,9 @@ class Session(Protocol):
 
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
 
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """What every step costs, in the clock's unit: the median of so many runs, of one where it is exact."""
+
     def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
         """The output bytes of every step of one run."""
 

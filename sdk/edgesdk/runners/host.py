@@ -17,6 +17,7 @@ from edgesdk.boards import Board
 from edgesdk.runners import Measurement
 
 WARM_UP = 3
+STEP_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,23 @@ class HostSession:
     def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
         return runtime.step_outputs(self.session, inputs)
 
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """Microseconds."""
+        times = [runtime.time_steps(self.session, inputs) for _ in range(runs)]
+        return [float(s) for s in np.median(times, axis=0)]
+
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
-        """Wall times in microseconds; steps are the median of five hooked runs."""
+        """Wall times in microseconds; steps are the median of hooked runs."""
         first = self._time(inputs)
         warm_up = [self._time(inputs) for _ in range(WARM_UP)]
         steady = [self._time(inputs) for _ in range(runs)]
-        steps = np.median([runtime.time_steps(self.session, inputs) for _ in range(5)], axis=0)
         return Measurement(
             clock="us",
             init=self.init_us,
             first=first,
             warm_up=float(np.median(warm_up)),
             steady=steady,
-            steps=[float(s) for s in steps],
+            steps=self.step_costs(inputs, STEP_RUNS),
             arena_bytes=int(self.session.arena.size),
             context={
                 "machine": platform.machine(),
