@@ -142,9 +142,12 @@ def _begin(static: Static, open_session: OpenSession, fresh: bool, budget: Budge
     """The device, with what its file knows of it."""
     board, base = static.plan.base.board, static.plan.base
     sample = samples.random_sample(flow.input_specs(base.graph))
-    # Emulators count the instructions of one thread.
-    threads = base.schedule.threads if board.runner == "host" else 1
-    device = Device(lambda data: open_session(board, data, threads), sample)
+    most = base.schedule.threads if board.runner == "host" else 1  # emulators count the instructions of one thread
+
+    def opened(data: bytes) -> AbstractContextManager[Session]:
+        return open_session(board, data, most if most > 1 and program.threads(program.read(data)) else 1)
+
+    device = Device(opened, sample)
     first = measure(device, static.converted.data)
     device = replace(device, exact=first.clock == "instructions", run_us=float(np.median(first.steady)))
     name = measured.device(board, " ".join(str(first.context[k]) for k in ("engine", "flavour") if k in first.context))
@@ -197,6 +200,8 @@ def _written(tuner: Tuner, static: Static) -> Converted | None:
         tuner.warnings.append(f"the tuned program is not used: {error}")
         return None
     old = static.converted.program
+    if program.threads(old) and not program.threads(found.program):
+        tuner.warnings.append("no layer is faster on several threads here; run the program on one")
     same = (found.program.steps, found.program.stages, found.program.weights) == (old.steps, old.stages, old.weights)
     return None if same else found
 

@@ -35,7 +35,18 @@ def tune_stages(tuner: Tuner, base: Base, static: Point, key: str, ram_bytes: in
         return
     best = _fastest(tuner, base, static, points, ram_bytes)
     if best is not None:
-        tuner.known.programs[key] = [(p.kind, p.first, p.count, p.strips) for p in best]
+        tuner.known.programs[key] = [(p.kind, p.first, p.count, p.strips) for p in _joined(best)]
+
+
+def _joined(pieces: tuple[Piece, ...]) -> list[Piece]:
+    """Plain neighbours as one piece, as they are one stage."""
+    found: list[Piece] = []
+    for p in pieces:
+        if found and found[-1].kind == p.kind == "plain":
+            found[-1] = replace(found[-1], count=found[-1].count + p.count)
+        else:
+            found.append(p)
+    return found
 
 
 def _points(tuner: Tuner, base: Base, static: Point, ram_bytes: int | None) -> list[Point]:
