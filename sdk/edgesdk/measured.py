@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `edgesdk tune` has measured: one file per device under the user's cache, and the choice of kernels by it.
 
-A layer is known by its signature: two layers with the same one take the same time. What is stored for it are
-the costs of its candidates beside the static choice, the first kernel of the table that fits. A file is of use to the
+A layer is known by its signature and its static choice, the first kernel of the table that fits: two layers that have
+both in common take the same time. What is stored for it are the costs of its candidates. A file is of use to the
 edgesdk, and its table of kernels, that wrote it; any other is as good as none.
 """
 
@@ -139,6 +139,11 @@ def signature(node: Node, threads: int) -> str:
     return f"{made} {attrs} threads={threads}".replace("  ", " ")
 
 
+def layer(signature: str, static: Kernel, by_rows: bool = False) -> str:
+    """The name of a layer in the file."""
+    return f"{signature}{BY_ROWS if by_rows else ''} static={static.name}"
+
+
 def _shape(value: Value) -> str:
     return ("constant " if value.data is not None else "") + "x".join(map(str, value.shape))
 
@@ -177,7 +182,8 @@ def preference(known: Known, threads: int) -> Preference:
 
     def kernel(node: Node, rows: Sequence[Kernel]) -> Kernel:
         name = signature(node, threads)
-        costs: Cost = known.layers.get(name) or known.layers.get(name + BY_ROWS) or {}
+        found = (known.layers.get(layer(name, rows[0], by_rows)) for by_rows in (False, True))
+        costs: Cost = next(filter(None, found), {})
         chosen[node] = best(costs, candidates(rows, threads), known.clock)
         return chosen[node].kernel
 

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgesdk import flow, measured, pareto, program, runners, samples, schedule
+from edgesdk import flow, measured, pareto, program, runners, samples
 from edgesdk.boards import Board
 from edgesdk.errors import EdgeError, UsageError
 from edgesdk.flow import Base, Converted
@@ -163,12 +163,12 @@ def _tune(tuner: Tuner, static: Static, path: Path) -> Tuned:
     remembered = sum(len(known.layers.get(name, ())) for name in set(made.names.values()))
     _measure(tuner, static)
     found = _written(tuner, static)
-    before, after = _compared(tuner, static.converted, found)
-    if found is not None and after is None:
+    before, by = _compared(tuner, static.converted, found)
+    if found is not None and by >= 1.0:
         _forget_gains(known, static)
-        found = None
+    found = found if by < 1.0 - LEAST_GAIN[known.clock] else None
     changes = _changes(known, static, found) if found is not None else []
-    after = before if after is None else after
+    after = before * by if found is not None else before
     cache, written = _saved(tuner, path), found or static.converted
     return Tuned(
         written, static.converted, known.clock, known.device, before, after, tuner.budget.used(), tuner.measured,
@@ -206,19 +206,18 @@ def _written(tuner: Tuner, static: Static) -> Converted | None:
     return None if same else found
 
 
-def _compared(tuner: Tuner, static: Converted, found: Converted | None) -> tuple[float, float | None]:
-    """What a run costs before and after; None where nothing was gained, or the outputs are not the same."""
+def _compared(tuner: Tuner, static: Converted, found: Converted | None) -> tuple[float, float]:
+    """What a run costs before, and its ratio after; 1 where there is no other program, or its outputs differ."""
     if found is None or not _agree(tuner, static, found):
-        return float(whole_costs(tuner.device, static.data)[0]), None
+        return float(whole_costs(tuner.device, static.data)[0]), 1.0
     programs = [static.data, found.data]
     result = contest(tuner.device, programs, Rules(whole_costs, ROUNDS, 1.0, "before and after"), tuner.budget)
     if len(result.rounds) < LEAST_ROUNDS and not (tuner.device.exact and result.rounds):
         least = Rules(whole_costs, LEAST_ROUNDS, 1.0, "before and after")
         result = contest(tuner.device, programs, least, Budget(math.inf))  # the time is over, or Ctrl-C was hit
     pairs = [(float(mine[0]), float(other[0])) for mine, other in result.beside(1)]
-    after, before = ratio(pairs, tuner.device.exact), float(np.median([other for _, other in pairs]))
-    gained = after is not None and after < 1 - LEAST_GAIN[tuner.known.clock]
-    return before, before * after if gained and after is not None else None
+    found_ratio = ratio(pairs, tuner.device.exact)
+    return float(np.median([other for _, other in pairs])), 1.0 if found_ratio is None else found_ratio
 
 
 def _agree(tuner: Tuner, static: Converted, found: Converted) -> bool:
@@ -250,12 +249,10 @@ def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def _forget_gains(known: Known, static: Static) -> None:
     """What looked like a gain was none in the program as a whole: no other run of tune need find that out again."""
-    threads = static.plan.base.schedule.threads
-    for node, name in static.plan.names.items():
-        costs = known.layers.get(name, {})
-        rows = schedule.fitting(node, static.plan.base.isa)
-        least = costs.get(measured.candidates(rows, threads)[0].name, 0.0)
-        known.layers[name] = {candidate: max(cost, least) for candidate, cost in costs.items()}
+    for step in static.plan.base.schedule.steps:
+        costs = known.layers.get(static.plan.names[step.node], {})
+        least = costs.get(Candidate(step.kernel).name, 0.0)
+        costs.update({candidate: max(cost, least) for candidate, cost in costs.items()})
     if static.key in known.programs:
         known.programs[static.key] = []
 

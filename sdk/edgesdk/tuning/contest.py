@@ -19,7 +19,7 @@ from types import FrameType
 
 import numpy as np
 
-from edgesdk.errors import DeviceError, DoesNotFit
+from edgesdk.errors import EdgeError
 from edgesdk.runners import Measurement, Session
 
 TURN_US = 20_000.0  # runs of one turn together
@@ -158,7 +158,7 @@ def _round(
         begun = budget.now()
         try:
             done[i] = rules.turn(device, programs[i])
-        except (DeviceError, DoesNotFit) as error:  # what the loader refuses is a fault of edgesdk, and not hidden
+        except EdgeError as error:
             if budget.stopped:
                 break  # Ctrl-C has reached the emulator, too
             if i == 0:
@@ -170,8 +170,8 @@ def _round(
 
 
 def ratio(pairs: Sequence[tuple[float, float]], exact: bool) -> float | None:
-    """The median of a program's costs over those of the one beside it; 1 where it is faster in less than three rounds
-    of four, None where there are too few rounds."""
+    """The median of a program's costs over those of the one beside it; 1 where it is smaller but faster in less than
+    three rounds of four, None where there are too few rounds."""
     if len(pairs) < (1 if exact else LEAST_ROUNDS):
         return None
     ratios = np.array([mine / max(other, 1e-9) for mine, other in pairs])

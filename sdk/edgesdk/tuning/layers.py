@@ -12,7 +12,7 @@ from edgesdk import flow, measured, memory, schedule
 from edgesdk.errors import DoesNotFit, EdgeError
 from edgesdk.flow import Base, Room
 from edgesdk.ir import Node
-from edgesdk.measured import BY_ROWS, Candidate, Cost, Known
+from edgesdk.measured import Candidate, Cost, Known, layer, signature
 from edgesdk.schedule import Schedule, Step, frames
 from edgesdk.schedule.strips import expand
 from edgesdk.schedule.threads import can_split, rows_in_part
@@ -22,17 +22,19 @@ from edgesdk.tuning.contest import LEAST_ROUNDS, Budget, Device, Rules, contest,
 SCREEN = 1.3  # times the cost of the static choice: slower ones are measured no more
 SCREEN_SHARE, SHARE = 0.35, 0.6  # of the budget, when each candidate was to be measured once, and when all is known
 ROUNDS = 15
-Takes = Mapping[str, Candidate]  # of layers by their signature
+Takes = Mapping[str, Candidate]  # of layers by their names
 
 
 @dataclass(eq=False)
 class Plan:
-    """The network that is tuned, in the arrangement of its static program. `names` has each node's signature."""
+    """The network that is tuned, in the arrangement of its static program. `names` has what the device's file calls
+    each layer; those `by_rows` are in stages of rows."""
 
     base: Base
     point: Point
     room: Room
     names: dict[Node, str]
+    by_rows: set[Node]
     made: dict[tuple[Node, Candidate], Step] = field(default_factory=dict)
 
     @property
@@ -41,12 +43,10 @@ class Plan:
 
 
 def plan(base: Base, point: Point, room: Room) -> Plan:
+    steps, threads = base.schedule.steps, base.schedule.threads
     by_rows = {node_of(point.schedule.steps[i]) for s in point.schedule.stages if s.kind != "plain" for i in s.steps}
-    names = {
-        s.node: measured.signature(s.node, base.schedule.threads) + (BY_ROWS if s.node in by_rows else "")
-        for s in base.schedule.steps
-    }
-    return Plan(base, point, room, names)
+    names = {s.node: layer(signature(s.node, threads), s.kernel, s.node in by_rows) for s in steps}
+    return Plan(base, point, room, names, by_rows)
 
 
 def node_of(step: Step) -> Node:
@@ -58,7 +58,7 @@ def kernels_of(made: Plan) -> dict[str, list[Candidate]]:
     found: dict[str, list[Candidate]] = {}
     for node, name in made.names.items():
         rows = [Candidate(k) for k in schedule.fitting(node, made.base.isa)]
-        # Layers of one signature may differ in what fits their weights: what fits all of them is measured.
+        # Layers of one name may differ in what fits their weights: what fits all of them is measured.
         found[name] = [c for c in found[name] if c in rows] if name in found else rows
     return {name: rows for name, rows in found.items() if len(rows) > 1}
 
@@ -67,7 +67,7 @@ def shares_of(made: Plan, known: Known) -> dict[str, list[Candidate]]:
     """The kernel that is fastest so far, shared as its work suggests and the other way."""
     tuned, found = flow.retuned(made.base, known).schedule, {}
     for step in tuned.steps:
-        if step.node in made.names and not made.names[step.node].endswith(BY_ROWS) and can_split(tuned, step):
+        if step.node not in made.by_rows and can_split(tuned, step):
             plain = replace(step, shared=None)
             other = rows_in_part(tuned, plain) == 0
             found[made.names[step.node]] = [Candidate(step.kernel), Candidate(step.kernel, other)]
@@ -97,7 +97,7 @@ def _step(made: Plan, static: Step, takes: Takes) -> Step:
 
 
 def layer_costs(made: Plan, new: Schedule, costs: np.ndarray) -> Cost:
-    """The mean cost of the layers of each signature."""
+    """The mean cost of the layers of each name."""
     total: Cost = {}
     layers: dict[str, set[Node]] = {}
     for step, cost in zip(new.steps, costs, strict=True):
