@@ -335,13 +335,19 @@ def test_stages_of_rows_are_taken_where_they_pay() -> None:
     found = tune(Fake(rows=0.25), bottleneck())
     assert [s.kind for s in found.converted.schedule.stages] != ["plain"] and found.after < 0.8 * found.before
     assert found.changes == [] and tuning.report(found)["schedule"] != tuning.report(found)["schedule_before"]
-    converted = flow.convert(bottleneck(), M4, tuned=True)
-    assert converted.data == found.converted.data
+    assert flow.convert(bottleneck(), M4, tuned=True).data == found.converted.data
     assert all(map(np.array_equal, outputs(found.converted.data), outputs(found.static.data)))
     assert tune(Fake(rows=0.25), bottleneck()).converted.data == found.converted.data
-    # A smaller arena is not spoiled by what is known.
-    small = converted.plan.arena_bytes - 1
-    assert flow.convert(bottleneck(), M4, tuned=True, ram_bytes=small).plan.arena_bytes <= small
+
+
+def test_stages_that_do_not_fit_are_not_taken() -> None:
+    found = tune(Fake(rows=0.25), bottleneck())
+    assert found.cache is not None
+    known = json.loads(found.cache.read_text())
+    known["programs"] = dict.fromkeys(known["programs"], [["plain", 0, 1, 1], ["rows", 1, 2, 1]])
+    found.cache.write_text(json.dumps(known))
+    larger = flow.convert(bottleneck(), M4, tuned=True).plan.arena_bytes
+    assert flow.convert(bottleneck(), M4, tuned=True, ram_bytes=larger - 1).plan.arena_bytes < larger
 
 
 def test_stages_of_rows_that_cost_more_are_not() -> None:
