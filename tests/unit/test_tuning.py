@@ -117,13 +117,17 @@ class FakeSession:
                 costs.append(self.fake.price(kernel, shared) * (self.fake.rows if stage.kind == "rows" else 1.0))
         return [c * max(0.1, n) for c, n in zip(costs, self.noise, strict=True)]
 
+    def run_costs(self, inputs: Any, runs: int) -> list[float]:
+        return [sum(self.step_costs(inputs, runs))] * runs
+
     def measure(self, inputs: Any, runs: int) -> Measurement:
-        total = sum(self.step_costs(inputs, runs))
-        return Measurement(self.fake.clock, 0.0, total, total, [total] * runs, [], 0)
+        return Measurement(self.fake.clock, 0.0, 0.0, 0.0, self.run_costs(inputs, runs), [], 0)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "build").symlink_to(toolchain.cache_folder())  # what compilers made is of use
     monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "tuned"
 
@@ -212,10 +216,8 @@ def test_convert_takes_what_was_measured() -> None:
 
 def test_a_gain_that_the_whole_program_has_not_is_forgotten() -> None:
     class Lying(FakeSession):
-        def measure(self, inputs: Any, runs: int) -> Measurement:
-            return Measurement(
-                "us", 0.0, 1.0, 1.0, [300.0 + 100.0 * (isa_of(self.read.steps[0].kernel) == "thumb2")], [], 0
-            )
+        def run_costs(self, inputs: Any, runs: int) -> list[float]:
+            return [300.0 + 100.0 * (isa_of(self.read.steps[0].kernel) == "thumb2")]
 
     @contextmanager
     def lying(board: Board, data: bytes, threads: int = 1) -> Iterator[FakeSession]:
@@ -299,6 +301,7 @@ def test_no_time_is_no_gain() -> None:
     fake = by_isa(thumb2=50.0)
     found = tune(fake, seconds=1e-6)
     assert found.measured == 0 and found.converted is found.static and len(fake.opened) == 2
+    assert found.warnings == ["4 kernels of layers were not measured in time; a longer --time measures more"]
     with pytest.raises(UsageError, match="more than 0 seconds"):
         tune(fake, seconds=0.0)
 

@@ -88,6 +88,9 @@ class AgentSession:
             context=self.context,
         )
 
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        return self.measure(inputs, runs).steady
+
     def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
         """The costs of one run: on an emulator they are the same in each."""
         return [self._step_cost(s) for s in self._profile(inputs)]

@@ -97,6 +97,9 @@ class WebSession:
             context=self.context,
         )
 
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        return self.measure(inputs, runs).steady
+
     def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
         """Microseconds; how many runs are of use, the agent knows by the engine's clock."""
         return self.measure(inputs, 1).steps

@@ -27,22 +27,21 @@ from edgesdk.measured import Candidate, Known
 from edgesdk.runners import Session
 from edgesdk.tuning import layers, stages
 from edgesdk.tuning.contest import (
+    LEAST_GAIN,
     LEAST_ROUNDS,
     Budget,
     Device,
     Rules,
     contest,
     interruptible,
-    measure,
     ratio,
     whole_costs,
 )
 from edgesdk.tuning.layers import Plan, Tuner
 
 OpenSession = Callable[[Board, bytes, int], AbstractContextManager[Session]]
-LEAST_GAIN = {"us": 0.01, "instructions": 0.0}  # of the program as a whole, below which the static one stays
 FARTHEST = 1e-5  # relative L2 distance of float outputs
-ROUNDS = 15  # of the comparison at the end
+ROUNDS = 21  # of the comparison at the end
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,9 @@ def _begin(static: Static, open_session: OpenSession, fresh: bool, budget: Budge
         return open_session(board, data, most if most > 1 and program.threads(program.read(data)) else 1)
 
     device = Device(opened, sample)
-    first = measure(device, static.converted.data)
+    with device.open(static.converted.data) as session:
+        first = session.measure(sample, 1)
+    budget.start()  # compilers have had their time
     device = replace(device, exact=first.clock == "instructions", run_us=float(np.median(first.steady)))
     name = measured.device(board, " ".join(str(first.context[k]) for k in ("engine", "flavour") if k in first.context))
     path = measured.path_of(name)

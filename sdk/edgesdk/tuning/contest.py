@@ -20,10 +20,11 @@ from types import FrameType
 import numpy as np
 
 from edgesdk.errors import EdgeError
-from edgesdk.runners import Measurement, Session
+from edgesdk.runners import Session
 
 TURN_US = 20_000.0  # runs of one turn together
 MOST_RUNS = 20  # of a turn
+LEAST_GAIN = {"us": 0.01, "instructions": 0.0}  # of a program as a whole: less may be noise
 LEAST_ROUNDS = 3  # before a figure of a clock counts
 
 
@@ -40,6 +41,9 @@ class Budget:
     stopped: bool = False
 
     def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
         self.begun = self.now()
 
     def used(self) -> float:
@@ -101,11 +105,6 @@ class Contest:
         return [(r[i], r[0]) for r in self.rounds if i in r and 0 in r]
 
 
-def measure(device: Device, data: bytes) -> Measurement:
-    with device.open(data) as session:
-        return session.measure(device.sample, device.runs)
-
-
 def step_costs(device: Device, data: bytes) -> np.ndarray:
     """The cost of every step in one turn; a run before it warms up, where that matters."""
     with device.open(data) as session:
@@ -115,8 +114,11 @@ def step_costs(device: Device, data: bytes) -> np.ndarray:
 
 
 def whole_costs(device: Device, data: bytes) -> np.ndarray:
-    """The cost of a run in one turn."""
-    return np.array([np.median(measure(device, data).steady)])
+    """The cost of a run in one turn, with a run before it as above."""
+    with device.open(data) as session:
+        if not device.exact:
+            session.run(device.sample)
+        return np.array([np.median(session.run_costs(device.sample, device.runs))])
 
 
 Turn = Callable[[Device, bytes], np.ndarray]

@@ -21,6 +21,7 @@ from edgesdk.tuning.contest import LEAST_ROUNDS, Budget, Device, Rules, contest,
 
 SCREEN = 1.3  # times the cost of the static choice: slower ones are measured no more
 SCREEN_SHARE, SHARE = 0.35, 0.6  # of the budget, when each candidate was to be measured once, and when all is known
+EXACT_SHARE = 0.8  # the same where once is enough
 ROUNDS = 15
 Takes = Mapping[str, Candidate]  # of layers by their names
 
@@ -155,14 +156,25 @@ def tune_layers(tuner: Tuner, made: Plan, candidates: Mapping[str, list[Candidat
     """Measures what is not known yet. Each list of candidates begins with what the incumbent program has there."""
     open_ = {n: [c for c in rows[1:] if c.name not in tuner.known.layers.get(n, {})] for n, rows in candidates.items()}
     beaten = {n: rows[0] for n, rows in candidates.items()}
-    screen = Rules(step_costs, 1, SCREEN_SHARE, "each kernel once")
+    exact = tuner.device.exact
+    screen = Rules(step_costs, 1, EXACT_SHARE if exact else SCREEN_SHARE, "each kernel once")
     seen = _pairs(tuner, made, incumbent, open_, screen)
-    if tuner.device.exact:
+    if exact:
         _store(tuner, beaten, seen)
-        return
+    else:
+        _measure_again(tuner, made, beaten, incumbent, seen)
+    left = sum(c.name not in tuner.known.layers.get(n, {}) for n, rows in open_.items() for c in rows)
+    if left:
+        tuner.warnings.append(f"{left} kernels of layers were not measured in time; a longer --time measures more")
+
+
+def _measure_again(tuner: Tuner, made: Plan, beaten: Mapping[str, Candidate], incumbent: Takes, seen: Pairs) -> None:
+    """Once is enough for those that are far slower; the others are measured round by round."""
     slow = {key: pairs * LEAST_ROUNDS for key, pairs in seen.items() if _first_ratio(pairs) >= SCREEN}
     _store(tuner, beaten, slow)
-    close = {n: [c for c in rows if (n, c) in seen and (n, c) not in slow] for n, rows in open_.items()}
+    close: dict[str, list[Candidate]] = {}
+    for name, candidate in (key for key in seen if key not in slow):
+        close.setdefault(name, []).append(candidate)
     again = _pairs(tuner, made, incumbent, close, Rules(step_costs, ROUNDS, SHARE, "the faster kernels again"))
     _store(tuner, beaten, again)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgesdk import flow, measured, pareto
+from edgesdk import flow, pareto
 from edgesdk.errors import EdgeError
 from edgesdk.flow import Base
 from edgesdk.schedule.strips import Piece
 from edgesdk.search import Point, short_stages
-from edgesdk.tuning.contest import Rules, contest, ratio, whole_costs
+from edgesdk.tuning.contest import LEAST_GAIN, Rules, contest, ratio, whole_costs
 from edgesdk.tuning.layers import Tuner
 
 LONGEST = 6  # steps of a stage: a longer one is for memory
 MOST_COST = 1.3  # modelled, of that of the static schedule
 MOST_POINTS = 4
 SEARCH_SHARE, SHARE = 0.7, 0.8  # of the budget, when the search, and measuring its points, is to be over
-ROUNDS = 9
+ROUNDS = 21
 
 
 class _NoTime(Exception):
@@ -91,4 +91,4 @@ def _fastest(
     if len(known) + len(result.failures) < len(ratios):
         return None
     best = min(known, key=lambda i: known[i], default=0)
-    return pieces[best] if best and known[best] < 1 - measured.MARGINS[tuner.known.clock] else ()
+    return pieces[best] if best and known[best] < 1 - LEAST_GAIN[tuner.known.clock] else ()
