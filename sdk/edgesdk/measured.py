@@ -135,7 +135,7 @@ def signature(node: Node, threads: int) -> str:
     attrs = " ".join(f"{k}={node.attrs[k]!r}".replace(" ", "") for k in sorted(node.attrs))
     if len(attrs) > LONGEST:
         attrs = f"{attrs[:LONGEST]}... {toolchain.digest(attrs)[:16]}"
-    made = f"{ops.kernel_op(node)} {ops.module(node.op).types(node)} {given} -> {_shape(node.output)}"
+    made = f"{ops.kernel_op(node)} {ops.types(node)[0]} {given} -> {_shape(node.output)}"
     return f"{made} {attrs} threads={threads}".replace("  ", " ")
 
 

@@ -26,7 +26,7 @@ from edgesdk import cli, dump, options, samples
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "apps" / "digits" / "digits.onnx"
 KEYWORDS = ROOT.parent / "shared" / "models" / "mlperf-tiny-kws-dscnn" / "kws_ref_model.tflite"
-VERBS = ("convert", "inspect", "run", "validate", "profile", "pareto", "boards", "doctor")
+VERBS = ("convert", "inspect", "run", "validate", "profile", "pareto", "tune", "boards", "doctor")
 CONVERT_KEYS = {
     *("model_bytes", "arena_bytes", "code_bytes", "weights_bytes", "macs", "macs_dense", "removed"),
     *("recompute_ratio", "steps", "estimate", "fits", "warnings"),

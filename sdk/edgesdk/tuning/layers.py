@@ -165,7 +165,7 @@ def tune_layers(tuner: Tuner, made: Plan, candidates: Mapping[str, list[Candidat
         _measure_again(tuner, made, beaten, incumbent, seen)
     left = sum(c.name not in tuner.known.layers.get(n, {}) for n, rows in open_.items() for c in rows)
     if left:
-        tuner.warnings.append(f"{left} kernels of layers were not measured in time; a longer --time measures more")
+        tuner.warnings.append(f"costs that were not measured in time: {left}; a longer --time measures more")
 
 
 def _measure_again(tuner: Tuner, made: Plan, beaten: Mapping[str, Candidate], incumbent: Takes, seen: Pairs) -> None:
