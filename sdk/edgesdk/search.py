@@ -73,9 +73,12 @@ def front(base: Schedule, cost: Cost, tick: Callable[[], None] = lambda: None) -
     return undominated(points)
 
 
-def short_stages(base: Schedule, cost: Cost, longest: int, tick: Callable[[], None] = lambda: None) -> list[Point]:
-    """`front` without strips and with stages of rows of up to so many steps: for speed, not for memory."""
-    return undominated(_planned(base, _paths(_Search(base, cost, longest=longest), tick)))
+def short_stages(base: Schedule, cost: Cost, longest: int, tick: Callable[[], None] = lambda: None) -> Iterator[Point]:
+    """Programs with stages of rows of up to so many steps and without strips, for speed and not for memory: those of
+    the smallest peak for their cost, the cheapest first."""
+    for path in _paths(_Search(base, cost, longest=longest), tick):
+        if any(p.kind == "rows" for p in path.pieces):
+            yield from _planned(base, [path])
 
 
 def _planned(base: Schedule, paths: list[_Path]) -> list[Point]:

@@ -120,8 +120,11 @@ class FakeSession:
     def run_costs(self, inputs: Any, runs: int) -> list[float]:
         return [sum(self.step_costs(inputs, runs))] * runs
 
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return self.fake.clock, {}
+
     def measure(self, inputs: Any, runs: int) -> Measurement:
-        return Measurement(self.fake.clock, 0.0, 0.0, 0.0, self.run_costs(inputs, runs), [], 0)
+        raise NotImplementedError
 
 
 @pytest.fixture(autouse=True)
@@ -533,7 +536,7 @@ def test_a_later_row_that_takes_fewer_instructions_is_found() -> None:
     for data, cost in ((found.static.data, found.before), (found.converted.data, found.after)):
         with runners.open(boards.load(M4), data) as session:
             sample = [np.zeros((1, 1, 1, 16), np.int8)]
-            assert session.measure(sample, 1).steady == pytest.approx([cost], rel=0.02)
+            assert session.measure(sample, 1).steady == [cost]
     assert flow.convert(Model(Graph("tiny", [x], [y], b.nodes)), M4, tuned=True).data == found.converted.data
 
 

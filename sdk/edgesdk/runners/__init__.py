@@ -48,6 +48,9 @@ class Session(Protocol):
     def reset(self) -> None:
         """Variables hold their first contents again."""
 
+    def about(self) -> tuple[str, dict[str, Any]]:
+        """The clock's unit, and what a measurement tells of the target."""
+
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
 
     def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:

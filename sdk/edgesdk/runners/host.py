@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,21 +59,22 @@ class HostSession:
         first = self._time(inputs)
         warm_up = [self._time(inputs) for _ in range(WARM_UP)]
         steady = [self._time(inputs) for _ in range(runs)]
+        clock, context = self.about()
         return Measurement(
-            clock="us",
+            clock=clock,
             init=self.init_us,
             first=first,
             warm_up=float(np.median(warm_up)),
             steady=steady,
             steps=self._time_steps(inputs, STEP_RUNS, time.perf_counter),
             arena_bytes=int(self.session.arena.size),
-            context={
-                "machine": platform.machine(),
-                "system": platform.system(),
-                "load": os.getloadavg()[0],
-                "threads": self.threads,
-            },
+            context=context,
         )
+
+    def about(self) -> tuple[str, dict[str, Any]]:
+        load = os.getloadavg()[0]
+        machine = {"machine": platform.machine(), "system": platform.system()}
+        return "us", {**machine, "load": load, "threads": self.threads}
 
     def _time(self, inputs: Sequence[np.ndarray], clock: Callable[[], float] = time.perf_counter) -> float:
         begun = clock()

@@ -135,8 +135,11 @@ class WasmtimeSession:
             steps=self.step_costs(inputs, STEP_RUNS),
             arena_bytes=arena,
             code_bytes=made.module_bytes,
-            context={"engine": "wasmtime", "flavour": made.flavour},
+            context=self.about()[1],
         )
+
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return "us", {"engine": "wasmtime", "flavour": self.instance.flavour}
 
     def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
         """Microseconds."""

@@ -128,6 +128,9 @@ class UserModeSession:
             context=self.context,
         )
 
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return "instructions", self.context
+
     def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
         return [float(self._run(inputs)[0]) for _ in range(runs)]
 

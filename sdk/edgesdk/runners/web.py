@@ -97,6 +97,9 @@ class WebSession:
             context=self.context,
         )
 
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return "us", self.context
+
     def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
         return self.measure(inputs, runs).steady
 

@@ -148,13 +148,15 @@ def _begin(static: Static, open_session: OpenSession, fresh: bool, budget: Budge
 
     device = Device(opened, sample)
     with device.open(static.converted.data) as session:
-        first = session.measure(sample, 1)
+        clock, context = session.about()
+        exact = clock == "instructions"
+        run_us = 0.0 if exact else min(session.run_costs(sample, 3))
     budget.start()  # compilers have had their time
-    device = replace(device, exact=first.clock == "instructions", run_us=float(np.median(first.steady)))
-    name = measured.device(board, " ".join(str(first.context[k]) for k in ("engine", "flavour") if k in first.context))
+    device = replace(device, exact=exact, run_us=run_us)
+    name = measured.device(board, " ".join(str(context[k]) for k in ("engine", "flavour") if k in context))
     path = measured.path_of(name)
     known, warning = (None, None) if fresh else measured.load(path, name)
-    tuner = Tuner(device, budget, known or measured.fresh(name, first.clock))
+    tuner = Tuner(device, budget, known or measured.fresh(name, clock))
     tuner.warnings += [warning] if warning else []
     return tuner, path
 

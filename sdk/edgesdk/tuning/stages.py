@@ -58,12 +58,15 @@ def _points(tuner: Tuner, base: Base, static: Point, ram_bytes: int | None) -> l
             raise _NoTime
 
     schedule = replace(base.schedule, streamed=None)
-    found = short_stages(schedule, pareto.cost_on(base.board), LONGEST, tick)
     places = flow.rooms(base.board, ram_bytes)
-    fit = [p for p in found if p.pieces != static.pieces and (not places or any(r.holds(p) for r in places))]
-    whole = pareto.layer_by_layer(schedule, base.board).cost
-    near = [p for p in fit if p.cost <= MOST_COST * whole and any(s.kind != "plain" for s in p.schedule.stages)]
-    return near[:MOST_POINTS]
+    most, found = MOST_COST * pareto.layer_by_layer(schedule, base.board).cost, list[Point]()
+    for p in short_stages(schedule, pareto.cost_on(base.board), LONGEST, tick):
+        tick()
+        if p.cost > most or len(found) == MOST_POINTS:
+            break
+        if p.pieces != static.pieces and (not places or any(r.holds(p) for r in places)):
+            found.append(p)
+    return found
 
 
 def _fastest(
