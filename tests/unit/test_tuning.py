@@ -9,10 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,136 +19,35 @@ import numpy as np
 import pytest
 import tflite_models as models
 from click.testing import CliRunner
+from fake_device import (
+    M4,
+    PRICES,
+    Fake,
+    FakeSession,
+    Model,
+    bottleneck,
+    by_isa,
+    isa_of,
+    isas,
+    network,
+    outputs,
+    own_cache,  # noqa: F401
+    tune,
+)
 from graphs import Builder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesdk import boards, cli, flow, kernels, measured, program, runners, runtime, search, toolchain, tuning
+from edgesdk import boards, cli, flow, kernels, measured, program, runners, toolchain, tuning
 from edgesdk.boards import Board
 from edgesdk.errors import DeviceError, DoesNotFit, UsageError
 from edgesdk.ir import Graph
-from edgesdk.program import Program
-from edgesdk.runners import Measurement
-from edgesdk.schedule.strips import Piece
 from edgesdk.tuning.contest import Budget, Contest, Device, Rules, contest, ratio
 
-M4 = "mps2_an386"  # the library has its kernels in plain C: programs for it run here
-PRICES = {"dsp": 100.0, "thumb2": 150.0, "c": 400.0}
 needs_emulator = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or not any(map(toolchain.command, ("gcc", "zig"))),
     reason="qemu-system-arm or a compiler for Cortex-M is not installed",
 )
-
-
-@dataclass(frozen=True)
-class Model:
-    graph: Graph
-
-    def edge_graph(self) -> Graph:
-        return self.graph.copy()
-
-
-def network() -> Model:
-    b = Builder(0, "int8")
-    x = b.input((1, 12, 12, 8))
-    y = b.conv(x, 16, 3, 1)
-    y = b.conv(b.conv(y, 16, 1, 1), 16, 1, 1)  # two layers of one name
-    return Model(Graph("net", [x], [y], b.nodes))
-
-
-@dataclass
-class Fake:
-    """A device whose costs are given: `price` of a step by its kernel, and whether threads share it; `rows` times as
-    much in stages of rows. `wrong` names an instruction set whose kernels compute something else."""
-
-    price: Callable[[kernels.Kernel, bool], float] = lambda kernel, shared: PRICES[kernel.isa]
-    noise: float = 0.0
-    rows: float = 2.0
-    clock: str = "us"
-    wrong: str = ""
-    opened: list[Counter[str]] = field(default_factory=list)
-    before_turn: Callable[[int], None] = lambda n: None
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
-
-    @contextmanager
-    def open(self, board: Board, data: bytes, threads: int = 1) -> Iterator[FakeSession]:
-        read = program.read(data)
-        assert threads == 1 or program.threads(read)
-        self.before_turn(len(self.opened))
-        self.opened.append(Counter(isa_of(s.kernel) for s in read.steps))
-        yield FakeSession(self, data, read, 1.0 + self.noise * self.rng.standard_normal(len(read.steps)))
-
-
-def isa_of(number: int) -> str:
-    found = kernels.by_number(number)
-    assert found is not None
-    return found.isa
-
-
-@dataclass
-class FakeSession:
-    fake: Fake
-    data: bytes
-    read: Program
-    noise: np.ndarray
-
-    def run(self, inputs: Any) -> list[np.ndarray]:
-        outputs = runtime.run(runtime.open_session(self.data), inputs)
-        return (
-            [o + 1 for o in outputs] if any(isa_of(s.kernel) == self.fake.wrong for s in self.read.steps) else outputs
-        )
-
-    def reset(self) -> None:
-        pass
-
-    def step_outputs(self, inputs: Any) -> list[bytes]:
-        raise NotImplementedError
-
-    def step_costs(self, inputs: Any, runs: int) -> list[float]:
-        costs = []
-        for stage in self.read.stages:
-            for i in range(stage.first, stage.first + stage.count):
-                parts = self.read.weights[stage.program : stage.program + stage.program_bytes]
-                shared = stage.kind == "plain" and bool(parts) and parts[i - stage.first] > 0
-                kernel = kernels.by_number(self.read.steps[i].kernel)
-                assert kernel is not None
-                costs.append(self.fake.price(kernel, shared) * (self.fake.rows if stage.kind == "rows" else 1.0))
-        return [c * max(0.1, n) for c, n in zip(costs, self.noise, strict=True)]
-
-    def run_costs(self, inputs: Any, runs: int) -> list[float]:
-        return [sum(self.step_costs(inputs, runs))] * runs
-
-    def about(self) -> tuple[str, dict[str, Any]]:
-        return self.fake.clock, {}
-
-    def measure(self, inputs: Any, runs: int) -> Measurement:
-        raise NotImplementedError
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "build").symlink_to(toolchain.cache_folder())  # what compilers made is of use
-    monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "tuned"
-
-
-def tune(fake: Fake, model: Any = None, board: str = M4, **options: Any) -> tuning.Tuned:
-    return tuning.tune(model or network(), board, open_session=fake.open, **options)
-
-
-def isas(data: bytes) -> list[str]:
-    return [isa_of(s.kernel) for s in program.read(data).steps]
-
-
-def by_isa(**prices: float) -> Fake:
-    return Fake(lambda kernel, shared: {**PRICES, **prices}[kernel.isa])
-
-
-def outputs(data: bytes) -> list[np.ndarray]:
-    session = runtime.open_session(data)
-    shape = session.inputs[0].shape
-    return runtime.run(session, [np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)])
 
 
 def test_a_slower_static_choice_is_replaced() -> None:
@@ -329,14 +226,6 @@ def test_ratio_wants_rounds() -> None:
     assert Contest([{0: np.zeros(1), 2: np.ones(1)}, {0: np.zeros(1)}]).beside(2) == [(np.ones(1), np.zeros(1))]
 
 
-def bottleneck() -> Model:
-    """Wide in the middle."""
-    b = Builder(0, "int8")
-    x = b.input((1, 12, 12, 8))
-    y = b.conv(b.depthwise(b.conv(x, 48, 1, 1), 3, 1), 8, 1, 1)
-    return Model(Graph("bottleneck", [x], [y], b.nodes))
-
-
 def test_stages_of_rows_are_taken_where_they_pay() -> None:
     found = tune(Fake(rows=0.25), bottleneck())
     assert [s.kind for s in found.converted.schedule.stages] != ["plain"] and found.after < 0.8 * found.before
@@ -371,133 +260,6 @@ def test_threads_share_what_is_faster_shared(shared: float, alone: float) -> Non
     assert program.threads(found.static.program)
     assert program.threads(program.read(found.converted.data)) == (shared < alone)
     assert any("on several threads" in w for w in found.warnings) == (shared > alone)
-
-
-# The file of a device.
-
-
-def test_the_file_of_a_device(cache: Path) -> None:
-    found = tune(by_isa(thumb2=50.0))
-    assert found.cache is not None and [found.cache] == list(cache.iterdir())
-    content = json.loads(found.cache.read_text())
-    assert content["device"] == measured.device(boards.load(M4)) and content["clock"] == "us"
-    name = next(n for n in content["layers"] if "16x3x3x8" in n)
-    assert name.startswith("conv2d s8s8 1x12x12x8 constant 16x3x3x8") and "threads=1" in name
-    assert content["layers"][name]["ert_conv2d_s8s8_2x4__thumb2"] == 50.0
-
-
-SPOILED = {
-    "cut off": lambda text: text[: len(text) // 2],
-    "empty": lambda text: "",
-    "another kind": lambda text: '{"layers": [1, 2]}',
-    "another version": lambda text: text.replace('"edgesdk": "', '"edgesdk": "9.'),
-    "another table": lambda text: text.replace(measured.table_digest(), "0" * 16),
-    "another device": lambda text: text.replace("cortex-m4", "cortex-m9"),
-    "impossible costs": lambda text: text.replace(": 50.0", ": -50.0"),
-}
-
-
-@pytest.mark.parametrize("how", SPOILED)
-def test_a_spoiled_file_is_named_and_written_anew(how: str) -> None:
-    first = tune(by_isa(thumb2=50.0))
-    assert first.cache is not None
-    first.cache.write_text(SPOILED[how](first.cache.read_text()))
-    (warning,) = flow.convert(network(), M4, tuned=True).warnings
-    assert str(first.cache) in warning and "ignored" in warning
-    second = tune(by_isa(thumb2=50.0))
-    assert second.measured == first.measured and second.converted.data == first.converted.data
-    assert any(str(first.cache) in w for w in second.warnings)
-    assert tune(by_isa(thumb2=50.0)).warnings == []
-
-
-def test_nothing_measured_yet_is_said() -> None:
-    (warning,) = flow.convert(network(), M4, tuned=True).warnings
-    assert "nothing was measured" in warning and f"edgesdk tune --board {M4}" in warning
-
-
-def test_a_folder_that_cannot_be_written_is_a_warning(cache: Path) -> None:
-    found = tune(by_isa(thumb2=50.0))
-    assert found.cache is not None
-    found.cache.unlink()
-    found.cache.mkdir()
-    again = tune(by_isa(thumb2=50.0))
-    assert again.cache is None and isas(again.converted.data) == ["thumb2"] * 3
-    assert any("not kept" in w for w in again.warnings)
-
-
-@given(st.data())
-def test_any_bytes_are_costs_or_a_warning(data: st.DataObject) -> None:
-    known = measured.fresh(measured.device(boards.load(M4)), "us")
-    known.layers["x"] = {"a": 1.0}
-    known.programs["y"] = [("plain", 0, 3, 1)]
-    text = bytearray(msgspec.json.encode(known))
-    for _ in range(data.draw(st.integers(0, 3))):
-        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
-    path = toolchain.cache_folder("tuned") / "any.json"
-    path.write_bytes(bytes(text))
-    found, warning = measured.load(path, known.device)
-    assert (found is None) == (warning is not None)
-    if found is not None:
-        measured.pieces_of(found, "y", 3)
-
-
-PIECES = [
-    ("plain", 0, 2, 1),
-    ("rows", 2, 1, 1),
-    ("rows", 0, 3, 2),
-    ("plain", 1, 2, 1),
-    ("rows", -1, 4, 1),
-    ("rows", 0, 9, 1),
-]
-
-
-@given(st.lists(st.sampled_from(PIECES), max_size=3))
-def test_pieces_of_a_file_make_a_program_or_none(pieces: list[tuple[str, int, int, int]]) -> None:
-    known = measured.fresh(measured.device(boards.load(M4)), "us")
-    known.programs["y"] = pieces
-    base = flow.base_schedule(network(), M4)
-    found = measured.pieces_of(known, "y", 3)
-    if found and (placed := flow.placed(base, found, None)) is not None:
-        data = flow.finish(base, *placed, None, None, lambda stage: None).data
-        assert all(map(np.array_equal, outputs(data), outputs(flow.convert(network(), M4).data)))
-
-
-def test_stages_of_rows_begin_and_end_where_one_value_crosses() -> None:
-    b = Builder(0, "int8")
-    x = b.input((1, 12, 12, 8))
-    y = b.conv(x, 8, 1, 1)
-    z = b.add_node("add", [b.conv(y, 8, 1, 1), y], b.quant(), activation="none")
-    base = flow.base_schedule(Model(Graph("net", [x], [z], b.nodes)), M4).schedule
-    assert search.can_be(base, [Piece("plain", 0, 1), Piece("rows", 1, 2)])
-    assert not search.can_be(base, [Piece("rows", 0, 2), Piece("plain", 2, 1)])
-
-
-def test_results_of_two_processes_are_joined() -> None:
-    device = measured.device(boards.load(M4))
-    ours, theirs = measured.fresh(device, "us"), measured.fresh(device, "us")
-    ours.layers, theirs.layers = {"a": {"k": 1.0}}, {"a": {"k": 2.0, "l": 3.0}, "b": {"m": 4.0}}
-    assert measured.merged(ours, theirs).layers == {"a": {"k": 1.0, "l": 3.0}, "b": {"m": 4.0}}
-    theirs.clock = "instructions"
-    assert measured.merged(ours, theirs) is ours
-
-
-def test_engines_have_files_of_their_own() -> None:
-    wasm = boards.load("wasm")
-    paths = [measured.path_of(measured.device(wasm, engine)) for engine in ("node 20", "node 22")]
-    assert paths[0] != paths[1] and measured.newest(wasm) not in paths
-    for age, path in enumerate(paths):
-        path.write_text("{}")
-        os.utime(path, (age, age))
-    assert measured.newest(wasm) == paths[1]
-
-
-def test_the_preference_is_an_argument() -> None:
-    rows = kernels.fitting("conv2d", ["s8s8"], ["dsp", "thumb2", "c"], lambda kernel: True)
-    assert [k.isa for k in rows] == ["dsp", "thumb2", "c"]
-    assert kernels.choose("conv2d", ["s8s8"], ["dsp", "c"]) == rows[0]
-    assert kernels.choose("conv2d", ["s8s8"], ["dsp", "c"], prefer=lambda found: found[-1]) == rows[-1]
-    assert kernels.choose("conv2d", ["none"], ["dsp", "c"], prefer=lambda found: found[-1]) is None
-    assert len({k.name for k in kernels.table()}) == len(kernels.table())  # names tell kernels apart in files
 
 
 # Real devices, and the command line.
