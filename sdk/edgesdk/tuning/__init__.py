@@ -193,6 +193,8 @@ def _measure(tuner: Tuner, static: Static) -> None:
 
 def _written(tuner: Tuner, static: Static) -> Converted | None:
     """The tuned program; None where it is the static one, or does not fit."""
+    if not layers.fastest(static.plan, tuner.known) and not tuner.known.programs.get(static.key):
+        return None
     base, wish = flow.retuned(static.plan.base, tuner.known), static.wish
     try:
         chosen = flow.tuned_point(base, wish.ram_bytes, wish.stream)

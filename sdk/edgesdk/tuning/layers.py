@@ -115,30 +115,6 @@ def columns(candidates: Mapping[str, list[Candidate]]) -> Iterator[Takes]:
 
 
 @dataclass(eq=False)
-class Trials:
-    """Programs with the candidates that each is about; the first is the static one."""
-
-    schedules: list[Schedule]
-    programs: list[bytes]
-    takes: list[Takes]
-
-
-def trials(made: Plan, incumbent: Takes, candidates: Mapping[str, list[Candidate]], warnings: list[str]) -> Trials:
-    found = Trials([], [], [])
-    for takes in (dict[str, Candidate](), *columns(candidates)):
-        try:
-            point = arrange(made, {**incumbent, **takes})
-            data = flow.finish(made.base, point, made.room, None, None, lambda stage: None).data
-        except EdgeError as error:
-            warnings.append(f"{len(takes)} kernels were not measured: {error}")
-            continue
-        found.schedules.append(point.schedule)
-        found.programs.append(data)
-        found.takes.append(takes)
-    return found
-
-
-@dataclass(eq=False)
 class Tuner:
     """What a tuning run shares: the device, its time, what is known so far, and how many costs are new."""
 
@@ -147,6 +123,35 @@ class Tuner:
     known: Known
     measured: int = 0
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Trials:
+    """Programs with the candidates that each is about; the first is the static one."""
+
+    schedules: list[Schedule]
+    programs: list[bytes]
+    takes: list[Takes]
+
+
+def trials(
+    tuner: Tuner, made: Plan, incumbent: Takes, candidates: Mapping[str, list[Candidate]], share: float
+) -> Trials:
+    """As many as there is time to write: long schedules take seconds to plan."""
+    found = Trials([], [], [])
+    for takes in (dict[str, Candidate](), *columns(candidates)):
+        if tuner.budget.over(share):
+            break
+        try:
+            point = arrange(made, {**incumbent, **takes})
+            data = flow.finish(made.base, point, made.room, None, None, lambda stage: None).data
+        except EdgeError as error:
+            tuner.warnings.append(f"{len(takes)} kernels were not measured: {error}")
+            continue
+        found.schedules.append(point.schedule)
+        found.programs.append(data)
+        found.takes.append(takes)
+    return found
 
 
 Pairs = dict[tuple[str, Candidate], list[tuple[float, float]]]  # costs of a candidate and of the incumbent beside it
@@ -197,7 +202,7 @@ def _first_ratio(pairs: list[tuple[float, float]]) -> float:
 def _pairs(
     tuner: Tuner, made: Plan, incumbent: Takes, candidates: Mapping[str, list[Candidate]], rules: Rules
 ) -> Pairs:
-    tried = trials(made, incumbent, candidates, tuner.warnings)
+    tried = trials(tuner, made, incumbent, candidates, rules.share)
     if len(tried.programs) < 2:
         return {}
     result = contest(tuner.device, tried.programs, rules, tuner.budget)
