@@ -8,6 +8,7 @@ What is unknown is absent, never guessed.
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 from functools import cache
 from importlib import resources
@@ -113,6 +114,9 @@ class Board(Record, frozen=True):
 # The core with every instruction set of a machine's architecture; those that it lacks are left out.
 NATIVE = {"x86_64": "x86-64-v4", "AMD64": "x86-64-v4", "aarch64": "armv8.6-a", "arm64": "armv8.6-a"}
 
+# What Linux says of an x86 or an Arm processor, the name first.
+PROCESSOR_KEYS = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
+
 
 def folder() -> Path:
     return Path(str(resources.files("edgesdk.boards").joinpath("cores.toml"))).parent
@@ -180,3 +184,18 @@ def load(board: str | Path) -> Board:
         known = ", ".join(names())
         raise UsageError(f"board {str(board)!r} is not known; expected the path of a board.toml or one of {known}")
     return read(path)
+
+
+def host_processor() -> str:
+    """The name that this machine's processor gives itself."""
+    said = Path("/proc/cpuinfo")
+    if said.is_file():
+        lines = [line.partition(":") for line in said.read_text(errors="replace").split("\n\n")[0].splitlines()]
+        words = {key.strip(): value.strip() for key, _, value in lines}
+        known = [words[k] for k in PROCESSOR_KEYS if words.get(k)]
+        if known:
+            return " ".join(known)
+    if sys.platform == "darwin":
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()
+    return platform.processor() or platform.machine()

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["EdgeError", "convert", "load", "run"]
+__all__ = ["EdgeError", "convert", "load", "run", "tune"]
 
-_HOME = {"convert": "flow", "EdgeError": "errors", "load": "runtime", "run": "runtime"}
+_HOME = {"convert": "flow", "EdgeError": "errors", "load": "runtime", "run": "runtime", "tune": "tuning"}
 _NAME = {"load": "open_session"}
 
 

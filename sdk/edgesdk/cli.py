@@ -3,130 +3,27 @@
 
 from __future__ import annotations
 
-import functools
-import re
-import sys
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesdk.errors import AccuracyGate, EdgeError, Unsupported, UsageError
+from edgesdk.errors import AccuracyGate, Unsupported, UsageError
+from edgesdk.options import (
+    THREADS_HELP,
+    Time,
+    flow_options,
+    graph_options,
+    program_options,
+    progress,
+    verb,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STAGES = ("source", "graph", "schedule", "memory", "program")  # those of dump.py, whose import is slow
-QUANTIZE_HELP = "none, int8, int16x8, int4, auto, w8, w4; or with methods: int8+equalize+correct_bias, int4+gptq."
-THREADS_HELP = "Threads, of a program that was converted for them."
-GROUP_HELP = "int4 weights that share a factor beside the channel's scale; 0: none do."
-CALIBRATE_HELP = (
-    "How ranges are chosen: minmax, headroom, moving-average, percentile, mse (the default of int8) or entropy."
-)
-UNITS = {"": 1, "b": 1, "kb": 10**3, "k": 10**3, "mb": 10**6, "kib": 2**10, "mib": 2**20}
-
-
-class Size(click.ParamType):
-    """Bytes, or a number with kB, KiB, MB, MiB."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(value))
-        if match is None or match[2].lower() not in UNITS:
-            self.fail(f"{value!r} is not a size; expected bytes or a number with kB, KiB, MB or MiB", param, ctx)
-        return int(float(match[1]) * UNITS[match[2].lower()])
-
-
-class Time(click.ParamType):
-    """Microseconds from a number with us, ms or s."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s)\s*", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a time; expected a number with us, ms or s", param, ctx)
-        return float(match[1]) * {"us": 1.0, "ms": 1e3, "s": 1e6}[match[2]]
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, _, dims = text.rpartition(":")
-    try:
-        shape = tuple(int(d) for d in dims.split(","))
-    except ValueError:
-        raise UsageError(f"--input {text!r}: expected NAME:1,3,224,224") from None
-    return name, shape
-
-
-def _state(text: str) -> tuple[str, str]:
-    given, sign, left = text.partition("=")
-    if not (given and sign and left):
-        raise UsageError(f"--state {text!r}: expected INPUT=OUTPUT")
-    return given, left
-
-
-def verb(function: Callable[..., dict[str, Any]]) -> Callable[..., None]:
-    """Prints what the verb returns, as JSON or tables; turns refusals into exit codes."""
-
-    @functools.wraps(function)
-    def entry(as_json: bool, **options: Any) -> None:
-        try:
-            result = function(**options)
-        except (EdgeError, OSError, MemoryError) as error:
-            _refuse(error, as_json)
-        else:
-            _print(function.__name__.rstrip("_"), result, as_json)
-
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")(entry)
-
-
-def _refuse(error: BaseException, as_json: bool) -> None:
-    code = error.exit_code if isinstance(error, EdgeError) else UsageError.exit_code
-    message = str(error) or type(error).__name__
-    if as_json:
-        _print_json({"error": message, "exit_code": code})
-    click.echo(f"error: {message}", err=True)
-    sys.exit(code)
-
-
-def _print(name: str, result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        _print_json(result)
-        return
-    from edgesdk import report
-
-    report.show(name, result)
-
-
-def _print_json(result: dict[str, Any]) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.encode(result))  # NaN and infinity, which JSON has not, become null
-
-
-@contextmanager
-def _progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A bar on stderr where that is a terminal; yields `tick(description=None)`."""
-    if not sys.stderr.isatty():
-        yield lambda text=None: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total)
-
-        def tick(text: str | None = None) -> None:
-            bar.update(task, advance=1, description=text or description)
-
-        yield tick
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -141,34 +38,17 @@ def main() -> None:
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .edge file to write.")
-@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--quantize", default="none", help=QUANTIZE_HELP)
-@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
-@click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
-@click.option("--group", type=click.Choice(["0", "32", "64", "128"]), default="0", help=GROUP_HELP)
-@click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
+@program_options
 @click.option("--sparsity", default="none", show_default=True, help="none, auto, N:M or N:M:block.")
-@click.option("--ram", type=Size(), help="Largest arena.")
-@click.option("--flash", type=Size(), help="Largest model file.")
-@click.option("--latency", type=Time(), help="Largest latency (20ms).")
-@click.option("--stream", is_flag=True, help="Plan the input as rows or frames pushed one by one.")
-@click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
-@click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
-@click.option("--hybrid", is_flag=True, help="Quantise activations of int8 weights while running, as LiteRT does.")
 @click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads that may compute a layer.")
-@click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
+@click.option("--tuned", is_flag=True, help="Take the kernels that `edgesdk tune` found fastest on this device.")
 @click.option("--dump", "stage", type=click.Choice(STAGES), help="Print a stage as text to stderr.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the accuracy of each layer as a page.")
-@click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
-@click.option("--state", "states", multiple=True, help="Keep a state between runs, INPUT=OUTPUT that renews it.")
 @verb
 def convert(
-    model: Path, output: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
-    group: str, pixels: str | None, max_drop: float | None, labels: Path | None, portable: bool, stage: str | None,
-    html: Path | None, inputs: tuple[str, ...], ram: int | None, flash: int | None, latency: float | None,
-    stream: bool, bind_input: bool, io: str, hybrid: bool, states: tuple[str, ...], sparsity: str, threads: int,
+    model: Path, output: Path, max_drop: float | None, labels: Path | None, stage: str | None, html: Path | None,
+    sparsity: str, **base: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Converts MODEL (.tflite, .onnx, .pt2) to one .edge file.
 
@@ -176,18 +56,14 @@ def convert(
     """
     if sparsity != "none":
         raise Unsupported("--sparsity: not available in this version; leave it out")
+    quantize, calibration = base["quantize"], base["calibration"]
     _check_gate(quantize, calibration, max_drop, labels)
     if html is not None and quantize == "none":
         raise UsageError("--html shows what --quantize did; add --quantize int8 or leave it out")
     from edgesdk import dump, flow, program
 
-    with _progress("convert", 7 if quantize == "none" else 9) as tick:
-        converted = flow.convert(
-            model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group),
-            pixels=pixels, ram_bytes=ram, flash_bytes=flash, latency_us=latency, stream=stream, bind_input=bind_input,
-            io=io, hybrid=hybrid, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
-            states=dict(_state(s) for s in states), threads=threads, progress=tick,
-        )  # fmt: skip
+    with progress("convert", 7 if quantize == "none" else 9) as tick:
+        converted = flow.convert(model, **flow_options(base), progress=tick)
     result = flow.report(converted)
     if max_drop is not None and labels is not None and calibration is not None:
         result |= _gate(converted, calibration, labels, max_drop)
@@ -291,7 +167,7 @@ def run(model: Path, source: Path, target: Path, board: str, threads: int) -> di
     with _opened(model, board, threads) as (_, program, _, session):
         sets = samples.load(source, _specs(program))
         results = []
-        with _progress("run", len(sets)) as tick:
+        with progress("run", len(sets)) as tick:
             for sample in sets:
                 results.append(session.run(sample))
                 tick()
@@ -331,7 +207,7 @@ def validate(
         comparison.keep_states(program, graph)
         ours, theirs = samples.load(data, _specs(program)), samples.load(data, input_specs(graph))
         wanted = None if labels is None else samples.load_labels(labels, len(ours))
-        with _progress("validate", 2 * len(ours)) as tick:
+        with progress("validate", 2 * len(ours)) as tick:
             result = comparison.validate(program, session.run, ours, graph, theirs, wanted, tick)
         steps = comparison.fresh_steps(raw, session)
         result["worst_step"] = comparison.worst_step(steps, program, ours[0], graph, theirs[0])
@@ -374,7 +250,7 @@ def profile(
     with _opened(model, board, threads) as (target, program, data, session):
         specs = _specs(program)
         sample = samples.load(source, specs)[0] if source else samples.random_sample(specs)
-        with _progress("profile"):
+        with progress("profile"):
             measured = session.measure(sample, runs)
     result = profiles.profile(measured, program, data, target)
     if html is not None:
@@ -392,24 +268,10 @@ def _write_page(path: Path, page: str) -> None:
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--board", default="host", show_default=True, help="Board id or path of a board.toml.")
-@click.option("--quantize", default="none", help=QUANTIZE_HELP)
-@click.option("--calibration", type=click.Path(path_type=Path), help="Calibration samples (.npz or folder of images).")
-@click.option("--calibrate", metavar="METHOD", help=CALIBRATE_HELP)
-@click.option("--group", type=click.Choice(["0", "32", "64", "128"]), default="0", help=GROUP_HELP)
-@click.option("--pixels", help="What 0...255 of images becomes: LOW,HIGH or LOW,HIGH:MEAN,...:STD,... [default: 0,1]")
-@click.option("--stream", is_flag=True, help="Plan the input as rows pushed one by one.")
-@click.option("--bind-input", is_flag=True, help="Read the input where the app has it, outside the arena.")
-@click.option("--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs.")
-@click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
-@click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
+@graph_options
 @click.option("--html", type=click.Path(path_type=Path), help="Write the report as a page.")
 @verb
-def pareto(
-    model: Path, board: str, quantize: str, calibration: Path | None, calibrate: str | None,
-    group: str, pixels: str | None, stream: bool, bind_input: bool, io: str, portable: bool, inputs: tuple[str, ...],
-    html: Path | None,
-) -> dict[str, Any]:  # fmt: skip
+def pareto(model: Path, html: Path | None, **base: Any) -> dict[str, Any]:
     """Shows the schedules of MODEL that no other beats in both memory and time, and what widens their halos.
 
     Example: edgesdk pareto model.tflite --board mps2_an386 --html front.html
@@ -417,20 +279,42 @@ def pareto(
     from edgesdk import advice, flow
     from edgesdk import pareto as fronts
 
-    found = flow.base_schedule(
-        model, board, quantize=quantize, calibration=calibration, calibrate=calibrate, group=int(group), pixels=pixels,
-        stream=stream, bind_input=bind_input, io=io, portable=portable, input_shapes=dict(_shape(i) for i in inputs),
-    )  # fmt: skip
-    target, base = found.board, fronts.streamed(found.schedule) if stream else found.schedule
-    with _progress("search", fronts.ticks(base)) as tick:
-        points = fronts.points(base, target, tick)
-    with _progress("advice"):
-        result = fronts.report(points, fronts.layer_by_layer(base, target), target, advice.advise(points, found.isa))
+    found, stream = flow.base_schedule(model, **flow_options(base)), base["stream"]
+    target, schedule = found.board, fronts.streamed(found.schedule) if stream else found.schedule
+    with progress("search", fronts.ticks(schedule)) as tick:
+        points = fronts.points(schedule, target, tick)
+    with progress("advice"):
+        result = fronts.report(
+            points, fronts.layer_by_layer(schedule, target), target, advice.advise(points, found.isa)
+        )
     if html is not None:
         from edgesdk import html as pages
 
         _write_page(html, pages.pareto_page(result, points))
     return result
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .edge file to write.")
+@program_options
+@click.option("--time", "time_us", type=Time(), default="30s", show_default=True, help="How long to measure.")
+@click.option("--fresh", is_flag=True, help="Measure again what was measured on this device before.")
+@verb
+def tune(model: Path, output: Path, time_us: float, fresh: bool, **base: Any) -> dict[str, Any]:
+    """Converts MODEL with the kernels and schedule that are measured to be the fastest on the board.
+
+    What is measured is kept for the next run, and for `convert --tuned`. Ctrl-C ends it early.
+
+    Example: edgesdk tune model.tflite -o model.edge --time 60s
+    """
+    from edgesdk import program, tuning
+
+    seconds = time_us / 1e6
+    with progress("tune", round(seconds)) as tick:
+        tuned = tuning.tune(model, **flow_options(base), seconds=seconds, fresh=fresh, tick=tick)
+    program.write_file(output, tuned.converted.data)
+    return tuning.report(tuned)
 
 
 @main.command()

@@ -8,13 +8,28 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from edgesdk import boards, converters, cost, firmware, images, memory, ops, pareto, passes, program, ptq, schedule
+from edgesdk import (
+    boards,
+    converters,
+    cost,
+    firmware,
+    images,
+    measured,
+    memory,
+    ops,
+    pareto,
+    passes,
+    program,
+    ptq,
+    schedule,
+)
 from edgesdk import compress as recipes
 from edgesdk.boards import Board, Memory
 from edgesdk.compress import data_checks
 from edgesdk.errors import DoesNotFit, Unsupported, UsageError
 from edgesdk.ir import Graph
 from edgesdk.samples import InputSpec
+from edgesdk.schedule.strips import Piece
 from edgesdk.schedule.threads import rows_in_part
 from edgesdk.search import Point
 
@@ -25,7 +40,7 @@ MOST_THREADS = 64  # of runtime_c/port/ert_pool.h
 @dataclass(eq=False)
 class Base:
     """A lowered graph with its kernels and order, before a schedule is chosen; `isa` is the chain that it may use,
-    `removed` what the model computed in vain."""
+    `removed` what the model computed in vain, `tuned` the costs that its kernels were chosen by."""
 
     board: Board
     isa: tuple[str, ...]
@@ -34,6 +49,8 @@ class Base:
     schedule: schedule.Schedule
     removed: passes.Removed
     quantised: ptq.Quantised | None = None
+    tuned: measured.Known | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -88,6 +105,7 @@ def convert(
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
     threads: int = 1,
+    tuned: bool = False,
     progress: Progress = lambda stage: None,
 ) -> Converted:
     """Writes a program for `board` (an id or the path of a board.toml).
@@ -104,6 +122,7 @@ def convert(
     the session keeps them (Graph.keep).
     `threads` is how many may compute a layer: plans have no output that grows over an input then.
     `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
+    `tuned` takes the kernels that edgesdk.tune has found fastest on this device, where it has measured them.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
     """
@@ -111,21 +130,44 @@ def convert(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
         calibrate=calibrate, group=group, flash_bytes=flash_bytes, latency_us=latency_us, pixels=pixels,
         stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes,
-        states=states, threads=threads, progress=progress,
+        states=states, threads=threads, tuned=tuned, progress=progress,
     )  # fmt: skip
-    target = base.board
-    chosen, room = choose(base.schedule, target, ram_bytes, latency_us, stream, progress)
+    chosen = tuned_point(base, ram_bytes, stream)
+    if chosen is None:
+        chosen = choose(base.schedule, base.board, ram_bytes, latency_us, stream, progress)
+    return finish(base, *chosen, ram_bytes, flash_bytes, progress)
+
+
+def finish(
+    base: Base, chosen: Point, room: Room, ram_bytes: int | None, flash_bytes: int | None, progress: Progress
+) -> Converted:
+    """The second half of `convert`: a schedule becomes a file."""
     progress("write")
     place = room.memory.name if room.memory else None
-    written = program.assemble(chosen.schedule, chosen.plan, _metadata(target, place))
+    written = program.assemble(chosen.schedule, chosen.plan, _metadata(base, place))
     data = program.write(written)
-    check_fit(chosen.plan.arena_bytes, len(data), target, ram_bytes, flash_bytes)
+    check_fit(chosen.plan.arena_bytes, len(data), base.board, ram_bytes, flash_bytes)
     warnings = _left_in_float(base.quantised, base.graph) or _warnings(base.graph)
     warnings += base.quantised.warnings if base.quantised else []
     return Converted(
-        target, base.source, base.graph, chosen.schedule, chosen.plan, written, data, warnings, base.removed, place,
-        base.quantised,
+        base.board, base.source, base.graph, chosen.schedule, chosen.plan, written, data, [*warnings, *base.warnings],
+        base.removed, place, base.quantised,
     )  # fmt: skip
+
+
+def tuned_point(base: Base, ram_bytes: int | None, stream: bool) -> tuple[Point, Room] | None:
+    """The schedule that was measured to be the fastest, where one is known and fits."""
+    if base.tuned is None or stream:
+        return None
+    names = [measured.signature(s.node, base.schedule.threads) for s in base.schedule.steps]
+    pieces = measured.pieces_of(base.tuned, measured.program_key(names), len(names))
+    return placed(base, pieces, ram_bytes) if pieces else None
+
+
+def placed(base: Base, pieces: tuple[Piece, ...], ram_bytes: int | None) -> tuple[Point, Room] | None:
+    """The program of these pieces and the cheapest room that holds it; None where it is none, or none does."""
+    point = pareto.arranged(base.schedule, pieces, base.board)
+    return None if point is None else _cheapest([point], rooms(base.board, ram_bytes) or [Room(None, None, 1.0)])
 
 
 def base_schedule(
@@ -148,6 +190,7 @@ def base_schedule(
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
     threads: int = 1,
+    tuned: bool = False,
     progress: Progress = lambda stage: None,
 ) -> Base:
     """The first half of `convert`: what `choose` and `pareto.points` search from."""
@@ -185,12 +228,34 @@ def base_schedule(
     removed = passes.removed(whole, live)
     graph = passes.lower(live)
     progress("schedule")
-    base = replace(schedule.schedule(graph, isa), threads=threads)
-    return Base(target, isa, source, graph, pareto.bound(base) if bind_input else base, removed, quantised)
+    known, warnings = _known(target) if tuned else (None, ())
+    made = Base(target, isa, source, graph, _scheduled(graph, isa, threads, known), removed, quantised, known, warnings)
+    return replace(made, schedule=pareto.bound(made.schedule)) if bind_input else made
 
 
-def _metadata(board: Board, arena_memory: str | None) -> dict[str, Any]:
-    return {"board": board.id, **({"arena_memory": arena_memory} if arena_memory else {})}
+def _scheduled(graph: Graph, isa: tuple[str, ...], threads: int, known: measured.Known | None) -> schedule.Schedule:
+    prefer = measured.preference(known, threads) if known else schedule.STATIC
+    return replace(schedule.schedule(graph, isa, prefer), threads=threads)
+
+
+def retuned(base: Base, known: measured.Known) -> Base:
+    """`base` with the kernels that are fastest by what is known."""
+    made = _scheduled(base.graph, base.isa, base.schedule.threads, known)
+    return replace(base, schedule=pareto.bound(made) if base.schedule.bound else made, tuned=known)
+
+
+def _known(board: Board) -> tuple[measured.Known | None, tuple[str, ...]]:
+    """What was measured on a device like the board, and why nothing was."""
+    path = measured.newest(board)
+    engine = board.runner in ("wasm", "browser")
+    known, warning = measured.load(path, None if engine else measured.device(board))
+    missing = f"--tuned: nothing was measured on {board.id} yet; run `edgesdk tune --board {board.id}` first"
+    return known, () if known else (warning or missing,)
+
+
+def _metadata(base: Base, arena_memory: str | None) -> dict[str, Any]:
+    tuned = {"tuned": measured.describe(base.tuned)} if base.tuned else {}
+    return {"board": base.board.id, **({"arena_memory": arena_memory} if arena_memory else {}), **tuned}
 
 
 def rooms(board: Board, ram_bytes: int | None) -> list[Room]:

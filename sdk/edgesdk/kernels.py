@@ -80,15 +80,25 @@ def by_number(number: int) -> Kernel | None:
     return next((k for k in table() if k.number == number), None)
 
 
-def choose(
-    op: str, types: Sequence[str], chain: Sequence[str], fits: Callable[[Kernel], bool] = lambda kernel: True
-) -> Kernel | None:
-    """The first row for the op whose ISA the core's chain has, and that `fits`. Portable rows are for the first of the
-    types only, others for any of them."""
+def fitting(op: str, types: Sequence[str], chain: Sequence[str], fits: Callable[[Kernel], bool]) -> list[Kernel]:
+    """The rows for the op whose ISA the core's chain has, and that `fit`, in the order of preference. Portable rows are
+    for the first of the types only, others for any of them."""
     rows = (
         k for k in table() if k.op == op and k.isa in chain and k.types in (types[:1] if k.isa == PORTABLE else types)
     )
-    return next((k for k in rows if fits(k)), None)
+    return [k for k in rows if fits(k)]
+
+
+def choose(
+    op: str,
+    types: Sequence[str],
+    chain: Sequence[str],
+    fits: Callable[[Kernel], bool] = lambda kernel: True,
+    prefer: Callable[[Sequence[Kernel]], Kernel] = lambda rows: rows[0],
+) -> Kernel | None:
+    """What `prefer` takes of the rows that fit, which come fastest first; None where there is none."""
+    rows = fitting(op, types, chain, fits)
+    return prefer(rows) if rows else None
 
 
 def scratch_bytes(kernel: Kernel, words: Sequence[int]) -> int:

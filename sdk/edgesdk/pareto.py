@@ -12,6 +12,7 @@ from edgesdk.boards import Board
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Value
 from edgesdk.schedule import Schedule, Stage, Step, frames, overwritten, trace
+from edgesdk.schedule.strips import Piece, expand
 from edgesdk.search import Point
 
 
@@ -51,10 +52,20 @@ def ticks(base: Schedule) -> int:
 
 def layer_by_layer(base: Schedule, board: Board) -> Point:
     """Whole tensors, one step after another, the input resident."""
-    stages = [Stage("plain", 0, len(base.steps))] if base.steps else []
-    whole = replace(base, stages=stages, streamed=None)
+    pieces = (Piece("plain", 0, len(base.steps)),) if base.steps else ()
+    whole = expand(replace(base, streamed=None), pieces)
     price = cost_on(board)
-    return Point(whole, memory.plan(whole), sum(price(s, 1) for s in base.steps))
+    return Point(whole, memory.plan(whole), sum(price(s, 1) for s in base.steps), pieces)
+
+
+def arranged(base: Schedule, pieces: tuple[Piece, ...], board: Board) -> Point | None:
+    """The program of these pieces; None where they cannot be, or lie further apart than a stage of rows reaches."""
+    if not search.can_be(base, pieces):
+        return None
+    made = expand(base, pieces)
+    plan, calls, price = memory.plan(made), made.kernel_calls(), cost_on(board)
+    total = sum(price(s, calls[i]) for i, s in enumerate(made.steps))
+    return Point(made, plan, total, pieces) if plan.tables_reach else None
 
 
 def streamed(base: Schedule) -> Schedule:

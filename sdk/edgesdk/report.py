@@ -171,6 +171,22 @@ def _advice(e: dict[str, Any]) -> list[Any]:
     return [e["stage"], e["halo_rows"], forced, sizes + more, after["halo_rows"], *figures]
 
 
+def _tune(r: dict[str, Any]) -> list[Table]:
+    faster = (
+        f"{r['before'] / r['after']:.3f} times as fast" if r["after"] < r["before"] else "no gain: the static choice"
+    )
+    costs = {f"before, {r['clock']}": r["before"], f"after, {r['clock']}": r["after"], "": faster}
+    counts = {"costs measured": r["measured"], "known before": r["remembered"], "kept in": r["cache"]}
+    stopped = " (stopped)" if r["stopped"] else ""
+    pairs: dict[str, Any] = {**costs, "took": f"{r['seconds']:.1f} s{stopped}", **counts}
+    if r["schedule"] != r["schedule_before"]:
+        pairs["schedule"] = r["schedule"]
+    tables = [_pairs(f"tuned for {r['board']}", pairs), *_sentences("warnings", r["warnings"])]
+    columns = ["layer", "before", "after", f"{r['clock']} before", f"{r['clock']} after"]
+    rows = [[_short(x["source"]), x["before"], x["after"], x["cost_before"], x["cost_after"]] for x in r["layers"]]
+    return [*tables, _table("layers that changed", columns, rows)] if rows else tables
+
+
 def _bar(share: float) -> str:
     return "#" * max(1, round(share * 30)) if share > 0 else ""
 
@@ -198,6 +214,7 @@ _TABLES = {
     "validate": _validate,
     "profile": _profile,
     "pareto": _pareto,
+    "tune": _tune,
     "boards": _boards,
     "doctor": _doctor,
 }

@@ -37,6 +37,7 @@ class Point:
     schedule: Schedule
     plan: MemoryPlan
     cost: float
+    pieces: tuple[Piece, ...] = ()  # what `expand` makes the schedule of; none of a sliding window
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class _Search:
     cost: Cost
     known: dict[Piece, _Path] = field(default_factory=dict)
     below: int = 0  # strips are of use below this many bytes only; 0: none
+    longest: int = MAX_STAGE_STEPS  # stage of rows
 
     def edge(self, piece: Piece) -> _Path:
         if piece not in self.known:
@@ -71,13 +73,21 @@ def front(base: Schedule, cost: Cost, tick: Callable[[], None] = lambda: None) -
     return undominated(points)
 
 
+def short_stages(base: Schedule, cost: Cost, longest: int, tick: Callable[[], None] = lambda: None) -> Iterator[Point]:
+    """Programs with stages of rows of up to so many steps and without strips, for speed and not for memory: those of
+    the smallest peak for their cost, the cheapest first."""
+    for path in _paths(_Search(base, cost, longest=longest), tick):
+        if any(p.kind == "rows" for p in path.pieces):
+            yield from _planned(base, [path])
+
+
 def _planned(base: Schedule, paths: list[_Path]) -> list[Point]:
     points: list[Point] = []
     for path in paths:
         schedule = expand(base, path.pieces)
         plan = memory.plan(schedule)
         if plan.tables_reach:
-            points.append(Point(schedule, plan, path.cost))
+            points.append(Point(schedule, plan, path.cost, path.pieces))
     return points
 
 
@@ -151,7 +161,7 @@ def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator
     if base.streamed is None or i > 0:
         yield ends[0], search.edge(Piece("plain", i, ends[0] - i))
     for j in ends:
-        if j - i > MAX_STAGE_STEPS or not all(_can_run_by_rows(base, s) for s in base.steps[i:j]):
+        if j - i > search.longest or not all(_can_run_by_rows(base, s) for s in base.steps[i:j]):
             return
         if j - i == 1 and not (base.streamed is not None and i == 0):
             continue
@@ -162,6 +172,20 @@ def _edges(search: _Search, i: int, ends: Sequence[int], limit: int) -> Iterator
             continue
         yield j, edge
         yield from ((j, e) for e in _strip_edges(search, edge))
+
+
+def can_be(base: Schedule, pieces: Sequence[Piece]) -> bool:
+    """Whether these pieces, which cover the steps in order, make a program."""
+    cuts = set(cut_points(base))
+    for p in pieces:
+        if not {p.first, p.first + p.count} <= cuts and p.kind == "rows":
+            return False
+        by_rows = all(_can_run_by_rows(base, base.steps[i]) for i in p.steps)
+        if p.kind == "rows" and (not by_rows or p.count * p.strips > MAX_STAGE_STEPS):
+            return False
+        if p.strips > 1 and (p.kind == "plain" or strips(base, p) is None):
+            return False
+    return True
 
 
 def _can_run_by_rows(base: Schedule, step: Step) -> bool:

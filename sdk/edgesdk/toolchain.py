@@ -100,9 +100,10 @@ def call(arguments: list[str]) -> str:
     return done.stdout
 
 
-def cache_folder() -> Path:
+def cache_folder(kind: str = "build") -> Path:
+    """A folder of the user's cache, which EDGESDK_CACHE may name."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "edgesdk" / "build"
+    folder = Path(os.environ.get("EDGESDK_CACHE") or Path(base) / "edgesdk") / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -21,12 +21,12 @@ import pytest
 import tflite_models as models
 from click.testing import CliRunner, Result
 
-from edgesdk import cli, dump, samples
+from edgesdk import cli, dump, options, samples
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "apps" / "digits" / "digits.onnx"
 KEYWORDS = ROOT.parent / "shared" / "models" / "mlperf-tiny-kws-dscnn" / "kws_ref_model.tflite"
-VERBS = ("convert", "inspect", "run", "validate", "profile", "pareto", "boards", "doctor")
+VERBS = ("convert", "inspect", "run", "validate", "profile", "pareto", "tune", "boards", "doctor")
 CONVERT_KEYS = {
     *("model_bytes", "arena_bytes", "code_bytes", "weights_bytes", "macs", "macs_dense", "removed"),
     *("recompute_ratio", "steps", "estimate", "fits", "warnings"),
@@ -324,7 +324,7 @@ SIZES = {"64": 64, "64k": 64000, "64kB": 64000, "64 KiB": 65536, "1.5MiB": 15728
 
 @pytest.mark.parametrize(("text", "size"), SIZES.items())
 def test_sizes(text: str, size: int) -> None:
-    assert cli.Size().convert(text, None, None) == size
+    assert options.Size().convert(text, None, None) == size
 
 
 def test_a_board_that_is_too_small(tmp_path: Path) -> None:

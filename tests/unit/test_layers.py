@@ -41,6 +41,7 @@ LAYERS = (
     "accuracy",
     "ptq",
     "toolchain",
+    "measured",
     "firmware",
     "linux wasm",
     "runners meters export",
@@ -48,6 +49,8 @@ LAYERS = (
     "report html",
     "accuracy_page",
     "flow doctor",
+    "tuning",
+    "options",
     "cli",
     "__init__",
 )

@@ -58,9 +58,8 @@ def words(node: Node) -> list[int | np.ndarray | None]:
     """The ert_panels words of a layer whose weights have their output channels first."""
     y, c = node.output, channels(node, 0)
     low, high = fixedpoint.activation_range(node.attrs["activation"], y.scale, y.zero_point, y.dtype)
-    return [
-        pack(c.w, c.bias, c.multiplier, c.shift), int(c.multiplier.size > 1), int(c.fast), y.zero_point, low, high
-    ]  # fmt: skip
+    blob = pack(c.w, c.bias, c.multiplier, c.shift).view("<i4")  # as words: short blobs are aligned by their items
+    return [blob, int(c.multiplier.size > 1), int(c.fast), y.zero_point, low, high]
 
 
 def fits_by_channel(node: Node) -> bool:
@@ -79,7 +78,7 @@ def channel_words(node: Node) -> list[int | np.ndarray | None]:
     blob[:, 4:8] = np.broadcast_to(c.multiplier, len(blob)).astype("<i4")[:, None].view(np.uint8)
     blob[:, 8:17] = c.w.astype(np.int8).view(np.uint8)
     blob[:, 17] = np.broadcast_to(c.shift, len(blob)).astype(np.int8).view(np.uint8)
-    return [blob.ravel(), y.zero_point, low, high]
+    return [blob.ravel().view("<i4"), y.zero_point, low, high]
 
 
 def pack(w: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:

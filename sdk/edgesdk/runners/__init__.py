@@ -48,7 +48,16 @@ class Session(Protocol):
     def reset(self) -> None:
         """Variables hold their first contents again."""
 
+    def about(self) -> tuple[str, dict[str, Any]]:
+        """The clock's unit, and what a measurement tells of the target."""
+
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement: ...
+
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """What every step costs, in the clock's unit: the median of so many runs, of one where it is exact."""
+
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """What so many runs cost. Of both, times are those of the processor where it has other work, too."""
 
     def step_outputs(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
         """The output bytes of every step of one run."""

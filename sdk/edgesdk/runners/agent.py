@@ -81,12 +81,26 @@ class AgentSession:
             first=first,
             warm_up=warm_up,
             steady=steady,
-            steps=[self.clock.summed(s.sum) - s.calls * self.clock.cost(self.hello.empty_call_ticks) for s in steps],
+            steps=[self._step_cost(s) for s in steps],
             arena_bytes=used.arena_used,
             stack_bytes=used.stack_used,
             code_bytes=self.code_bytes,
             context=self.context,
         )
+
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return self.clock.name, self.context
+
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        about = sum(s.sum for s in self._profile(inputs))
+        return [self._whole(self._infer(inputs), about) for _ in range(runs)]
+
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """The costs of one run: on an emulator they are the same in each."""
+        return [self._step_cost(s) for s in self._profile(inputs)]
+
+    def _step_cost(self, cost: StepCost) -> float:
+        return self.clock.summed(cost.sum) - cost.calls * self.clock.cost(self.hello.empty_call_ticks)
 
     def _whole(self, count: int, about: int) -> float:
         """The cost of an inference from its count: one span, or two of each pushed row."""

@@ -132,11 +132,21 @@ class WasmtimeSession:
             first=first,
             warm_up=float(np.median(warm_up)),
             steady=[self._time(inputs) for _ in range(runs)],
-            steps=list(np.median([self._time_steps(inputs) for _ in range(STEP_RUNS)], axis=0)),
+            steps=self.step_costs(inputs, STEP_RUNS),
             arena_bytes=arena,
             code_bytes=made.module_bytes,
-            context={"engine": "wasmtime", "flavour": made.flavour},
+            context=self.about()[1],
         )
+
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return "us", {"engine": "wasmtime", "flavour": self.instance.flavour}
+
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """Microseconds."""
+        return [float(s) for s in np.median([self._time_steps(inputs) for _ in range(runs)], axis=0)]
+
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        return [self._time(inputs) for _ in range(runs)]
 
     def _time(self, inputs: Sequence[np.ndarray]) -> float:
         begun = time.perf_counter()

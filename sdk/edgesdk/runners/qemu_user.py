@@ -123,10 +123,16 @@ class UserModeSession:
             first=first,
             warm_up=warm_up,
             steady=steady,
-            steps=self._profile(inputs),
+            steps=self.step_costs(inputs),
             arena_bytes=self.hello.arena_bytes,
             context=self.context,
         )
+
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return "instructions", self.context
+
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        return [float(self._run(inputs)[0]) for _ in range(runs)]
 
     def _run(self, inputs: Sequence[np.ndarray]) -> tuple[int, list[np.ndarray]]:
         """What a run cost, and its outputs."""
@@ -140,7 +146,8 @@ class UserModeSession:
             at += outputs[-1].nbytes
         return cost - self.hello.empty, outputs
 
-    def _profile(self, inputs: Sequence[np.ndarray]) -> list[float]:
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int = 1) -> list[float]:
+        """Instructions of one run: they are the same in each."""
         send(self.process, b"p" + self._packed(inputs))
         self._check(_number(self.process))
         raw = receive(self.process, COST.size * self.hello.steps)

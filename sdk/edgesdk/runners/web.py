@@ -97,6 +97,16 @@ class WebSession:
             context=self.context,
         )
 
+    def about(self) -> tuple[str, dict[str, Any]]:
+        return "us", self.context
+
+    def run_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        return self.measure(inputs, runs).steady
+
+    def step_costs(self, inputs: Sequence[np.ndarray], runs: int) -> list[float]:
+        """Microseconds; how many runs are of use, the agent knows by the engine's clock."""
+        return self.measure(inputs, 1).steps
+
     def _bytes(self, inputs: Sequence[np.ndarray]) -> list[bytes]:
         for i, (tensor, array) in enumerate(zip(self.program.inputs, inputs, strict=True)):
             if array.dtype != tensor.dtype or array.shape != tensor.shape:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ VIEW_OPS = ("reshape",)
 class Step:
     """One kernel call. `scratch_bytes` is what the kernel asks for. A step that computes only some columns
     has a node of its own with those `columns`; `stored` maps its values to those that lie in memory, `origin`
-    is the step of the whole."""
+    is the step of the whole. `shared` is whether threads share its rows; None: where there is enough work."""
 
     node: Node
     kernel: Kernel
@@ -35,6 +35,7 @@ class Step:
     origin: Step | None = None
     columns: range = range(0)
     stored: dict[Value, Value] = field(default_factory=dict)
+    shared: bool | None = None
 
     @property
     def output(self) -> Value:
@@ -124,15 +125,27 @@ class Schedule:
             start += n
 
 
-def schedule(graph: Graph, chain: Sequence[str]) -> Schedule:
-    """Chooses kernels for a core with the ISA `chain` and an order of small peak memory.
+@dataclass(frozen=True)
+class Preference:
+    """Which of the kernels that fit a node computes it, given in the table's order, and whether threads share its rows
+    then (None: where there is enough work)."""
+
+    kernel: Callable[[Node, Sequence[Kernel]], Kernel] = lambda node, rows: rows[0]
+    shared: Callable[[Node, Kernel], bool | None] = lambda node, kernel: None
+
+
+STATIC = Preference()
+
+
+def schedule(graph: Graph, chain: Sequence[str], prefer: Preference = STATIC) -> Schedule:
+    """Chooses kernels for a core with the ISA `chain`, and an order of small peak memory.
 
     Raises Unsupported naming every node that no kernel of the chain computes.
     """
     from edgesdk.schedule.order import best_order
 
     roots = _views(graph)
-    steps = _steps(graph, chain)
+    steps = _steps(graph, chain, prefer)
     steps = best_order(steps, graph, roots)
     return Schedule(graph, steps, [Stage("plain", 0, len(steps))] if steps else [], roots)
 
@@ -156,13 +169,13 @@ def overwritten(step: Step, roots: dict[Value, Value]) -> set[Value]:
     return {roots[v] for v in (step.node.output, *changed) if v in roots}
 
 
-def _steps(graph: Graph, chain: Sequence[str]) -> list[Step]:
+def _steps(graph: Graph, chain: Sequence[str], prefer: Preference) -> list[Step]:
     steps: list[Step] = []
     missing: list[str] = []
     for node in graph.nodes:
         if node.op in VIEW_OPS:
             continue
-        step = _step(node, chain)
+        step = _step(node, chain, prefer)
         if step is None:
             types = ops.module(node.op).types(node)
             missing.append(f"{node.op} {types} ({node.source})")
@@ -173,18 +186,22 @@ def _steps(graph: Graph, chain: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _step(node: Node, chain: Sequence[str]) -> Step | None:
+def _step(node: Node, chain: Sequence[str], prefer: Preference) -> Step | None:
     if ops.stage(node.op) != "runtime":
         return None
-    kernel = kernels.choose(ops.kernel_op(node), ops.types(node), chain, partial(ops.fits, node))
-    if kernel is None:
-        return None
-    return encode(node, kernel)
+    fits, choice = partial(ops.fits, node), partial(prefer.kernel, node)
+    kernel = kernels.choose(ops.kernel_op(node), ops.types(node), chain, fits, choice)
+    return None if kernel is None else encode(node, kernel, prefer.shared(node, kernel))
 
 
-def encode(node: Node, kernel: Kernel) -> Step:
+def fitting(node: Node, chain: Sequence[str]) -> list[Kernel]:
+    """Every kernel of the chain that may compute the node, in the order of preference."""
+    return kernels.fitting(ops.kernel_op(node), ops.types(node), chain, partial(ops.fits, node))
+
+
+def encode(node: Node, kernel: Kernel, shared: bool | None = None) -> Step:
     encoded = ops.module(node.op).encode(node, kernel)
-    return Step(node, kernel, encoded, _scratch(kernel, encoded))
+    return Step(node, kernel, encoded, _scratch(kernel, encoded), shared=shared)
 
 
 def _scratch(kernel: Kernel, encoded: Encoded) -> int:

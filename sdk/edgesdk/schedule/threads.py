@@ -17,12 +17,16 @@ MOST_ROWS = 255  # in a part, as a byte tells
 def rows_in_part(schedule: Schedule, step: Step) -> int:
     """Rows that a thread takes at once; 0 where one thread computes the step."""
     threads, rows = schedule.threads, step.encoded.rows
-    if threads == 1 or not can_split(schedule, step) or work(step) < LEAST_WORK:
+    if threads == 1 or not can_split(schedule, step) or not _pays(step):
         return 0
     items = step.encoded.batch
     pixels = rows * items * _width(step)
     parts = threads * max(1, min(MOST_PARTS, pixels // (PART_PIXELS * threads)))
     return min(MOST_ROWS, rows, max(1, -(-rows * items // parts)))
+
+
+def _pays(step: Step) -> bool:
+    return work(step) >= LEAST_WORK if step.shared is None else step.shared
 
 
 def can_split(schedule: Schedule, step: Step) -> bool:
