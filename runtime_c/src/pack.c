@@ -191,7 +191,7 @@ static int choose(packing *p, const ert_step *s, choice *c) {
   for (const row *r = rows; r < rows + N_ROWS; r++) {
     if (!same(r->op, plain->op) || !same(r->types, plain->types)) continue;
     c->kernel = ert_find_kernel(r->number);
-    if (c->kernel->isa < ERT_ISA_avx2 || c->kernel->run == NULL || !(p->isas >> c->kernel->isa & 1)) continue;
+    if (c->kernel == NULL || c->kernel->isa < ERT_ISA_avx2 || c->kernel->run == NULL || !(p->isas >> c->kernel->isa & 1)) continue;
     if (c->kernel->n_params <= ERT_PACK_WORDS && take(p, s, plain, r, c)) return 1;
   }
   return 0;

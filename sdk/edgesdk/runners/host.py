@@ -55,6 +55,7 @@ class HostSession:
                 "load": os.getloadavg()[0],
                 "threads": self.threads,
             },
+            kernels=self.session.kernels(),
         )
 
     def _time(self, inputs: Sequence[np.ndarray]) -> float:

@@ -126,6 +126,7 @@ class UserModeSession:
             steps=self._profile(inputs),
             arena_bytes=self.hello.arena_bytes,
             context=self.context,
+            kernels=self._kernels(),
         )
 
     def _run(self, inputs: Sequence[np.ndarray]) -> tuple[int, list[np.ndarray]]:
@@ -139,6 +140,10 @@ class UserModeSession:
             outputs.append(np.frombuffer(raw, tensor.dtype, items, at).reshape(tensor.shape).copy())
             at += outputs[-1].nbytes
         return cost - self.hello.empty, outputs
+
+    def _kernels(self) -> list[int]:
+        send(self.process, b"k")
+        return [_number(self.process) for _ in range(self.hello.steps)]
 
     def _profile(self, inputs: Sequence[np.ndarray]) -> list[float]:
         send(self.process, b"p" + self._packed(inputs))
