@@ -191,7 +191,9 @@ static int choose(packing *p, const ert_step *s, choice *c) {
   for (const row *r = rows; r < rows + N_ROWS; r++) {
     if (!same(r->op, plain->op) || !same(r->types, plain->types)) continue;
     c->kernel = ert_find_kernel(r->number);
-    if (c->kernel == NULL || c->kernel->isa < ERT_ISA_avx2 || c->kernel->run == NULL || !(p->isas >> c->kernel->isa & 1)) continue;
+    if (c->kernel == NULL || c->kernel->isa < ERT_ISA_avx2 || c->kernel->run == NULL ||
+        !(p->isas >> c->kernel->isa & 1))
+      continue;
     if (c->kernel->n_params <= ERT_PACK_WORDS && take(p, s, plain, r, c)) return 1;
   }
   return 0;
@@ -220,8 +222,8 @@ static void pack_step(packing *p, const int32_t *words, int32_t *to) {
   if (c.packed) to[s.params - words] = (int32_t)(at / 4);
 }
 
-static packing begin(const ert_model *m, uint8_t *memory, size_t room) {
-  return (packing){m, memory, aligned_up(m->steps_bytes), room, m->arena_bytes, ert_isas(), 0};
+static packing begin(const ert_model *m, uint8_t *memory, size_t room, uint32_t isas) {
+  return (packing){m, memory, aligned_up(m->steps_bytes), room, m->arena_bytes, isas, 0};
 }
 
 static void pack_steps(packing *p) {
@@ -241,16 +243,16 @@ static int is_packed(const ert_model *m) {
   return at < file || at - file >= m->file_bytes;
 }
 
-size_t ert_packed_bytes(const ert_model *m) {
+static size_t count_bytes(const ert_model *m, uint32_t isas) {
   if (m->n_steps == 0 || is_packed(m)) return 0;
-  packing p = begin(m, NULL, 0);
+  packing p = begin(m, NULL, 0, isas);
   pack_steps(&p);
   return p.gained && p.at <= SIZE_MAX ? (size_t)p.at : 0;
 }
 
-int ert_pack(ert_model *m, void *memory, size_t bytes) {
+static int pack(ert_model *m, void *memory, size_t bytes, uint32_t isas) {
   if (m->n_steps == 0 || is_packed(m)) return ERT_OK;
-  packing p = begin(m, memory, bytes);
+  packing p = begin(m, memory, bytes, isas);
   if (((uintptr_t)memory & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
   if (p.at > bytes) return ERT_EARENA;
   ERT_MEMMOVE(memory, m->steps, m->steps_bytes);
@@ -261,6 +263,22 @@ int ert_pack(ert_model *m, void *memory, size_t bytes) {
   m->steps = memory;
   return ERT_OK;
 }
+
+size_t ert_packed_bytes(const ert_model *m) { return count_bytes(m, ert_isas()); }
+
+int ert_pack(ert_model *m, void *memory, size_t bytes) { return pack(m, memory, bytes, ert_isas()); }
+
+#ifdef ERT_INTROSPECT
+/* The same for a processor that has fewer sets than this one. */
+size_t ert_packed_bytes_for(const ert_model *m, uint32_t isas);
+int ert_pack_for(ert_model *m, void *memory, size_t bytes, uint32_t isas);
+
+size_t ert_packed_bytes_for(const ert_model *m, uint32_t isas) { return count_bytes(m, isas & ert_isas()); }
+
+int ert_pack_for(ert_model *m, void *memory, size_t bytes, uint32_t isas) {
+  return pack(m, memory, bytes, isas & ert_isas());
+}
+#endif
 
 #else
 
