@@ -158,7 +158,7 @@ def main() -> None:
 @click.option("--max-drop", type=float, help="Largest loss of top-1 accuracy, percent; needs --labels.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class numbers of the calibration samples.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Threads that may compute a layer.")
-@click.option("--portable", is_flag=True, help="Only kernels that run everywhere.")
+@click.option("--portable", is_flag=True, help="Runs everywhere; packed for vectors when it is loaded.")
 @click.option("--dump", "stage", type=click.Choice(STAGES), help="Print a stage as text to stderr.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write the accuracy of each layer as a page.")
 @click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224.")
