@@ -123,8 +123,6 @@ enum {
 
 /* Cores with caches and vectors, where some code more is no matter. */
 #define ERT_HAS_VECTORS (ERT_HAS_x86 || ERT_HAS_neon || ERT_HAS_simd128)
-/* Builds with vector sets may take them for programs without: ert_pack. */
-#define ERT_PACKS (ERT_HAS_x86 || ERT_HAS_neon || ERT_HAS_simd128)
 
 #define ERT_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)

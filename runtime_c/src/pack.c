@@ -7,7 +7,7 @@
 #include "pack.h"
 #include "step.h"
 
-#if ERT_PACKS
+#if ERT_HAS_VECTORS
 #include "conv2d/conv2d.h"
 #include "depthwise_conv2d/depthwise_conv2d.h"
 #include "fully_connected/fully_connected.h"

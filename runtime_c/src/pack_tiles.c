@@ -2,7 +2,7 @@
 /* Weights and scales in the layouts of tiles.h and columns.h, as ops/tiles.py writes them when it converts. */
 #include "pack.h"
 
-#if ERT_PACKS
+#if ERT_HAS_VECTORS
 #include "binary/binary.h"
 
 static const char *read_number(const char *at, int32_t *n) {

@@ -67,11 +67,11 @@ static inline int32_t ert_step_rows(const int32_t *words) { return words[1]; }
  * first step, too. Elsewhere the bit is never set: offsets of scratch are aligned. */
 #define ERT_PACKED_BIT ((int32_t)1)
 
-static inline int ert_step_packed(const int32_t *words) { return ERT_PACKS && (words[3] & ERT_PACKED_BIT) != 0; }
+static inline int ert_step_packed(const int32_t *words) { return ERT_HAS_VECTORS && (words[3] & ERT_PACKED_BIT) != 0; }
 
 /* Where in the arena the step's scratch lies. */
 static inline int32_t ert_step_scratch(const int32_t *words) {
-  return ERT_PACKS ? words[3] & ~ERT_PACKED_BIT : words[3];
+  return ERT_HAS_VECTORS ? words[3] & ~ERT_PACKED_BIT : words[3];
 }
 
 /* The parameters of the step at `words`, whose own ones begin at `params`; and what their blobs count from. */
