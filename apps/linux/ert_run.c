@@ -131,7 +131,8 @@ static void print(const options *o, const target *t, const meter *m, const measu
   print_cost("steady", found->steady[o->runs / 2], m);
   print_cost("steady_min", found->steady[0], m);
   printf("\"runs\": %d, \"threads\": %d, \"isa\": \"%s\", ", o->runs, o->threads, names);
-  printf("\"model_bytes\": %zu, \"arena_bytes\": %lu, ", t->file_bytes, (unsigned long)ert_arena_bytes(&t->model));
+  printf("\"model_bytes\": %zu, \"packed_bytes\": %zu, ", t->file_bytes, t->packed_bytes);
+  printf("\"arena_bytes\": %lu, ", (unsigned long)ert_arena_bytes(&t->model));
   printf("\"peak_rss_bytes\": %lu}\n", (unsigned long)used.ru_maxrss * 1024);
 }
 
@@ -173,6 +174,11 @@ static int open_model(const options *o, target *t) {
   return err ? fail(USAGE, o->model, strerror(err), "expected a .edge file") : OK;
 }
 
+/* Packing brings kernels of all sets that the processor has. */
+static int may_pack(const options *o) {
+  return !o->plain && (o->isas == NULL || (isas_present() & ~isas_read(o->isas)) == 0);
+}
+
 static int open_and_run(const options *o) {
   meter m;
   static target t;
@@ -181,7 +187,7 @@ static int open_and_run(const options *o) {
   int code = open_model(o, &t);
   if (code) return code;
   const uint64_t start = meter_now(&m);
-  int err = target_load(&t);
+  int err = target_load(&t, may_pack(o));
   if (!err && o->threads > 1) err = target_use_threads(&t, o->threads);
   const uint64_t load = meter_now(&m) - start;
   if (!o->serve) return err ? refuse_model(o, &t, err) : run(o, &t, &m, load);

@@ -9,12 +9,14 @@ enum { MAX_RUNS = 1000000, MAX_THREADS = 64 };
 
 const char options_usage[] =
     "usage: ert-run MODEL.edge [--input FILE...] [--output FILE] [--runs N] [--threads N] [--isa LEVEL,...]\n"
+    "               [--plain]\n"
     "Runs the model and prints what it takes as JSON.\n"
     "  --input FILE...    one file of raw bytes per input, in the model's own types; without it they are zeros\n"
     "  --output FILE      the raw bytes of all outputs, one after another\n"
     "  --runs N           measured runs after the first (10)\n"
     "  --threads N        threads for steps that a model converted with --threads may share out (1)\n"
     "  --isa LEVEL,...    refuse a model with kernels of other instruction sets\n"
+    "  --plain            run a portable model as it is, without packing it for this processor\n"
     "  --counter FILE     costs are what an emulator counts in this file, not microseconds\n"
     "  --serve            answer requests on standard input (see serve.h)\n";
 
@@ -60,6 +62,7 @@ static int option(options *o, char **words) {
   if (strcmp(name, "--counter") == 0) return 2 * text(name, value, &o->counter);
   if (strcmp(name, "--runs") == 0) return 2 * number(name, value, MAX_RUNS, &o->runs);
   if (strcmp(name, "--threads") == 0) return 2 * number(name, value, MAX_THREADS, &o->threads);
+  if (strcmp(name, "--plain") == 0) return o->plain = 1;
   if (strcmp(name, "--serve") != 0) return wrong(name, "", "an option that is known");
   return o->serve = 1;
 }

@@ -7,7 +7,7 @@ enum { MAX_FILES = 64 };
 typedef struct {
   const char *model, *output, *isas, *counter;
   const char *inputs[MAX_FILES];
-  int n_inputs, runs, threads, serve;
+  int n_inputs, runs, threads, serve, plain;
 } options;
 
 /* 1 where the words make sense; else 0, and the reason is on stderr. */

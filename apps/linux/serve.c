@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "step.h"
+
 static void put(const void *bytes, size_t n) { fwrite(bytes, 1, n, stdout); }
 
 static void put32(int32_t x) { put(&x, sizeof x); }
@@ -51,6 +53,11 @@ static void on_steps(target *t) {
   put32(code);
 }
 
+static void on_kernels(const target *t) {
+  const int32_t *words = t->model.steps;
+  for (int32_t i = 0; i < t->model.n_steps; i++, words += ert_step_words(words[0])) put32(words[0] & 0xffff);
+}
+
 static void on_reset(target *t) {
   ert_reset(&t->session);
   put32(ERT_OK);
@@ -66,6 +73,10 @@ static int take_inputs(target *t) {
 static int answer(target *t, const meter *m, int kind) {
   if (kind == 'z') {
     on_reset(t);
+    return 0;
+  }
+  if (kind == 'k') {
+    on_kernels(t);
     return 0;
   }
   if (kind != 'r' && kind != 'p' && kind != 's') return EPROTO;

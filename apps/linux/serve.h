@@ -7,6 +7,7 @@
  *   'r' inputs -> i32 code, u64 cost of the run, outputs
  *   'p' inputs -> i32 code, u64 cost and u64 calls of each step
  *   's' inputs -> {i32 step, u32 bytes, bytes} for every call of a kernel, i32 -1, i32 code
+ *   'k'        -> i32 number of the kernel of each step: of a portable model those that it was packed for
  *   'z'        -> i32 code; variables hold their first contents, and what was pushed is forgotten
  *
  * Inputs and outputs follow one another as the file lists them. Costs are those of costs.h. */

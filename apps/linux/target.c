@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "isa.h"
+#include "isas.h"
+
 enum { SLIDING = 2 /* ert_model.streamed */ };
 
 static int map_open(target *t, int descriptor) {
@@ -43,8 +46,18 @@ static size_t tensors_bytes(const target *t, int (*get)(const ert_session *, int
   return bytes;
 }
 
-int target_load(target *t) {
+/* Without memory for it the model runs as it is. */
+static int pack_model(target *t) {
+  const size_t bytes = ert_packed_bytes(&t->model);
+  uint8_t *memory = bytes ? pages(bytes) : NULL;
+  if (memory == NULL) return ERT_OK;
+  t->packed_bytes = bytes;
+  return ert_pack(&t->model, memory, bytes);
+}
+
+int target_load(target *t, int pack) {
   int err = ert_load(&t->model, t->file, t->file_bytes);
+  if (!err && pack && isas_needed(&t->model) == (uint32_t)1 << ERT_ISA_c) err = pack_model(t);
   if (err) return err;
   uint8_t *arena = pages(ert_arena_bytes(&t->model));
   if (arena == NULL) return ERT_EARENA;

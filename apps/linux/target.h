@@ -18,13 +18,15 @@ typedef struct {
   ert_pool pool;
   uint8_t *given; /* the inputs, one after another, as the caller wants them at the start of a run */
   size_t given_bytes;
+  size_t packed_bytes; /* 0 where the file runs as it is */
 } target;
 
 /* Maps the file: 0, or the system's error number. */
 int target_map(target *t, const char *path);
 
-/* Loads the mapped file and begins a session: 0 or an ERT_E code. ERT_EARENA where the system gives no memory. */
-int target_load(target *t);
+/* Loads the mapped file and begins a session: 0 or an ERT_E code. ERT_EARENA where the system gives no memory. A portable
+ * file is packed for this processor where `pack` is 1. */
+int target_load(target *t, int pack);
 
 /* Shares the steps of a loaded model out among n threads: 0, an ERT_E code, or the system's error number. */
 int target_use_threads(target *t, int32_t n);

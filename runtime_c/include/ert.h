@@ -39,7 +39,7 @@ enum {
   ERT_EKERNEL = -7,    /* needs a kernel that is not in this build */
   ERT_EISA = -8,       /* packed for an instruction set that this build has not got */
   ERT_EPARAM = -9,     /* the parameters of a step contradict its views */
-  ERT_EARENA = -10,    /* arena smaller than ert_arena_bytes() */
+  ERT_EARENA = -10,    /* arena smaller than ert_arena_bytes(), or other memory than was asked for */
   ERT_ECHECKSUM = -11, /* the bytes were damaged */
   ERT_EINDEX = -12,    /* no input or output of that number */
   ERT_EROWS = -13,     /* ert_run on a streamed input, or ert_push_rows: no streamed input, or more rows than it has */
@@ -110,6 +110,21 @@ int ert_load(ert_model *m, const void *bytes, size_t n_bytes);
 
 /* Checks the CRC-32 over all bytes: for when a model is stored, not at every start. */
 int ert_check(const void *bytes, size_t n_bytes);
+
+/* A portable model (convert --portable) runs with this processor's vector instructions once it is packed: between ert_load
+ * and ert_begin, into memory that stays as long as the model is used, as the file does.
+ *
+ *   void *memory = NULL;
+ *   size_t bytes = ert_packed_bytes(&m);              0: nothing to gain here
+ *   if (bytes) ert_pack(&m, memory, bytes);           memory: 16-byte aligned, best at the start of a cache line
+ *
+ * Layers get weights in the order of the vector kernels, other steps the kernels alone; steps that no vector kernel
+ * computes stay as they are, and so do numbers: integers exactly. ert_arena_bytes() may be more afterwards. Time and bytes
+ * grow with the weights. */
+size_t ert_packed_bytes(const ert_model *m);
+
+/* ERT_EARENA for less memory than that, ERT_EALIGN: the model is as it was. */
+int ert_pack(ert_model *m, void *memory, size_t bytes);
 
 static inline uint32_t ert_arena_bytes(const ert_model *m) { return m->arena_bytes; }
 

@@ -91,6 +91,7 @@ static int check_scratch(const ert_model *m, const ert_step *s, int32_t bytes) {
 }
 
 static int check_step(const ert_model *m, const int32_t *words, uint32_t isas) {
+  if (ert_step_packed(words)) return ERT_ELAYOUT; /* that is said of steps in memory, by ert_pack */
   const ert_step s = ert_step_at(m, words);
   const ert_kernel *k = ert_find_kernel(s.number);
   if (k == NULL) return ERT_EKERNEL;

@@ -73,8 +73,8 @@ void ert_run_item(const ert_session *s, const int32_t *words, int32_t item, int3
   const int32_t n_in = (int32_t)((uint32_t)words[0] >> 16 & 0xff);
   const int32_t *out = words + ERT_STEP_WORDS, *in = out + ERT_VIEW_WORDS;
   ert_call c;
-  c.params = in + ERT_VIEW_WORDS * n_in;
-  c.weights = s->model->weights;
+  c.params = ert_step_params(s->model, words, in + ERT_VIEW_WORDS * n_in);
+  c.weights = ert_step_weights(s->model, words);
   c.scratch = scratch;
   c.out = (ert_out_view){base_of(s, out, item), table_of(s, out), out[1], out[2]};
   for (int32_t i = 0; i < n_in; i++) {
@@ -85,7 +85,8 @@ void ert_run_item(const ert_session *s, const int32_t *words, int32_t item, int3
 }
 
 static void run_rows(const ert_session *s, const int32_t *words, int32_t y0, int32_t y1) {
-  for (int32_t item = 0; item < words[2]; item++) ert_run_item(s, words, item, y0, y1, s->arena + words[3]);
+  for (int32_t item = 0; item < words[2]; item++)
+    ert_run_item(s, words, item, y0, y1, s->arena + ert_step_scratch(words));
 }
 
 static ert_event event_of(const ert_session *s, int32_t index, const int32_t *words, int32_t y0, int32_t y1) {

@@ -3,6 +3,7 @@
 #ifndef ERT_STEP_H
 #define ERT_STEP_H
 
+#include "isa.h"
 #include "kernel.h"
 
 enum {
@@ -61,6 +62,27 @@ static inline int32_t ert_step_words(int32_t first) {
 /* Rows that the step at `words` is called for. */
 static inline int32_t ert_step_rows(const int32_t *words) { return words[1]; }
 
+/* ert_pack copies the steps into its memory. One whose weights it packed has this bit in its scratch offset, and in place
+ * of its first parameter the word, counted from the first step, where its parameters begin; their blobs count from the
+ * first step, too. Elsewhere the bit is never set: offsets of scratch are aligned. */
+#define ERT_PACKED_BIT ((int32_t)1)
+
+static inline int ert_step_packed(const int32_t *words) { return ERT_HAS_VECTORS && (words[3] & ERT_PACKED_BIT) != 0; }
+
+/* Where in the arena the step's scratch lies. */
+static inline int32_t ert_step_scratch(const int32_t *words) {
+  return ERT_HAS_VECTORS ? words[3] & ~ERT_PACKED_BIT : words[3];
+}
+
+/* The parameters of the step at `words`, whose own ones begin at `params`; and what their blobs count from. */
+static inline const int32_t *ert_step_params(const ert_model *m, const int32_t *words, const int32_t *params) {
+  return ert_step_packed(words) ? m->steps + params[0] : params;
+}
+
+static inline const uint8_t *ert_step_weights(const ert_model *m, const int32_t *words) {
+  return ert_step_packed(words) ? (const void *)m->steps : m->weights;
+}
+
 /* Rows [y0, y1) of one item of the step's batch. */
 void ert_run_item(const ert_session *s, const int32_t *words, int32_t item, int32_t y0, int32_t y1, void *scratch);
 
@@ -74,10 +96,10 @@ static inline ert_step ert_step_at(const ert_model *m, const int32_t *words) {
   s.n_params = (int32_t)((uint32_t)words[0] >> 24);
   s.rows = words[1];
   s.batch = words[2];
-  s.scratch_offset = words[3];
+  s.scratch_offset = ert_step_scratch(words);
   s.out = words + ERT_STEP_WORDS;
   s.in = s.out + ERT_VIEW_WORDS;
-  s.params = s.in + ERT_VIEW_WORDS * s.n_in;
+  s.params = ert_step_params(m, words, s.in + ERT_VIEW_WORDS * s.n_in);
   s.weights_bytes = m->weights_bytes;
   return s;
 }

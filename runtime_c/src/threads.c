@@ -80,7 +80,8 @@ static void compute_part(void *context, int32_t part, int32_t worker) {
   const share *h = context;
   const ert_threads *t = h->s->threads;
   const int32_t y0 = part % h->parts * h->rows, left = ert_step_rows(h->words) - y0;
-  uint8_t *own = worker > 0 ? t->scratch + (size_t)(worker - 1) * t->scratch_bytes : h->s->arena + h->words[3];
+  uint8_t *own =
+      worker > 0 ? t->scratch + (size_t)(worker - 1) * t->scratch_bytes : h->s->arena + ert_step_scratch(h->words);
   ert_run_item(h->s, h->words, part / h->parts, y0, y0 + (left < h->rows ? left : h->rows), own);
 }
 

@@ -87,7 +87,7 @@ _GRAPH = (
     click.option(
         "--io", type=click.Choice(["model", "int8"]), default="model", help="int8: no float inputs and outputs."
     ),
-    click.option("--portable", is_flag=True, help="Only kernels that run everywhere."),
+    click.option("--portable", is_flag=True, help="Runs everywhere; packed for vectors when it is loaded."),
     click.option("--input", "inputs", multiple=True, help="Fix a dynamic shape, NAME:1,3,224,224."),
 )
 _PROGRAM = (

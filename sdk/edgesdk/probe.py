@@ -64,7 +64,7 @@ def run_all(graph: Graph, samples: Iterable[list[np.ndarray]]) -> Iterator[Array
     probed = probe(graph)
     waiting = iter(samples)
     with ThreadPoolExecutor(WORKERS) as pool:
-        sessions = [runtime.open_session(probed.data) for _ in range(WORKERS)]
+        sessions = [runtime.open_session(probed.data, pack=False) for _ in range(WORKERS)]
         free: deque[tuple[runtime.Session, Future[Arrays]]] = deque()
         for session, sample in zip(sessions, islice(waiting, WORKERS), strict=False):
             free.append((session, pool.submit(run_one, probed, session, sample)))

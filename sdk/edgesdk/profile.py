@@ -42,14 +42,15 @@ def profile(measured: Measurement, program: Program, data: bytes, board: Board) 
 def _steps(measured: Measurement, program: Program) -> list[dict[str, Any]]:
     rows = []
     infos = program.metadata.get("steps", [{}] * len(program.steps))
+    numbers = measured.kernels or [s.kernel for s in program.steps]
     for i, (step, info, cost) in enumerate(zip(program.steps, infos, measured.steps, strict=True)):
-        kernel = kernels.by_number(step.kernel)
+        kernel = kernels.by_number(numbers[i])
         moved = sum(v.rows * v.row_bytes * (1 if v.constant else step.batch) for v in (step.output, *step.inputs))
         rows.append(
             {
                 "name": f"{i} {info.get('op', '')}",
                 "op": info.get("op", ""),
-                "kernel": kernel.name if kernel else f"{step.kernel:#06x}",
+                "kernel": kernel.name if kernel else f"{numbers[i]:#06x}",
                 "isa": kernel.isa if kernel else "",
                 "cost": cost,
                 "macs": info.get("macs", 0),

@@ -415,6 +415,11 @@ def _read_tensor(section: bytes, index: int, names: list[str]) -> Tensor:
     return Tensor(name, offset, DTYPE_NAMES[dtype], tuple(dims[:rank]), scale, zero_point, pushed, ring, bound)
 
 
+def step_words(first: int) -> int:
+    """Words of a step record, from its first one."""
+    return 4 + VIEW_WORDS * (1 + (first >> 16 & 0xFF)) + (first >> 24)
+
+
 def _read_steps(words: np.ndarray) -> list[StepRecord]:
     steps: list[StepRecord] = []
     at = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk import program
+from edgesdk import kernels, program
 from edgesdk.errors import UsageError
 from edgesdk.library import library
 
@@ -131,32 +131,62 @@ class Session:
     _model: _Model
     _session: _Session
     _team: _Team | None = None
+    _packed: np.ndarray | None = None  # steps and layers, where the program was packed for this processor
 
     def reset(self) -> None:
         """As just opened: variables hold their first contents, and what was pushed is forgotten."""
         library().ert_reset(ctypes.byref(self._session))
 
+    def kernels(self) -> list[int]:
+        """Number of the kernel that computes each step: of a packed program not those of the file."""
+        return _kernel_numbers(self._model)
 
-def open_session(data: bytes | mmap.mmap, threads: int = 1) -> Session:
+
+def open_session(data: bytes | mmap.mmap, threads: int = 1, pack: bool = True) -> Session:
     """Loads a .edge file, which stays in use: its weights are read where they lie. Of a file that is mapped (mmap) only
-    the pages are read that a run needs. Raises LoadError with the runtime's code, UsageError where the file was not
-    written for several threads."""
+    the pages are read that a run needs. A portable one is packed for this processor's vectors: `pack` False leaves that
+    out. Raises LoadError with the runtime's code, UsageError where the file was not written for several threads."""
     lib = library()
     lib.ert_load.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     lib.ert_begin.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     file = in_place(data)
     model, session = _Model(), _Session()
     _raise_for(lib.ert_load(ctypes.byref(model), file.ctypes.data, len(data)))
+    packed = _pack(model) if pack else None
     arena = aligned(model.arena_bytes)
     _raise_for(lib.ert_begin(ctypes.byref(session), ctypes.byref(model), arena.ctypes.data, arena.size))
     team = _start_threads(model, session, threads) if threads != 1 else None
     inputs = [_tensor(lib.ert_input, session, i) for i in range(model.n_inputs)]
     outputs = [_tensor(lib.ert_output, session, i) for i in range(model.n_outputs)]
     how = (model.streamed > 0, model.streamed == 2, model.bound_bytes > 0)
-    opened = Session(inputs, outputs, model.n_steps, *how, arena, file, model, session, team)
+    opened = Session(inputs, outputs, model.n_steps, *how, arena, file, model, session, team, packed)
     if team is not None:
         weakref.finalize(opened, _end_threads, team)
     return opened
+
+
+def _kernel_numbers(model: _Model) -> list[int]:
+    words, numbers, at = (ctypes.c_uint32 * (model.steps_bytes // 4)).from_address(model.steps), [], 0
+    for _ in range(model.n_steps):
+        first = words[at]
+        numbers.append(first & 0xFFFF)
+        at += program.step_words(first)
+    return numbers
+
+
+def _pack(model: _Model) -> np.ndarray | None:
+    """The memory that a portable model was packed into; None for others, and where nothing is gained."""
+    if any(not kernels.is_portable(n) for n in _kernel_numbers(model)):
+        return None
+    lib = library()
+    lib.ert_packed_bytes.restype = ctypes.c_size_t
+    n_bytes = lib.ert_packed_bytes(ctypes.byref(model))
+    if n_bytes == 0:
+        return None
+    memory = aligned(n_bytes)
+    lib.ert_pack.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    _raise_for(lib.ert_pack(ctypes.byref(model), memory.ctypes.data, n_bytes))
+    return memory
 
 
 def _end_threads(team: _Team) -> None:

@@ -120,10 +120,10 @@ def tops(
 
 
 def fresh_steps(data: bytes, session: Stepped) -> StepRunner:
-    """A session from the first contents of its variables: here, which is faster and gives the same bytes, or,
-    where it has not got the program's kernels, on the target."""
+    """A session from the first contents of its variables: here, with the program's own kernels, which is faster and
+    gives the same bytes, or, where it has not got the program's kernels, on the target."""
     try:
-        return partial(runtime.step_outputs, runtime.open_session(data))
+        return partial(runtime.step_outputs, runtime.open_session(data, pack=False))
     except runtime.LoadError:
         session.reset()
         return session.step_outputs

@@ -64,7 +64,8 @@ def test_a_board_gives_the_bytes_of_the_host_and_counts_the_same_twice(integers:
     assert 0.95 * once.first < sum(once.steps) < once.first
     assert min(once.steps) > 0 < once.init
     found = profile.profile(once, integers.program, integers.data, PI4)
-    assert [s["kernel"] for s in found["steps"]] == [kernels.by_number(s.kernel).name for s in integers.program.steps]  # type: ignore[union-attr]
+    ran = {s["op"]: s["isa"] for s in found["steps"]}
+    assert ran["conv2d"] == ran["fully_connected"] == "neon" and found["steps"][-1]["isa"] == "c"
 
 
 def test_floats_are_those_of_the_host(digits: flow.Converted) -> None:
@@ -144,10 +145,29 @@ def test_ert_run_writes_outputs_and_what_it_took(integers: flow.Converted, tmp_p
     assert (tmp_path / "out").read_bytes() == expected.tobytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "model.edge", "out"]
     said = json.loads(done.stdout)
-    assert said["arena_bytes"] == integers.plan.arena_bytes and said["model_bytes"] == len(integers.data)
-    assert (said["runs"], said["threads"], said["isa"]) == (3, 1, "c")
+    assert said["arena_bytes"] >= integers.plan.arena_bytes and said["model_bytes"] == len(integers.data)
+    assert (said["runs"], said["threads"], said["isa"]) == (3, 1, "neon,c") and said["packed_bytes"] > 0
     assert 0 < said["steady_min_us"] <= said["steady_us"] and said["load_us"] > 0 < said["first_us"]
     assert said["peak_rss_bytes"] > said["arena_bytes"]
+
+
+@pytest.mark.parametrize(("machine", "options", "isa"), [
+    ("cortex-a53", ["--plain"], "c"), ("cortex-a53", ["--isa", "c"], "c"),
+    ("cortex-a53", ["--isa", "neon,c"], "neon,c"), ("cortex-a76", [], "neondot,neon,c"),
+])  # fmt: skip
+def test_a_portable_model_is_packed_for_the_processor_that_it_meets(
+    integers: flow.Converted, tmp_path: Path, machine: str, options: list[str], isa: str
+) -> None:
+    given = sample(integers)
+    (tmp_path / "in").write_bytes(given[0].tobytes())
+    files = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--runs", "1"]
+    done = ert_run(tmp_path, integers.data, *files, *options, machine=machine)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert set(said["isa"].split(",")) <= set(isa.split(",")) and (said["packed_bytes"] > 0) == (isa != "c")
+    assert isa.split(",")[0] in said["isa"]
+    (expected,) = runtime.run(runtime.open_session(integers.data, pack=False), given)
+    assert (tmp_path / "out").read_bytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(

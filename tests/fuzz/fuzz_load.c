@@ -13,6 +13,7 @@
 
 enum {
   MAX_ARENA_BYTES = 1 << 20,
+  MAX_PACKED_BYTES = 1 << 24,
   LIGHT_BYTES = 1 << 14,
   RUN_MICROSECONDS = 1000,
   HEADER_WORDS = 8,
@@ -144,12 +145,27 @@ static void run_model(const ert_model *m, const uint8_t *data, size_t size) {
   free(bound);
 }
 
+/* The same model with the kernels of this processor, where they compute any of it: in a block that is just large enough. */
+static void pack_and_run(const ert_model *plain, const uint8_t *data, size_t size) {
+  ert_model m = *plain;
+  const size_t bytes = ert_packed_bytes(&m);
+  if (bytes == 0 || bytes > MAX_PACKED_BYTES) return;
+  uint8_t *memory = malloc(bytes);
+  if (ert_pack(&m, memory, bytes - 1) != ERT_EARENA || memcmp(&m, plain, sizeof m) != 0) abort();
+  if (ert_pack(&m, memory, bytes) != ERT_OK || ert_packed_bytes(&m) != 0) abort();
+  if (is_worth_it(&m, data, size)) run_model(&m, data, size);
+  free(memory);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   ert_model m;
   uint8_t *file = malloc(size ? size : 1);
   if (size) memcpy(file, data, size);
   (void)ert_check(file, size);
-  if (ert_load(&m, file, size) == ERT_OK && !LOAD_ONLY && is_worth_it(&m, file, size)) run_model(&m, file, size);
+  if (ert_load(&m, file, size) == ERT_OK && !LOAD_ONLY && is_worth_it(&m, file, size)) {
+    run_model(&m, file, size);
+    pack_and_run(&m, file, size);
+  }
   free(file);
   return 0;
 }

@@ -29,7 +29,9 @@ def main() -> None:
         for form in small_models.forms(name):
             data = small_models.compiled(graph, form=form)
             (folder / f"{name}.{form}.edge").write_bytes(data)
-        results = runtime.run(runtime.open_session(small_models.compiled(graph)), small_models.inputs(graph))
+        results = runtime.run(
+            runtime.open_session(small_models.compiled(graph), pack=False), small_models.inputs(graph)
+        )
         outputs[name] = [np.ravel(r).tolist() for r in results]
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(outputs.items()))
     (folder / "outputs.json").write_text("{\n" + lines + "\n}\n")

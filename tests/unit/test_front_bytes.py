@@ -37,6 +37,7 @@ def test_every_point_gives_the_bytes_of_the_unfused_program(graph: Graph, seed: 
     whole = pareto.layer_by_layer(base, M4)
     arrivals = (base, pareto.streamed(base), pareto.bound(base))
     for p in [whole, *(p for arrival in arrivals for p in pareto.points(arrival, M4))]:
-        session = runtime.open_session(program.write(program.assemble(p.schedule, p.plan)))
-        got = runtime.run(session, inputs)[0].tobytes()
-        assert got == expected, pareto.text(p.schedule)
+        data = program.write(program.assemble(p.schedule, p.plan))
+        for pack in (False, True):
+            got = runtime.run(runtime.open_session(data, pack=pack), inputs)[0].tobytes()
+            assert got == expected, (pareto.text(p.schedule), pack)

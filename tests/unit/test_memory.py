@@ -153,7 +153,7 @@ def test_program_equals_reference(s: Schedule, seed: int) -> None:
     written = program.assemble(s, memory.plan(s))
     data = program.write(written)
     assert program.read(data) == written
-    session = runtime.open_session(data)
+    session = runtime.open_session(data, pack=False)
     for got, output in zip(runtime.run(session, inputs), s.graph.outputs, strict=True):
         assert got.tobytes() == values[output].tobytes()
     for got, step in zip(runtime.step_outputs(session, inputs), s.steps, strict=True):
@@ -166,7 +166,7 @@ def test_program_equals_reference(s: Schedule, seed: int) -> None:
 def test_float_program_equals_reference(s: Schedule, seed: int) -> None:
     inputs = random_inputs(s.graph, seed)
     values = ops.evaluate(s.graph, inputs)
-    got = runtime.run(runtime.open_session(program.write(program.assemble(s, memory.plan(s)))), inputs)
+    got = runtime.run(runtime.open_session(program.write(program.assemble(s, memory.plan(s))), pack=False), inputs)
     for a, output in zip(got, s.graph.outputs, strict=True):
         b = values[output]
         assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(b) + 2e-6 * b.size**0.5
@@ -194,7 +194,7 @@ def test_only_what_views_tell_must_lie_near_the_start_of_the_weights(monkeypatch
         return program.assemble(s, memory.plan(s))
 
     monkeypatch.setattr(program, "VIEW_REACH", 128)
-    session = runtime.open_session(program.write(assembled(layer)))
+    session = runtime.open_session(program.write(assembled(layer)), pack=False)
     assert runtime.run(session, [np.ones((1, 8), np.float32)])[0].sum() == 64
     with pytest.raises(DoesNotFit, match="what lies before a constant that is read by rows needs 288 bytes"):
         assembled(layer, total)

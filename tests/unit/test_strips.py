@@ -141,7 +141,7 @@ def test_an_unbound_or_misaligned_input_is_refused() -> None:
     x = b.input((1, 4, 4, 2))
     base = schedule.schedule(passes.lower(Graph("f", [x], [b.conv(x, 3, 3, 1)], b.nodes)), ("c",))
     point = pareto.layer_by_layer(pareto.bound(base), BOARD)
-    session = runtime.open_session(program.write(program.assemble(point.schedule, point.plan)))
+    session = runtime.open_session(program.write(program.assemble(point.schedule, point.plan)), pack=False)
     lib, s = library(), ctypes.byref(session._session)
     assert session.arena.size == point.plan.arena_bytes and session.bound
     assert lib.ert_run(s) == -14

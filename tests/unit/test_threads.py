@@ -202,7 +202,7 @@ def test_scratch_for_threads_is_asked_for_and_checked() -> None:
     read = written(scheduled(deep(), 2, ("c",)))
     lib, data = kernels.library(), runtime.aligned(len(program.write(read)))
     data[:] = np.frombuffer(program.write(read), np.uint8)
-    session = runtime.open_session(program.write(read))
+    session = runtime.open_session(program.write(read), pack=False)
     lib.ert_threads_bytes.restype = ctypes.c_size_t
     need = [lib.ert_threads_bytes(ctypes.byref(session._model), n) for n in (0, 1, 2, 5)]
     rounded = [-(-s.scratch_bytes // 16) * 16 for s in scheduled(deep(), 2, ("c",)).steps]

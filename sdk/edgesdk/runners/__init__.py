@@ -38,6 +38,7 @@ class Measurement:
     stack_bytes: int | None = None
     code_bytes: int | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    kernels: list[int] = field(default_factory=list)  # of each step, where they may be others than the file's
 
 
 class Session(Protocol):

@@ -69,6 +69,7 @@ class HostSession:
             steps=self._time_steps(inputs, STEP_RUNS, time.perf_counter),
             arena_bytes=int(self.session.arena.size),
             context=context,
+            kernels=self.session.kernels(),
         )
 
     def about(self) -> tuple[str, dict[str, Any]]:

@@ -126,6 +126,7 @@ class UserModeSession:
             steps=self.step_costs(inputs),
             arena_bytes=self.hello.arena_bytes,
             context=self.context,
+            kernels=self._kernels(),
         )
 
     def about(self) -> tuple[str, dict[str, Any]]:
@@ -145,6 +146,10 @@ class UserModeSession:
             outputs.append(np.frombuffer(raw, tensor.dtype, items, at).reshape(tensor.shape).copy())
             at += outputs[-1].nbytes
         return cost - self.hello.empty, outputs
+
+    def _kernels(self) -> list[int]:
+        send(self.process, b"k")
+        return [_number(self.process) for _ in range(self.hello.steps)]
 
     def step_costs(self, inputs: Sequence[np.ndarray], runs: int = 1) -> list[float]:
         """Instructions of one run: they are the same in each."""
