@@ -268,16 +268,16 @@ def gzipped(paths: Sequence[Path]) -> int:
 
 def downloads(root: Path, peers: Sequence[str], nets: Sequence[str]) -> dict[str, int]:
     """Bytes of a runtime behind gzip -9; of edgesdk with all kernels, and with those of a network only."""
-    binding = root / "edgesdk" / "edgesdk.js"
+    binding = [root / "edgesdk" / f"{name}.js" for name in wasm.SCRIPTS]
     sizes = {}
     for name in peers:
         if name in DOWNLOADS:
             folder, files = DOWNLOADS[name]
             sizes[name] = gzipped([root / "node_modules" / folder / f for f in files])
-    sizes[f"{OWN}, all kernels"] = gzipped([binding, root / "edgesdk" / wasm.file_name("relaxed")])
+    sizes[f"{OWN}, all kernels"] = gzipped([*binding, root / "edgesdk" / wasm.file_name("relaxed")])
     for net in nets:
         model = program.read(program.read_file(root / "models" / f"{net}_int8.edge"))
-        sizes[f"{OWN}, those of {net} int8"] = gzipped([binding, wasm.build("relaxed", model)])
+        sizes[f"{OWN}, those of {net} int8"] = gzipped([*binding, wasm.build("relaxed", model)])
     return sizes
 
 

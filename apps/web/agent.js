@@ -3,7 +3,7 @@
 // bytes, the JSON, then buffers whose lengths the JSON lists:
 //
 //   hello                               -> engine, flavours
-//   load {flavour} wasm model           -> arena_bytes, init_us
+//   load {flavour, threads} wasm model  -> arena_bytes, init_us, threads
 //   run inputs...                       -> outputs...
 //   step_outputs inputs...              -> steps[], for each call of a kernel the step's number; what it wrote...
 //   reset                               -> {}
@@ -108,11 +108,13 @@ export class Agent {
     return [{ engine: this.engine, flavours: flavours() }];
   }
 
-  async load({ flavour }, [wasm, bytes]) {
+  async load({ flavour, threads }, [wasm, bytes]) {
+    this.model?.dispose();
     this.model = null;
     const begun = performance.now();
-    this.model = await Model.load(bytes, { wasm, flavour });
-    return [{ arena_bytes: this.model.arenaBytes, init_us: (performance.now() - begun) * 1000 }];
+    this.model = await Model.load(bytes, { wasm, flavour, threads });
+    const init_us = (performance.now() - begun) * 1000;
+    return [{ arena_bytes: this.model.arenaBytes, init_us, threads: this.model.threads }];
   }
 
   inputs(buffers) {
@@ -143,6 +145,7 @@ export class Agent {
   }
 
   bye() {
+    this.model?.dispose();
     return [{}];
   }
 }

@@ -9,15 +9,12 @@
  *
  * A streamed input has no memory: each row goes where edge_next_row says, then edge_push(0) takes it. With `hooked` the
  * module calls edge.event before and after each call of a kernel. */
-#include "ert.h"
+#include "ert_web.h"
 
 #if defined(__wasm_relaxed_simd__)
 #include <wasm_simd128.h>
 #endif
 
-#define EXPORT(name) __attribute__((export_name(#name)))
-
-enum { EDGE_EMEMORY = -100, EDGE_ESTATE = -101 };
 enum { PAGE_SHIFT = 16 };
 
 typedef struct {
@@ -77,6 +74,8 @@ EXPORT(edge_load) int32_t edge_load(uint32_t at, uint32_t bytes) {
   own.loaded = bound == ERT_OK;
   return bound;
 }
+
+ert_session *edge_session(void) { return own.loaded ? &own.session : NULL; }
 
 EXPORT(edge_check) int32_t edge_check(uint32_t at, uint32_t bytes) {
   return ert_check((const void *)(uintptr_t)at, bytes);

@@ -25,7 +25,8 @@
  * half and term KR / 2 + j in its high half, so that a vector of bytes is, half by half, two vectors of the layout with
  * KR / 2. Groups of weights may have factors (nibble.h): uint8[panel][in_c * taps / group][NR], a group being a multiple
  * of KR and in_c one of the group. Biases of int8 layers are 16 times what they are (the sums of bytes whose lower half is
- * empty are, too): the writer guarantees that 16 times every sum has 32 bits.
+ * empty are, too): the writer guarantees that 16 times every sum has 32 bits; in n8k8d, whose kernels take nibbles for
+ * what they are, every sum and 16 times every bias. Scales there have any shift from 1 to 31 where there are factors.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
  * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
@@ -254,6 +255,8 @@ ERT_TILES(f32s4, n8k8, 8, 8, 4, 4, ERT_SCALES_SCALED)
 ERT_TILES(s8s4, n4k16, 4, 16, 1, 4, ERT_SCALES_S8)
 ERT_TILES(s8s4, n8k16, 8, 16, 1, 4, ERT_SCALES_S8)
 ERT_TILES(s8s4, n8k8, 8, 8, 1, 4, ERT_SCALES_S8)
+ERT_TILES(s8s4, n8k8d, 8, 8, 1, 4, ERT_SCALES_DOUBLES)
+ERT_TILES(f32s8, n8k1, 8, 1, 4, 8, ERT_SCALES_SCALED)
 ERT_TILES_DEPTHWISE(s8s8, d8d, 8, 1, 1, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(f32, d8, 8, 1, 4, 32, ERT_SCALES_F32)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16, 1, 1, 8, ERT_SCALES_S8)

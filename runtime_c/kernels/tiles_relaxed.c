@@ -12,12 +12,21 @@
 #define ERT_RELAXED_DOT wasm_i32x4_relaxed_dot_i8x16_i7x16_add
 #endif
 
+/* Four terms of each pixel, for each of eight channels. */
+ERT_INLINE void add_fours(v128_t *a, v128_t *b, v128_t w0, v128_t w1, const int8_t *x, int pixels) {
+  for (int i = 0; i < pixels; i++) {
+    const v128_t v = wasm_v128_load32_splat(x + 4 * i);
+    a[i] = ERT_RELAXED_DOT(v, w0, a[i]);
+    b[i] = ERT_RELAXED_DOT(v, w1, b[i]);
+  }
+}
+
 ERT_INLINE void group(const ert_tile_args *t, const int32_t *bias, const int8_t *x, void *const *out, int pixels,
                       int32_t n) {
   const int8_t *w = t->weights;
   v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
-  for (int32_t k = 0; k < t->run; k += 4, w += 32, x += 16) {
+  for (int32_t k = 0; k < t->run; k += 4, w += 32, x += 4 * ERT_WASM_LANES(pixels)) {
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
@@ -40,9 +49,16 @@ ERT_INLINE void group_unsigned(const ert_tile_args *t, const int8_t *x, void *co
 }
 ERT_WASM_TILES(tiles_unsigned, group_unsigned, 1)
 
+ERT_INLINE void pack_one(int8_t *to, const int8_t *x, int32_t n, v128_t top) {
+  int32_t k = 0;
+  for (; k + 16 <= n; k += 16) wasm_v128_store(to + k, wasm_v128_xor(wasm_v128_load(x + k), top));
+  for (; k < n; k += 4) wasm_v128_store32_lane(to + k, wasm_v128_xor(wasm_v128_load32_zero(x + k), top), 0);
+}
+
 ERT_INLINE void pack(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run,
                      v128_t top) {
-  for (int32_t r = 0; r < runs; r++, in += stride) {
+  for (int32_t r = 0; pixels == 1 && r < runs; r++, in += stride, to += run) pack_one(to, in[0], run, top);
+  for (int32_t r = 0; pixels > 1 && r < runs; r++, in += stride) {
     ERT_WASM_STARTS(x, in, pixels, int8_t);
     int32_t k = 0;
     for (; k + 16 <= run; k += 16, to += 64) {
@@ -102,5 +118,83 @@ const ert_tiling *ert_tiling_s8_relaxed(void) {
   if (exact(0)) return &by_signed;
   return exact(128) ? &by_unsigned : NULL;
 }
+
+/* int4: nibbles plus 8 are second factors for which the product is exact on every engine. Eight times the sum of the
+ * inputs is too much then: packed inputs of eight terms follow eight times the sums of all before them. */
+ERT_INLINE void add_nibbles(v128_t *a, v128_t *b, const int8_t *w, const int8_t *x, int32_t terms, int pixels) {
+  const int next = 4 * ERT_WASM_LANES(pixels);
+  const int8_t *behind = x + terms / 8 * 3 * next;
+  for (int i = 0; i < pixels; i++) {
+    const v128_t less = wasm_i32x4_sub(wasm_v128_load32_splat(behind + 4 * i), wasm_v128_load32_splat(x + 4 * i));
+    a[i] = wasm_i32x4_sub(a[i], less), b[i] = wasm_i32x4_sub(b[i], less);
+  }
+  for (int32_t fours = terms / 4;; w += 32, x += 3 * next) {
+    ERT_OPAQUE(w);
+    ERT_OPAQUE(x);
+    const v128_t signs = wasm_i8x16_const_splat(-0x78), low = wasm_i8x16_const_splat(15);
+    const v128_t v0 = wasm_v128_xor(wasm_v128_load(w), signs), v1 = wasm_v128_xor(wasm_v128_load(w + 16), signs);
+    add_fours(a, b, wasm_v128_and(v0, low), wasm_v128_and(v1, low), x + next, pixels);
+    if (--fours == 0) break; /* never here, but it ends the basic block */
+    add_fours(a, b, wasm_v128_and(wasm_u16x8_shr(v0, 4), low), wasm_v128_and(wasm_u16x8_shr(v1, 4), low), x + 2 * next,
+              pixels);
+    if (--fours == 0) break;
+  }
+}
+
+ERT_INLINE void group_s8s4(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
+  ert_wasm_group_s8s4(t, x, out, pixels, n, add_nibbles, 12 * ERT_WASM_LANES(pixels));
+}
+ERT_WASM_TILES(tiles_s8s4, group_s8s4, 2)
+
+/* Eight inputs of four pixels, those of lane i of the one; a single one has the first lane alone. */
+ERT_INLINE int8_t *pack_eight(int8_t *to, v128_t first, v128_t second, v128_t *sums) {
+  const v128_t eight = wasm_i8x16_const_splat(8);
+  wasm_v128_store(to, *sums);
+  wasm_v128_store(to + 16, first);
+  wasm_v128_store(to + 32, second);
+  *sums = ERT_RELAXED_DOT(first, eight, ERT_RELAXED_DOT(second, eight, *sums));
+  return to + 48;
+}
+
+ERT_INLINE void pack_one_s8s4(int8_t *to, const void *const *in, int32_t stride, int32_t runs, int32_t run) {
+  int32_t sum = 0;
+  for (int32_t r = 0; r < runs; r++, in += stride)
+    for (int32_t k = 0; k < run; k += 8, to += 12) {
+      const int8_t *x = (const int8_t *)in[0] + k;
+      ERT_MEMMOVE(to, &sum, 4);
+      ERT_MEMMOVE(to + 4, x, 8);
+      for (int i = 0; i < 8; i++) sum += 8 * x[i];
+    }
+  ERT_MEMMOVE(to, &sum, 4);
+}
+
+ERT_INLINE void pack_group_s8s4(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
+                                int32_t run) {
+  v128_t sums = wasm_i32x4_const_splat(0);
+  if (pixels == 1) {
+    pack_one_s8s4(to, in, stride, runs, run);
+    return;
+  }
+  for (int32_t r = 0; r < runs; r++, in += stride) {
+    ERT_WASM_STARTS(x, in, pixels, int8_t);
+    int32_t k = 0;
+    for (; k + 16 <= run; k += 16) {
+      v128_t v[4];
+      for (int i = 0; i < 4; i++) v[i] = wasm_v128_load(x[i] + k);
+      ert_wasm_transpose(v);
+      to = pack_eight(to, v[0], v[1], &sums);
+      to = pack_eight(to, v[2], v[3], &sums);
+    }
+    if (k < run) to = pack_eight(to, ert_wasm_gather(x, k), ert_wasm_gather(x, k + 4), &sums);
+  }
+  wasm_v128_store(to, sums);
+}
+ERT_WASM_PACK(pack_s8s4, pack_group_s8s4, 2)
+
+static const ert_tiling by_nibbles = {
+    tiles_s8s4, ERT_WASM_PIXELS, {ERT_WASM_NR, 8, 1, 4, ERT_SCALES_DOUBLES}, pack_s8s4, 2};
+
+/* Engines that have the dot product as several instructions gain nothing by it. */
+const ert_tiling *ert_tiling_s8s4_relaxed(void) { return ert_tiling_s8_relaxed() ? &by_nibbles : NULL; }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8: inputs are packed as int16, for four successive ones of a pixel the pair (x0, x2), then (x1, x3), because
- * shifts make the same pairs of a vector of weights. A pair of each of four channels meets that of a pixel in one
- * instruction. float32: products and sums. A build with relaxed SIMD takes its micro-kernels instead, where they are
+ * shifts make the same pairs of a vector of weights, and of the halves of its bytes. A pair of each of four channels
+ * meets that of a pixel in one instruction. A build with relaxed SIMD takes its micro-kernels instead, where they are
  * exact. */
 #include "tiles_wasm.h"
 
@@ -21,13 +21,14 @@ ERT_INLINE void group_s8(const ert_tile_args *t, const int8_t *x, void *const *o
   const int8_t *w = t->weights;
   v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(s->bias), b[i] = wasm_v128_load(s->bias + 4);
-  for (int32_t pairs = t->run / 2;; w += 32, x += 32) {
+  const int next = 4 * ERT_WASM_LANES(pixels);
+  for (int32_t pairs = t->run / 2;; w += 32, x += 2 * next) {
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
     add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 8), x, pixels);
     if (--pairs == 0) break; /* never here, but it ends the basic block */
-    add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + 16, pixels);
+    add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + next, pixels);
     if (--pairs == 0) break;
   }
   ert_wasm_finish(t, out, a, b, pixels, n);
@@ -37,6 +38,20 @@ ERT_WASM_TILES(tiles_s8, group_s8, 2)
 ERT_INLINE v128_t even(v128_t v) { return wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8); }
 
 ERT_INLINE v128_t odd(v128_t v) { return wasm_i16x8_shr(v, 8); }
+
+/* Inputs of one pixel. */
+ERT_INLINE void widen_one(int8_t *to, const int8_t *x, int32_t n) {
+  int32_t k = 0;
+  for (; k + 16 <= n; k += 16, to += 32) {
+    const v128_t v = wasm_v128_load(x + k), e = even(v), o = odd(v);
+    wasm_v128_store(to, wasm_i32x4_shuffle(e, o, 0, 4, 1, 5));
+    wasm_v128_store(to + 16, wasm_i32x4_shuffle(e, o, 2, 6, 3, 7));
+  }
+  for (; k < n; k += 4, to += 8) {
+    const v128_t v = wasm_v128_load32_zero(x + k);
+    wasm_v128_store64_lane(to, wasm_i32x4_shuffle(even(v), odd(v), 0, 4, 1, 5), 0);
+  }
+}
 
 /* Sixteen inputs of four pixels. */
 ERT_INLINE void widen(int8_t *to, const int8_t *const x[4], int32_t k) {
@@ -52,7 +67,8 @@ ERT_INLINE void widen(int8_t *to, const int8_t *const x[4], int32_t k) {
 
 ERT_INLINE void pack_group_s8(int8_t *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
                               int32_t run) {
-  for (int32_t r = 0; r < runs; r++, in += stride) {
+  for (int32_t r = 0; pixels == 1 && r < runs; r++, in += stride, to += 2 * run) widen_one(to, in[0], run);
+  for (int32_t r = 0; pixels > 1 && r < runs; r++, in += stride) {
     ERT_WASM_STARTS(x, in, pixels, int8_t);
     int32_t k = 0;
     for (; k + 16 <= run; k += 16, to += 128) widen(to, x, k);
@@ -75,46 +91,40 @@ const ert_tiling *ert_tiling_s8_simd128(void) {
   return &tiling_s8;
 }
 
-ERT_INLINE void group_f32(const ert_tile_args *t, const int8_t *packed, void *const *out, int pixels, int32_t n) {
-  const float *w = t->weights, *x = (const void *)packed, *bias = t->scales;
-  v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
-  for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
-  for (int32_t k = 0; k < t->run; k++, w += 8, x += ERT_WASM_GROUP) {
+/* The four pairs of a block of eight terms, each in bits of its own. */
+ERT_INLINE void add_nibbles(v128_t *a, v128_t *b, const int8_t *w, const int8_t *x, int32_t terms, int pixels) {
+  const int next = 4 * ERT_WASM_LANES(pixels);
+  for (int32_t pairs = terms / 2;; w += 32, x += 4 * next) {
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
-    const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);
-    for (int i = 0; i < pixels; i++) {
-      const v128_t v = wasm_v128_load32_splat(x + i);
-      a[i] = ert_wasm_madd(v, w0, a[i]);
-      b[i] = ert_wasm_madd(v, w1, b[i]);
-    }
-  }
-  ert_wasm_store_f32(t, out[0], a[0], b[0]);
-  if (pixels > 1 && n > 1) ert_wasm_store_f32(t, out[1], a[1], b[1]);
-  if (pixels > 2 && n > 2) ert_wasm_store_f32(t, out[2], a[2], b[2]);
-  if (pixels > 3 && n > 3) ert_wasm_store_f32(t, out[3], a[3], b[3]);
-}
-ERT_WASM_TILES(tiles_f32, group_f32, 4)
-
-ERT_INLINE void pack_group_f32(int8_t *packed, const void *const *in, int32_t stride, int32_t pixels, int32_t runs,
-                               int32_t run) {
-  float *to = (void *)packed;
-  for (int32_t r = 0; r < runs; r++, in += stride) {
-    ERT_WASM_STARTS(x, in, pixels, float);
-    int32_t k = 0;
-    for (; k + 4 <= run; k += 4, to += 16) {
-      v128_t v[4];
-      for (int i = 0; i < 4; i++) v[i] = wasm_v128_load(x[i] + k);
-      ert_wasm_transpose(v);
-      for (int i = 0; i < 4; i++) wasm_v128_store(to + 4 * i, v[i]);
-    }
-    for (; k < run; k++, to += 4)
-      for (int i = 0; i < 4; i++) to[i] = x[i][k];
+    const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
+    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 12), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 12), 12), x, pixels);
+    if (--pairs == 0) break; /* as above */
+    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 4), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 4), 12), x + next,
+              pixels);
+    if (--pairs == 0) break;
+    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 12), x + 2 * next,
+              pixels);
+    if (--pairs == 0) break;
+    add_pairs(a, b, wasm_i16x8_shr(w0, 12), wasm_i16x8_shr(w1, 12), x + 3 * next, pixels);
+    if (--pairs == 0) break;
   }
 }
-ERT_WASM_PACK(pack_f32, pack_group_f32, 4)
 
-const ert_tiling ert_tiling_f32_simd128 = {
-    tiles_f32, ERT_WASM_PIXELS, {ERT_WASM_NR, 1, 4, 32, ERT_SCALES_F32}, pack_f32, 4};
+ERT_INLINE void group_s8s4(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
+  ert_wasm_group_s8s4(t, x, out, pixels, n, add_nibbles, 16 * ERT_WASM_LANES(pixels));
+}
+ERT_WASM_TILES(tiles_s8s4, group_s8s4, 2)
+
+static const ert_tiling tiling_s8s4 = {
+    tiles_s8s4, ERT_WASM_PIXELS, {ERT_WASM_NR, 8, 1, 4, ERT_SCALES_DOUBLES}, pack_s8, 2};
+
+const ert_tiling *ert_tiling_s8s4_simd128(void) {
+#if ERT_HAS_relaxed
+  const ert_tiling *relaxed = ert_tiling_s8s4_relaxed();
+  if (relaxed) return relaxed;
+#endif
+  return &tiling_s8s4;
+}
 
 #endif

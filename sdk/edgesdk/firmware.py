@@ -94,18 +94,20 @@ def write_used(model: program.Program) -> Path:
 
 
 def other_isas(isa: tuple[str, ...]) -> set[str]:
-    return {name for core in boards.cores().values() for name in core.isa} - set(isa)
+    known = {name for core in boards.cores().values() for name in core.isa}
+    return (known | {"relaxed"}) - set(isa)  # no core has that one: wasm.py builds modules with it
 
 
-def runtime_units(board: Board, model: program.Program | None) -> Iterator[Unit]:
+def runtime_units(board: Board, model: program.Program | None, threads: bool = False) -> Iterator[Unit]:
     """The runtime's sources; kernel files carry their instruction set as suffix."""
+    one = () if threads else ("-DERT_ONE_THREAD",)
     root = runtime_folder()
     needed = tuple(f"-DERT_NEEDS_{isa}" for isa in board.core.isa if isa != "c")
     headers = toolchain.digest_files([*root.rglob("*.h"), *root.rglob("*.inc")])
     include = tuple(f"-I{root / name}" for name in ("include", "kernels", "src"))
     for source in sorted(root.glob("src/*.c")):
         used = [f'-DERT_USED="{write_used(model)}"'] if source.name == "table.c" and model else []
-        yield Unit(source, (*CORE_FLAGS, "-DERT_ONE_THREAD", *include, *needed, *used), headers)
+        yield Unit(source, (*CORE_FLAGS, *one, *include, *needed, *used), headers)
     skipped = other_isas(board.core.isa)
     for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):
         if source.stem.rpartition("_")[2] not in skipped:

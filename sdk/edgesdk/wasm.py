@@ -26,9 +26,20 @@ FLAVOURS: dict[str, tuple[str, ...]] = {
 }
 BASE = ("mvp", "bulk_memory", "bulk_memory_opt", "mutable_globals", "nontrapping_fptoint", "sign_ext")
 FEATURES = {"simd128": "simd128", "relaxed": "relaxed_simd"}
-PACKAGE = ("edgesdk.js", "edgesdk.d.ts", "package.json", "README.md")
+SCRIPTS = ("edgesdk", "errors", "files", "model", "runtime", "tensor", "threads", "worker")
+PACKAGE = (*(f"{name}{end}" for name in SCRIPTS for end in (".js", ".d.ts")), "package.json", "README.md")
+THREADED = ("simd128", "relaxed")  # flavours that modules with threads have: every engine with them has vectors
 STACK_BYTES = 65536  # below the data: an overflow traps instead of overwriting it
 LINK = ("-nostdlib", "-s", "-Wl,--no-entry", "-Wl,--gc-sections", f"-Wl,-z,stack-size={STACK_BYTES}")
+# JavaScript makes the memory, which workers share, no smaller than this (threads.ts).
+FIRST_BYTES = 32 * 65536
+LINK_THREADS = (
+    "-Wl,--import-memory",
+    "-Wl,--shared-memory",
+    f"-Wl,--initial-memory={FIRST_BYTES}",
+    f"-Wl,--max-memory={65535 * 65536}",
+    "-Wl,--export=__stack_pointer",
+)
 
 
 @cache
@@ -36,17 +47,17 @@ def web_folder() -> Path:
     return Path(str(resources.files("edgesdk.apps").joinpath("web")))
 
 
-def file_name(flavour: str) -> str:
+def file_name(flavour: str, threads: bool = False) -> str:
     """What JavaScript looks for."""
-    return f"ert_{flavour}.wasm"
+    return f"ert_{flavour}{'_threads' * threads}.wasm"
 
 
-def find_toolchain(flavour: str) -> Toolchain:
+def find_toolchain(flavour: str, threads: bool = False) -> Toolchain:
     """zig with the flavour's instruction sets. Raises DeviceError where it is not installed."""
     if flavour not in FLAVOURS:
         raise UsageError(f"flavour {flavour!r} is not known; expected one of {', '.join(FLAVOURS)}")
     found = toolchain.find(boards.cores()["wasm32"], "zig")
-    features = (*BASE, *(FEATURES[isa] for isa in FLAVOURS[flavour]))
+    features = (*BASE, *(FEATURES[isa] for isa in FLAVOURS[flavour]), *(("atomics",) * threads))
     return replace(found, flags=(*found.flags, f"-mcpu={'+'.join(features)}"))
 
 
@@ -57,38 +68,41 @@ def board_of(flavour: str) -> Board:
     return msgspec.structs.replace(board, core=core)
 
 
-def units(flavour: str, model: program.Program | None) -> Iterator[Unit]:
-    yield from firmware.runtime_units(board_of(flavour), model)
+def units(flavour: str, model: program.Program | None, threads: bool = False) -> Iterator[Unit]:
+    yield from firmware.runtime_units(board_of(flavour), model, threads)
     include = firmware.runtime_folder() / "include"
-    headers = toolchain.digest_files(list(include.glob("*.h")))
-    yield Unit(web_folder() / "ert_web.c", (*firmware.CORE_FLAGS, f"-I{include}"), headers)
+    headers = toolchain.digest_files([*include.glob("*.h"), web_folder() / "ert_web.h"])
+    for name in ("ert_web.c", *(("ert_web_threads.c",) * threads)):
+        yield Unit(web_folder() / name, (*firmware.CORE_FLAGS, f"-I{include}"), headers)
     yield Unit(web_folder() / "memory.c", ("-O3",), "")
 
 
-def build(flavour: str, model: program.Program | None = None) -> Path:
-    """The module of a flavour, from the cache where it is there; `model`: with the kernels of that program only.
+def build(flavour: str, model: program.Program | None = None, threads: bool = False) -> Path:
+    """The module of a flavour, from the cache where it is there; `model`: with the kernels of that program only;
+    `threads`: whose memory workers share.
 
     Raises UsageError for an unknown flavour, DeviceError where there is no compiler.
     """
-    tools = find_toolchain(flavour)
-    objects = toolchain.compile_units(tools, list(units(flavour, model)))
-    key = toolchain.digest(tools.version, *tools.flags, *LINK, *(o.name for o in objects))
+    tools = find_toolchain(flavour, threads)
+    objects = toolchain.compile_units(tools, list(units(flavour, model, threads)))
+    link = (*LINK, *(LINK_THREADS if threads else ()))
+    key = toolchain.digest(tools.version, *tools.flags, *link, *(o.name for o in objects))
     path = toolchain.cache_folder() / f"ert-{flavour}-{key[:32]}.wasm"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder) / path.name
-            toolchain.call([*tools.command, *tools.flags, *LINK, *map(str, objects), "-o", str(fresh)])
+            toolchain.call([*tools.command, *tools.flags, *link, *map(str, objects), "-o", str(fresh)])
             fresh.replace(path)
     return path
 
 
 def write_package(folder: Path, model: program.Program | None = None) -> list[Path]:
-    """What a page needs in `folder`: the binding with its types, and a module of each flavour."""
+    """What a page needs in `folder`: the binding with its types, and the modules of each flavour."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / name for name in PACKAGE]
     for path in written:
         shutil.copyfile(web_folder() / path.name, path)
-    for flavour in FLAVOURS:
-        written.append(folder / file_name(flavour))
-        shutil.copyfile(build(flavour, model), written[-1])
+    for flavour, threads in (*((f, False) for f in FLAVOURS), *((f, True) for f in THREADED)):
+        written.append(folder / file_name(flavour, threads))
+        shutil.copyfile(build(flavour, model, threads), written[-1])
     return written

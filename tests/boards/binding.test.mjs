@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The JavaScript binding as users call it. FOLDER has the binding, its modules, two models and what they compute.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads';
 
 const folder = process.env.FOLDER;
 const at = (name) => join(folder, name);
-const { EdgeError, FLAVOURS, Model, flavours } = await import(pathToFileURL(at('edgesdk.js')));
+const { EdgeError, FLAVOURS, Model, canShare, flavours } = await import(pathToFileURL(at('edgesdk.js')));
 const { image, scores, rows, result, hostile } = JSON.parse(readFileSync(at('case.json')));
 const bytes = readFileSync(at('digits.edge'));
 const pixels = Int8Array.from(image);
@@ -149,6 +149,62 @@ test('metadata that makes no sense is left out', async () => {
     assert.deepEqual([...model.run([pixels])[0]], scores, name);
     assert.equal(model.stepTimes().length, model.steps);
     assert.ok(model.inputs[0].name && model.labels.length === 0, name);
+  }
+});
+
+test('shares a model that was converted for threads out among them', async () => {
+  assert.ok(canShare());
+  for (const threads of [2, 3]) {
+    const model = await Model.load(at('threaded.edge'), { threads });
+    assert.equal(model.threads, threads);
+    assert.ok(model.inputs[0].data.buffer instanceof SharedArrayBuffer);
+    for (let i = 0; i < 20; i++) {
+      const [copy] = model.run([pixels]);
+      assert.ok(copy.buffer instanceof ArrayBuffer);
+      assert.deepEqual([...copy], scores);
+    }
+    assert.equal(model.stepTimes(2).length, model.steps);
+    model.dispose();
+    assert.equal(model.threads, 1);
+    assert.throws(() => model.run([pixels]), refused('ESTATE'));
+  }
+  await assert.rejects(Model.load(at('threaded.edge'), { threads: 2, maxBytes: 1000 }), refused('EMEMORY'));
+  const tight = await Model.load(at('threaded.edge'), { threads: 2, maxBytes: 1 << 17 });
+  assert.equal(tight.threads, 1, 'no room for stacks');
+  assert.deepEqual([...tight.run([pixels])[0]], scores);
+});
+
+test('runs one thread where there are no more', async () => {
+  for (const [file, options] of [['digits.edge', { threads: 4 }], ['threaded.edge', { threads: 1 }]]) {
+    const model = await Model.load(at(file), options);
+    assert.equal(model.threads, 1);
+    assert.deepEqual([...model.run([pixels])[0]], scores);
+  }
+  const Shared = globalThis.SharedArrayBuffer;
+  delete globalThis.SharedArrayBuffer; // as in a page that is not isolated
+  try {
+    const model = await Model.load(at('threaded.edge'), { threads: 2 });
+    assert.ok(!canShare() && model.threads === 1);
+    assert.deepEqual([...model.run([pixels])[0]], scores);
+  } finally {
+    globalThis.SharedArrayBuffer = Shared;
+  }
+});
+
+test('runs one thread where files for more are missing', async () => {
+  const some = at('some');
+  mkdirSync(some, { recursive: true });
+  for (const name of ['ert_plain.wasm', 'ert_simd128.wasm', 'ert_relaxed.wasm']) copyFileSync(at(name), join(some, name));
+  const model = await Model.load(at('threaded.edge'), { threads: 2, wasm: some });
+  assert.equal(model.threads, 1);
+  assert.deepEqual([...model.run([pixels])[0]], scores);
+  renameSync(at('worker.js'), at('worker.away'));
+  try {
+    const alone = await Model.load(at('threaded.edge'), { threads: 2 });
+    assert.equal(alone.threads, 1);
+    assert.deepEqual([...alone.run([pixels])[0]], scores);
+  } finally {
+    renameSync(at('worker.away'), at('worker.js'));
   }
 });
 

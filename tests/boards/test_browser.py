@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import os
 import queue
 import re
 import shutil
@@ -22,6 +24,7 @@ from edgesdk.errors import DeviceError
 from edgesdk.flow import convert
 from edgesdk.runners import browser, web
 from edgesdk.runtime import LoadError
+from edgesdk.schedule import threads
 
 DIGITS = Path(__file__).resolve().parents[2] / "apps" / "digits" / "digits.onnx"
 PINNED = Path(__file__).resolve().parents[1] / "golden" / "v1.0"
@@ -71,6 +74,90 @@ def test_chromium_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         assert refused.value.code == -7
 
 
+def threaded(patch: pytest.MonkeyPatch) -> bytes:
+    """The digit classifier with every step for two threads, as small as it is."""
+    pytest.importorskip("onnx")
+    patch.setattr(threads, "LEAST_WORK", 1)
+    patch.setattr(threads, "PART_PIXELS", 1)
+    images = np.random.default_rng(5).random((20, 8, 8, 1), np.float32)
+    return convert(DIGITS, "wasm", quantize="int8", calibration={"image": images}, threads=2).data
+
+
+@needs_browser
+@needs_zig
+def test_chromium_runs_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their first one is a worker itself, which may sleep."""
+    monkeypatch.delenv("EDGESDK_BROWSER", raising=False)
+    with browser.open(boards.load("browser"), threaded(monkeypatch), 2) as session:
+        assert session.context["threads"] == 2
+        rng, host = np.random.default_rng(3), runtime.open_session(digits("host"))
+        for _ in range(20):
+            image = [rng.integers(-128, 128, (1, 8, 8, 1)).astype(np.int8)]
+            assert session.run(image)[0].tobytes() == runtime.run(host, image)[0].tobytes()
+        assert session.measure(image, 2).context["threads"] == 2
+
+
+THREADS_PAGE = """<script type="module">
+import { Model } from './edgesdk.js';
+const found = { isolated: crossOriginIsolated, threads: [], same: true };
+const items = Int8Array.from({ length: 64 }, (_, i) => i * 4 - 128);
+let wanted = null;
+for (const threads of [1, 2, undefined]) {
+  const model = await Model.load('digits.edge', { threads });
+  found.threads.push(model.threads);
+  for (let i = 0; i < 20; i++) {
+    const scores = String(model.run([items])[0]);
+    found.same &&= scores === (wanted ??= scores);
+  }
+  model.dispose();
+}
+fetch('shown', { method: 'POST', body: JSON.stringify(found) });
+</script>"""
+
+
+def shown(folder: Path, page: str, headers: dict[str, str]) -> str:
+    """What a page of the folder posts, served with these headers."""
+    told: queue.Queue[str] = queue.Queue()
+
+    class Requests(SimpleHTTPRequestHandler):
+        def end_headers(self) -> None:
+            for name, value in headers.items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def do_POST(self) -> None:
+            told.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Requests, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with browser.page(f"http://127.0.0.1:{server.server_port}/{page}"):
+            return told.get(timeout=120)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@needs_browser
+@needs_zig
+@pytest.mark.parametrize("isolated", [True, False])
+def test_pages_run_threads_where_they_are_isolated(
+    isolated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first thread is the page's own, which may not sleep."""
+    wasm.write_package(tmp_path)
+    (tmp_path / "page.html").write_text(THREADS_PAGE)
+    (tmp_path / "digits.edge").write_bytes(threaded(monkeypatch))
+    found = json.loads(shown(tmp_path, "page.html", browser.HEADERS if isolated else {}))
+    most = min(4, os.cpu_count() or 1)
+    assert found == {"isolated": isolated, "threads": [1, 2, most] if isolated else [1, 1, 1], "same": True}
+
+
 # Tells the server what the page shows, once it says more than that it is loading.
 WATCH = """<script type="module">
 const state = document.getElementById('state');
@@ -86,24 +173,9 @@ def test_page_to_copy(tmp_path: Path) -> None:
     wasm.write_package(tmp_path)
     (tmp_path / "index.html").write_text((wasm.web_folder() / "index.html").read_text() + WATCH)
     (tmp_path / "digits.edge").write_bytes(digits("wasm"))
-    told: queue.Queue[str] = queue.Queue()
-
-    class Requests(SimpleHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(204)
-            self.end_headers()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Requests, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with browser.page(f"http://127.0.0.1:{server.server_port}/index.html"):
-            shown = told.get(timeout=120)
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert len(re.findall(r'<meter value="\d', shown)) == 10, shown
-    assert re.search(r'id="state">\d \((relaxed|simd128)\)', shown), shown
+    text = shown(tmp_path, "index.html", {})
+    assert len(re.findall(r'<meter value="\d', text)) == 10, text
+    assert re.search(r'id="state">\d \((relaxed|simd128)\)', text), text
 
 
 @pytest.fixture

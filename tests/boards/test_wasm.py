@@ -19,14 +19,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_models
+from nodes import inferred, value
 
-from edgesdk import boards, program, runtime, toolchain, wasm
+from edgesdk import boards, memory, ops, program, runtime, schedule, toolchain, wasm
 from edgesdk.errors import DeviceError, UsageError
 from edgesdk.flow import convert
+from edgesdk.ir import Graph, Quant
 from edgesdk.program import Program
 from edgesdk.runners import in_wasmtime, web
 from edgesdk.runners import wasm as runner
 from edgesdk.runtime import LoadError
+from edgesdk.schedule import threads
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -290,6 +293,74 @@ def with_metadata(data: bytes, packed: bytes) -> bytes:
     return bytes(made)
 
 
+@cache
+def threaded() -> tuple[bytes, list[np.ndarray]]:
+    """The digit classifier with every step for two threads, as small as it is, and random images."""
+    pytest.importorskip("onnx")
+    rng = np.random.default_rng(5)
+    images = rng.random((20, 8, 8, 1), np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "LEAST_WORK", 1)
+        patch.setattr(threads, "PART_PIXELS", 1)
+        source = ROOT / "apps/digits/digits.onnx"
+        made = convert(source, "wasm", quantize="int8", calibration={"image": images}, threads=2)
+    assert program.threads(made.program)
+    return made.data, [rng.integers(-128, 128, (1, 8, 8, 1)).astype(np.int8) for _ in images]
+
+
+@needs_node
+@pytest.mark.parametrize("options, n", [((), 2), ((), 5), (("--liftoff-only",), 2), (("--no-liftoff",), 3)])
+def test_threads_give_the_same_bytes(options: tuple[str, ...], n: int) -> None:
+    """With either compiler of the engine, which may be switched at any moment; the first thread falls asleep, too."""
+    data, images = threaded()
+    with runner.in_node(data) as one, runner.in_node(data, options, n) as session:
+        assert session.context["threads"] == n and one.context["threads"] == 1
+        for image in images * 5:
+            assert same(session.run([image]), one.run([image]))
+        assert session.step_outputs([images[0]]) == one.step_outputs([images[0]])
+        measured = session.measure([images[0]], 2)
+        assert measured.context["threads"] == n and min(measured.steady) > 0
+
+
+def layers(n: int, size: int, channels: int) -> Graph:
+    """Convolutions behind each other."""
+    rng, shape = np.random.default_rng(1), (1, size, size, channels)
+    x = value("x", shape, "int8", Quant.per_tensor(1.0, 3))
+    graph = Graph("layers", [x], [], [])
+    for i in range(n):
+        w = rng.integers(-128, 128, (channels, 1, 1, channels)).astype(np.int8)
+        weights = value(f"w{i}", w.shape, "int8", Quant.per_tensor(1.0, 0), w)
+        attrs = {"stride": (1, 1), "padding": (0, 0, 0, 0), "activation": "none"}
+        node = inferred("conv2d", [x, weights, None], Quant.per_tensor(2.0**12, 0), **attrs)
+        x = replace(node.output, name=f"y{i}", quant=Quant.per_tensor(1.0, 0))
+        node.outputs = [x]
+        graph.nodes.append(node)
+    graph.outputs = [x]
+    return graph
+
+
+@needs_node
+def test_parts_that_last_are_waited_for() -> None:
+    """Longer than a thread waits awake: large layers in the engine's first tier, which spoilt what waiting needs."""
+    graph = layers(6, 14, 256)
+    chosen = replace(schedule.schedule(graph, ("simd128", "c")), threads=2)
+    data = program.write(program.assemble(chosen, memory.plan(chosen)))
+    x = np.random.default_rng(2).integers(-128, 128, graph.inputs[0].shape).astype(np.int8)
+    wanted = [x]
+    for node in graph.nodes:
+        wanted = ops.module("conv2d").reference(node, [wanted[0], node.input(1).data, None])
+    with runner.in_node(data, ("--liftoff-only",), 2) as session:
+        for _ in range(20):
+            assert same(session.run([x]), wanted)
+
+
+@needs_node
+def test_threads_of_a_program_for_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="was not written for threads; convert it with --threads 2"):
+        with runner.in_node(digits()[0], (), 2):
+            pass
+
+
 @needs_node
 def test_binding(tmp_path: Path) -> None:
     """apps/web/edgesdk.js as users call it: tests/boards/binding.test.mjs."""
@@ -301,6 +372,7 @@ def test_binding(tmp_path: Path) -> None:
     wanted = runtime.run(runtime.open_session(streamed.read_bytes()), inputs)
     classes = runtime.run(runtime.open_session(data), [images[0]])[0]
     hostile = list(write_hostile(data, tmp_path))
+    (tmp_path / "threaded.edge").write_bytes(threaded()[0])
     case = {
         "hostile": hostile,
         "image": images[0].ravel().tolist(),
@@ -325,14 +397,15 @@ def test_committed_javascript_is_what_typescript_makes(tmp_path: Path) -> None:
         pytest.skip("typescript is not installed: npm install --prefix build/npm typescript")
     web_folder = ROOT / "apps" / "web"
     subprocess.run([compiler, "-p", web_folder, "--outDir", tmp_path], check=True)
-    for name in ("edgesdk.js", "edgesdk.d.ts"):
+    for name in (f"{script}{end}" for script in wasm.SCRIPTS for end in (".js", ".d.ts")):
         assert (tmp_path / name).read_text() == (web_folder / name).read_text(), f"{name}: run make web"
 
 
 @needs_node
-@pytest.mark.parametrize("verb", ["run", "profile"])
-def test_command_line(verb: str, tmp_path: Path) -> None:
-    data, parsed, images = digits()
+@pytest.mark.parametrize("verb, n", [("run", 1), ("profile", 1), ("run", 2), ("profile", 2)])
+def test_command_line(verb: str, n: int, tmp_path: Path) -> None:
+    data, images = (digits()[0], digits()[2]) if n == 1 else threaded()
+    parsed = program.read(data)
     model, target = tmp_path / "digits.edge", tmp_path / "out.npz"
     model.write_bytes(data)
     np.savez(tmp_path / "in.npz", **{parsed.inputs[0].name: np.stack(images[:2])})
@@ -341,13 +414,14 @@ def test_command_line(verb: str, tmp_path: Path) -> None:
         "profile": ["--runs", "2"],
     }[verb]
     start = "from edgesdk.cli import main; main()"
-    command = [sys.executable, "-c", start, verb, str(model), "--board", "wasm", "--json", *extra]
+    command = [sys.executable, "-c", start, verb, str(model), "--board", "wasm", "--threads", str(n), "--json", *extra]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     if verb == "run":
         found = np.load(target)[parsed.outputs[0].name]
-        wanted = [runtime.run(runtime.open_session(data), [i])[0] for i in images[:2]]
+        wanted = [runtime.run(runtime.open_session(digits()[0]), [i])[0] for i in images[:2]]
         assert found.tobytes() == np.stack(wanted).tobytes()
     else:
         assert result["clock"] == "us" and result["board"] == "wasm" and result["context"]["flavour"]
+        assert result["context"]["threads"] == n

@@ -30,7 +30,7 @@ from nodes import activations, inferred, random_array, seeds, value, zero_points
 
 from edgesdk import kernels, memory, ops, program, schedule, toolchain, wasm
 from edgesdk.errors import Unsupported
-from edgesdk.ir import Graph, Node, Quant
+from edgesdk.ir import Graph, Node, Quant, Value
 from edgesdk.ops import binary
 from edgesdk.runners import in_wasmtime
 
@@ -117,34 +117,51 @@ def drawn(nodes: SearchStrategy[Any], n: int) -> Iterator[Case]:
 
 
 CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 40]))
+GROUPED = st.one_of(st.integers(1, 20), st.sampled_from([24, 32, 40, 64, 65, 96, 128, 256, 264]))
 INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 20, 24, 32, 64, 65]))
 
 
-def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], dtype: str, **attrs: Any) -> Any:  # type: ignore[no-untyped-def]
-    """A layer with scales as models have them: outputs are smaller than sums."""
-    rng, n = np.random.default_rng(draw(seeds)), w_shape[0] if op != "depthwise_conv2d" else w_shape[-1]
-    attrs["activation"] = draw(activations)
-    if dtype == "float32":
-        w, b = (random_array(rng, s, dtype) for s in (w_shape, (n,)))
-        inputs = [value("x", x_shape, dtype), value("w", w_shape, dtype, None, w), value("b", (n,), dtype, None, b)]
-        return inferred(op, inputs, None, **attrs), [random_array(rng, x_shape, dtype), w, b]
-    w, b = random_array(rng, w_shape, "int8"), rng.integers(-(2**12), 2**12, n).astype(np.int32)
-    scales = rng.uniform(0.5, 1, n).astype(np.float32)
+def weights_of(draw, rng: np.random.Generator, shape: tuple[int, ...], w_type: str, axis: int) -> Value:  # type: ignore[no-untyped-def]
+    """Of int8 and int4 a scale for each channel; of int4 often factors of groups, too."""
+    w, n = random_array(rng, shape, w_type), shape[axis]
+    if w_type not in ("int8", "int4"):
+        return value("w", shape, w_type, None, w)
+    q = Quant(rng.uniform(0.5, 1, n).astype(np.float32), np.zeros(n, np.int32), axis)
+    sizes = [size for size in (8, 16, 32, 64, 128) if shape[-1] % size == 0]
+    group = draw(st.sampled_from([0, *sizes])) if w_type == "int4" and axis == 0 else 0
+    if group:
+        factors = rng.integers(1, draw(st.sampled_from([20, 256])), (n, w.size // n // group)).astype(np.uint8)
+        q = replace(q, group=group, factors=factors)
+    return value("w", shape, w_type, q, w)
+
+
+def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], types: str, **attrs: Any) -> Any:  # type: ignore[no-untyped-def]
+    """A layer with scales as models have them: outputs are smaller than sums. `types`: of inputs, then of weights where
+    they differ."""
+    dtype, w_type = types.split() if " " in types else (types, types)
     axis = 2 if op == "depthwise_conv2d" else 0
-    x = value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points)))
-    inputs = [x, value("w", w_shape, "int8", Quant(scales, np.zeros(n, np.int32), axis), w)]
+    rng, n = np.random.default_rng(draw(seeds)), w_shape[axis]
+    attrs["activation"] = draw(activations)
+    w = weights_of(draw, rng, w_shape, w_type, axis)
+    if dtype == "float32":
+        b = random_array(rng, (n,), dtype)
+        inputs = [value("x", x_shape, dtype), w, value("b", (n,), dtype, None, b)]
+        return inferred(op, inputs, None, **attrs), [random_array(rng, x_shape, dtype), w.data, b]
+    b = rng.integers(-(2**12), 2**12, n).astype(np.int32)
+    inputs = [value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points))), w]
     low = draw(st.sampled_from([-128, draw(zero_points)]))
     out = Quant.per_tensor(2.0 ** draw(st.floats(0.01, 16)), low)
     node = inferred(op, [*inputs, value("b", (n,), "int32", None, b)], out, **attrs)
-    return node, [random_array(rng, x_shape, "int8"), w, b]
+    return node, [random_array(rng, x_shape, "int8"), w.data, b]
 
 
 @st.composite
-def convolutions(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
+def convolutions(draw, types: str) -> Any:  # type: ignore[no-untyped-def]
     kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (2, 5), (1, 3)]))
-    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), draw(INPUTS))
+    in_c = draw(GROUPED if "int4" in types else INPUTS)
+    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), in_c)
     return layer(
-        draw, "conv2d", x_shape, (draw(CHANNELS), *kernel, x_shape[3]), dtype,
+        draw, "conv2d", x_shape, (draw(CHANNELS), *kernel, in_c), types,
         stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
         dilation=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
         padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
@@ -165,24 +182,31 @@ def depthwise(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
 
 
 @st.composite
-def rows(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
-    n, in_c, out_c = draw(st.integers(1, 30)), draw(INPUTS), draw(CHANNELS)
-    return layer(draw, "fully_connected", (n, in_c), (out_c, in_c), dtype)
+def rows(draw, types: str) -> Any:  # type: ignore[no-untyped-def]
+    """A single one, which kernels read otherwise, as often as some."""
+    n, out_c = draw(st.one_of(st.just(1), st.integers(1, 30))), draw(CHANNELS)
+    in_c = draw(GROUPED if "int4" in types else st.one_of(INPUTS, st.sampled_from([127, 128, 129, 300])))
+    return layer(draw, "fully_connected", (n, in_c), (out_c, in_c), types)
 
 
 @st.composite
-def ties(draw) -> Any:  # type: ignore[no-untyped-def]
-    """256 sums in a row around a tie of each channel: the weight is 1, the bias the tie."""
+def ties(draw, w_type: str) -> Any:  # type: ignore[no-untyped-def]
+    """256 sums in a row around a tie of each channel: a weight is 1, the bias the tie; of int4 a group has a factor."""
     rng, n, shift = np.random.default_rng(draw(seeds)), 21, draw(st.integers(1, 22))
     scales = rng.choice([0.5, 1.0, 0.75, float(rng.uniform(0.5, 1))], n).astype(np.float32)
-    halves = rng.integers(-140, 140, n) * 2 + 1
-    bias = np.clip(halves * 2.0 ** (shift - 1) / scales, -(2**29), 2**29).astype(np.int32)
-    x = value("x", (256, 1), "int8", Quant.per_tensor(1.0, 0))
-    w = value("w", (n, 1), "int8", Quant(scales, np.zeros(n, np.int32), 0), np.ones((n, 1), np.int8))
+    halves, most = rng.integers(-140, 140, n) * 2 + 1, 2**29 if w_type == "int8" else 2**26
+    bias = np.clip(halves * 2.0 ** (shift - 1) / scales, -most, most).astype(np.int32)
+    in_c, q = (1 if w_type == "int8" else 8), Quant(scales, np.zeros(n, np.int32), 0)
+    if w_type == "int4":
+        q = replace(q, group=in_c, factors=np.ones((n, 1), np.uint8))
+    x, w = np.zeros((256, in_c), np.int8), np.zeros((n, in_c), np.int8)
+    x[:, 0], w[:, 0] = np.arange(-128, 128), 1
+    inputs = [value("x", x.shape, "int8", Quant.per_tensor(1.0, 0)), value("w", w.shape, w_type, q, w)]
     out = Quant.per_tensor(2.0**shift, draw(zero_points))
-    inputs = [x, w, value("b", (n,), "int32", None, bias)]
-    node = inferred("fully_connected", inputs, out, activation=draw(activations))
-    return node, [np.arange(-128, 128).astype(np.int8)[:, None], w.data, bias]
+    node = inferred(
+        "fully_connected", [*inputs, value("b", (n,), "int32", None, bias)], out, activation=draw(activations)
+    )
+    return node, [x, w, bias]
 
 
 @st.composite
@@ -203,6 +227,8 @@ def float_binaries(op: str) -> SearchStrategy[Any]:
     return test_binary.binaries(op, "float32").filter(lambda case: binary.layout(case[0]) is not None)
 
 
+# Weights that are smaller than what they are multiplied with, or stand for floats.
+NARROW = {"s8s4": "int8 int4", "f32s8": "float32 int8", "f32f16": "float32 float16", "f32s4": "float32 int4"}
 # Kernel folder and types -> nodes.
 NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("conv2d", "s8s8"): st.one_of(convolutions("int8"), test_conv.convolutions("conv2d", "int8")),
@@ -212,8 +238,11 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("add", "s8s8"): sums(),
     ("add", "f32"): st.one_of(float_binaries("add"), float_binaries("sub")),
     ("mul", "f32"): float_binaries("mul"),
-    ("fully_connected", "s8s8"): st.one_of(rows("int8"), ties(), ties(), test_conv.fully_connected("int8")),
+    ("fully_connected", "s8s8"): st.one_of(rows("int8"), ties("int8"), ties("int8"), test_conv.fully_connected("int8")),
     ("fully_connected", "f32"): st.one_of(rows("float32"), test_conv.fully_connected("float32")),
+    **{("conv2d", key): convolutions(types) for key, types in NARROW.items()},
+    **{("fully_connected", key): rows(types) for key, types in NARROW.items()},
+    ("fully_connected", "s8s4"): st.one_of(rows("int8 int4"), ties("int4")),
     ("softmax", "f32"): test_softmax.softmaxes("float32"),
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),
@@ -231,7 +260,7 @@ def cases(op: str, types: str) -> list[Case]:
 
 def machines_of(kernel: kernels.Kernel) -> list[str]:
     """Dot products of bytes matter to int8 alone."""
-    return list(MACHINES) if kernel.types == "s8s8" and kernel.op != "add" else ["simd128", "relaxed"]
+    return list(MACHINES) if kernel.types in ("s8s8", "s8s4") and kernel.op != "add" else ["simd128", "relaxed"]
 
 
 @pytest.mark.parametrize(

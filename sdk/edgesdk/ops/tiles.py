@@ -30,22 +30,35 @@ def fits(node: Node, kernel: Kernel) -> bool:
     found = LAYOUT.fullmatch(kernel.layout)
     if found is None:
         return True
-    if node.input(1).dtype == "int4" and not _fits_groups(node, int(found[2])):
+    if node.input(1).dtype == "int4" and not _fits_nibbles(node, kernel, int(found[2])):
         return False
     if node.output.dtype == "float32":
-        return True
+        return kernel.isa != "simd128" or _is_finite(node.input(1))
     if found[3] == "p" and not fits_pairs(node.input(1)):
         return False
-    if found[3] == "d" and not double_scales.fits(node):
+    if found[3] == "d" and not _has_factors(node.input(1)) and not double_scales.fits(node):
         return False
     return vectors.fits_right_shifts(node) and _fits_halves(node)
 
 
-def _fits_groups(node: Node, kr: int) -> bool:
-    """Whether groups of int4 weights are whole blocks of terms in every tap, and 16 times every sum has 32 bits."""
+def _has_factors(weights: Value) -> bool:
+    return weights.quant is not None and weights.quant.factors is not None
+
+
+def _is_finite(weights: Value) -> bool:
+    """Whether float16 weights are numbers: WebAssembly has no instruction for them, and shifts take them for such."""
+    assert weights.data is not None
+    return weights.dtype != "float16" or bool(np.isfinite(weights.data).all())
+
+
+def _fits_nibbles(node: Node, kernel: Kernel, kr: int) -> bool:
+    """Whether groups of int4 weights are whole blocks of terms in every tap, and 16 times every sum has 32 bits; in
+    WebAssembly nibbles are what they are, and only biases 16 times as large."""
     w = node.input(1)
-    if node.output.dtype != "float32" and 16 * int(vectors.largest_sums(node).max()) >= 2**31:
-        return False
+    if node.output.dtype != "float32":
+        most = np.abs(rescale.folded_bias(node, 0)) if kernel.isa == "simd128" else vectors.largest_sums(node)
+        if 16 * int(most.max()) >= 2**31:
+            return False
     if w.quant is None or w.quant.factors is None:
         return True
     return w.quant.group % kr == 0 and w.shape[-1] % w.quant.group == 0

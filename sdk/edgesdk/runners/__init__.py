@@ -21,7 +21,7 @@ from edgesdk.errors import DeviceError, Unsupported
 
 # runner of a board.toml -> module of this package
 RUNNERS = {"host": "host", "qemu": "qemu", "qemu-user": "qemu_user", "wasm": "wasm", "browser": "browser"}
-THREADED = ("host", "qemu-user")
+THREADED = ("host", "qemu-user", "wasm", "browser")
 
 
 @dataclass(frozen=True)

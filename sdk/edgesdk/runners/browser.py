@@ -154,14 +154,14 @@ def page(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def open(board: Board, data: bytes) -> Iterator[web.WebSession]:
+def open(board: Board, data: bytes, threads: int = 1) -> Iterator[web.WebSession]:
     """The program in a browser, whose engine chooses the flavour."""
     desk = Desk()
     server = serve(desk)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         with page(f"http://127.0.0.1:{server.server_port}/{desk.token}/agent.html"):
-            session = web.begin(desk.exchange, data)
+            session = web.begin(desk.exchange, data, threads)
             yield session
             web.ask(desk.exchange, "bye")
     finally:

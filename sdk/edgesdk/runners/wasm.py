@@ -17,9 +17,11 @@ from edgesdk.errors import DeviceError
 from edgesdk.runners import Session, web
 
 
-def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
+def open(board: Board, data: bytes, threads: int = 1) -> AbstractContextManager[Session]:
     if shutil.which("node"):
-        return in_node(data)
+        return in_node(data, threads=threads)
+    if threads > 1:
+        raise DeviceError(f"board {board.id}: threads need node, which was not found; install Node.js (Debian: nodejs)")
     if importlib.util.find_spec("wasmtime"):
         from edgesdk.runners import in_wasmtime
 
@@ -31,10 +33,10 @@ def open(board: Board, data: bytes) -> AbstractContextManager[Session]:
 
 
 @contextmanager
-def in_node(data: bytes, options: tuple[str, ...] = ()) -> Iterator[web.WebSession]:
+def in_node(data: bytes, options: tuple[str, ...] = (), threads: int = 1) -> Iterator[web.WebSession]:
     """The program in a fresh node process."""
     with node(options) as exchange:
-        yield web.begin(exchange, data)
+        yield web.begin(exchange, data, threads)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk import program, wasm
-from edgesdk.errors import DeviceError
+from edgesdk.errors import DeviceError, UsageError
 from edgesdk.program import Program
 from edgesdk.runners import Measurement
 from edgesdk.runtime import LoadError, joined_steps
@@ -114,23 +114,34 @@ class WebSession:
         return [np.ascontiguousarray(a).tobytes() for a in inputs]
 
 
-def begin(exchange: Exchange, data: bytes) -> WebSession:
+def begin(exchange: Exchange, data: bytes, threads: int = 1) -> WebSession:
     """Loads a program with the fastest flavour that the engine runs exactly, and the kernels that it calls.
 
-    Raises LoadError with the runtime's code where it is refused.
+    Raises LoadError with the runtime's code where it is refused, UsageError where it was not written for threads.
     """
     parsed, refusals = program.read(data), []
+    if threads > 1 and not program.threads(parsed):
+        raise UsageError(
+            f"threads {threads}: the program was not written for threads; convert it with --threads {threads}"
+        )
     hello, _ = ask(exchange, "hello")
-    for flavour in reversed(hello["flavours"]):
+    able = [f for f in hello["flavours"] if threads == 1 or f in wasm.THREADED]
+    for flavour in reversed(able):
+        module = wasm.build(flavour, parsed, threads > 1).read_bytes()
         try:
-            return load(exchange, data, flavour, wasm.build(flavour, parsed).read_bytes(), hello["engine"])
+            return load(exchange, data, flavour, module, hello["engine"], threads)
         except EngineRefuses as error:
             refusals.append(str(error))
     raise DeviceError(f"{hello['engine']} runs no flavour of WebAssembly ({'; '.join(refusals)}); use a newer engine")
 
 
-def load(exchange: Exchange, data: bytes, flavour: str, module: bytes, engine: str = "") -> WebSession:
-    """Loads a program into a module of that flavour. Raises EngineRefuses where the engine does not run it."""
-    loaded, _ = ask(exchange, "load", [module, data], flavour=flavour)
-    context = {"engine": engine, "flavour": flavour}
+def load(
+    exchange: Exchange, data: bytes, flavour: str, module: bytes, engine: str = "", threads: int = 1
+) -> WebSession:
+    """Loads a program into a module of that flavour. Raises EngineRefuses where the engine does not run it, or has no
+    threads for it."""
+    loaded, _ = ask(exchange, "load", [module, data], flavour=flavour, threads=threads)
+    if loaded["threads"] != threads:
+        raise EngineRefuses(f"it runs {loaded['threads']} of {threads} threads; leave --threads out")
+    context = {"engine": engine, "flavour": flavour, "threads": threads}
     return WebSession(exchange, program.read(data), loaded["arena_bytes"], loaded["init_us"], len(module), context)
