@@ -12,6 +12,7 @@ from edgesdk import flow, measured, memory, schedule
 from edgesdk.errors import DoesNotFit, EdgeError
 from edgesdk.flow import Base, Room
 from edgesdk.ir import Node
+from edgesdk.kernels import PORTABLE
 from edgesdk.measured import Candidate, Cost, Known, layer, signature
 from edgesdk.schedule import Schedule, Step, frames
 from edgesdk.schedule.strips import expand
@@ -23,6 +24,8 @@ SCREEN = 1.3  # times the cost of the static choice: slower ones are measured no
 SCREEN_SHARE, SHARE = 0.35, 0.6  # of the budget, when each candidate was to be measured once, and when all is known
 EXACT_SHARE = 0.8  # the same where once is enough
 ROUNDS = 15
+# Where a program of portable kernels alone is packed for vectors as it is loaded: its costs tell nothing of them.
+PACKED_AT_LOAD = frozenset(("avx2", "avx512vnni", "avxvnni", "neon", "neondot", "neoni8mm"))
 Takes = Mapping[str, Candidate]  # of layers by their names
 
 
@@ -58,7 +61,10 @@ def kernels_of(made: Plan) -> dict[str, list[Candidate]]:
     """Every candidate of each layer, the static one first; only of layers that have a choice."""
     found: dict[str, list[Candidate]] = {}
     for node, name in made.names.items():
-        rows = [Candidate(k) for k in schedule.fitting(node, made.base.isa)]
+        fitting = schedule.fitting(node, made.base.isa)
+        if PACKED_AT_LOAD.intersection(made.base.isa):
+            fitting = [k for k in fitting if k.isa != PORTABLE] or fitting
+        rows = [Candidate(k) for k in fitting]
         # Layers of one name may differ in what fits their weights: what fits all of them is measured.
         found[name] = [c for c in found[name] if c in rows] if name in found else rows
     return {name: rows for name, rows in found.items() if len(rows) > 1}
