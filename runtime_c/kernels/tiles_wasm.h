@@ -78,6 +78,13 @@ ERT_INLINE v128_t ert_wasm_rescale8(v128_t a, v128_t b, const ert_wasm_scales *s
   return wasm_i16x8_narrow_i32x4(ert_wasm_rescale4(a, s, 0, magic, signs), ert_wasm_rescale4(b, s, 4, magic, signs));
 }
 
+/* Whether doubles hold all products of a panel: shifts are 13 or less. */
+ERT_INLINE int ert_wasm_doubles_hold(const ert_wasm_scales *s) {
+  const v128_t a = wasm_f64x2_pmin(wasm_v128_load(s->less), wasm_v128_load(s->less + 2));
+  const v128_t b = wasm_f64x2_pmin(wasm_v128_load(s->less + 4), wasm_v128_load(s->less + 6));
+  return wasm_i64x2_all_true(wasm_f64x2_ge(wasm_f64x2_pmin(a, b), wasm_f64x2_const_splat(0x1p-13)));
+}
+
 /* Sums of layers whose weights have factors may be too large for products of doubles: the first product is of integers
  * then, sum * multiplier rounded to a multiple of 2^31. Unsigned, with 2^63 more, the engine need not know signs. */
 ERT_INLINE v128_t ert_wasm_high4(v128_t x, v128_t m) {
@@ -87,13 +94,15 @@ ERT_INLINE v128_t ert_wasm_high4(v128_t x, v128_t m) {
   return wasm_i32x4_shuffle(low, high, 0, 2, 4, 6);
 }
 
+/* factor * 2^shift, a multiple of 2^-31 below 1, whose bits are those of its sum with 2^21. Powers of two that are divided
+ * by have their exponent turned round. */
 ERT_INLINE v128_t ert_wasm_multipliers2(const ert_wasm_scales *s, int at) {
-  const v128_t ratio = wasm_f64x2_div(wasm_v128_load(s->factor + at), wasm_v128_load(s->less + at));
-  return wasm_i32x4_trunc_sat_f64x2_zero(wasm_f64x2_mul(ratio, wasm_f64x2_const_splat(2147483648.0)));
+  const v128_t turned = wasm_i64x2_sub(wasm_i64x2_const_splat((int64_t)2046 << 52), wasm_v128_load(s->less + at));
+  return wasm_f64x2_add(wasm_f64x2_mul(wasm_v128_load(s->factor + at), turned), wasm_f64x2_const_splat(2097152.0));
 }
 
 ERT_INLINE v128_t ert_wasm_multipliers4(const ert_wasm_scales *s, int at) {
-  return wasm_i64x2_shuffle(ert_wasm_multipliers2(s, at), ert_wasm_multipliers2(s, at + 2), 0, 2);
+  return wasm_i32x4_shuffle(ert_wasm_multipliers2(s, at), ert_wasm_multipliers2(s, at + 2), 0, 2, 4, 6);
 }
 
 /* Divided by 2^shift, halves away from zero: what is added has the sum's sign, and is less than any difference. */
@@ -215,7 +224,8 @@ ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, voi
     ERT_OPAQUE(a);
     for (int i = 0; i < pixels; i++) a[i] = bias0, a[ERT_WASM_GROUP + i] = bias1;
     ert_wasm_sum_groups(t, a, a + ERT_WASM_GROUP, x, pixels, sum, eight);
-    ert_wasm_finish_exactly(t, out, a, a + ERT_WASM_GROUP, n);
+    if (ert_wasm_doubles_hold(s)) ert_wasm_finish(t, out, a, a + ERT_WASM_GROUP, pixels, n);
+    else ert_wasm_finish_exactly(t, out, a, a + ERT_WASM_GROUP, n);
     return;
   }
   v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
