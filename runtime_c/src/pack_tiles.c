@@ -88,8 +88,7 @@ uint64_t ert_pack_scales_bytes(const ert_layer *layer, const ert_pack_layout *l)
 static uint8_t *put_terms(const ert_layer *layer, int32_t o, int32_t i, int32_t kr, uint8_t *to) {
   const int32_t left = layer->n - i, n = o >= layer->channels ? 0 : left < kr ? left : kr;
   const uint8_t *from = (const uint8_t *)layer->weights + ((ptrdiff_t)o * layer->n + i) * layer->item;
-  if (n == 4 && layer->item == 1) ERT_MEMMOVE(to, from, 4);
-  else if (n == 1 && layer->item == 4) ERT_MEMMOVE(to, from, 4);
+  if (n > 0 && n * layer->item == 4) ERT_MEMMOVE(to, from, 4);
   else if (n > 0) ERT_MEMMOVE(to, from, n * layer->item);
   if (n < kr) ERT_MEMSET(to + n * layer->item, 0, (kr - n) * layer->item);
   return to + kr * layer->item;

@@ -149,7 +149,7 @@ void ert_batch_matmul_s8s8_4x16__avx2(const ert_call *c, int32_t y0, int32_t y1)
     const int32_t first = ert_batch_matmul_matrix(&g->b, y / g->m) * (g->transposed ? g->n : g->k);
     const matmul_matrix m = {&c->in[1], first, p};
     matmul_row row[ROWS];
-    n = most < ROWS ? most : ROWS;
+    n = most < 1 ? 1 : most < ROWS ? most : ROWS;
     for (int32_t r = 0; r < n; r++) row[r] = row_of(c, p, y + r, (int16_t *)c->scratch + r * ert_batch_matmul_depth(g));
     if (g->transposed)
       for (int32_t r = 0; r < n; r++)

@@ -81,7 +81,7 @@ ERT_APART void ert_v_batch_matmul_rows(const ert_call *c, int32_t y0, int32_t y1
     const int32_t first = ert_batch_matmul_matrix(&g->b, y / g->m) * (g->transposed ? g->n : g->k);
     const float *a[ERT_V_ROWS];
     float *out[ERT_V_ROWS];
-    n = g->transposed ? 1 : most < ERT_V_ROWS ? most : ERT_V_ROWS;
+    n = g->transposed || most < 1 ? 1 : most < ERT_V_ROWS ? most : ERT_V_ROWS;
     for (int32_t r = 0; r < n; r++) a[r] = ert_batch_matmul_row(c, g, y + r), out[r] = ert_out_row(&c->out, y + r);
     if (g->transposed) ert_v_matmul_dots(&c->in[1], first, g, a[0], out[0]);
     else if (n == 4) ert_v_matmul_columns(&c->in[1], first, g, a, out, 4);
