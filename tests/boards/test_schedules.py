@@ -215,7 +215,8 @@ def test_the_host_runner_takes_every_kind() -> None:
             assert np.array_equal(opened.run(x)[0], ops.evaluate(SMALL.graph, x)[SMALL.graph.outputs[0]])
             measured = opened.measure(x, 2)
             assert len(measured.steps) == len(SMALL.steps) and all(s > 0 for s in measured.steps)
-            assert measured.arena_bytes == program.read(data).arena_bytes
+            # What vectors need besides lies behind the arena of a portable file, which is packed as it loads.
+            assert measured.arena_bytes >= program.read(data).arena_bytes
 
 
 def cost(step: Step, calls: int) -> float:

@@ -44,13 +44,13 @@ def reference(node: Node, arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def fits(node: Node, kernel: Kernel) -> bool:
+    if kernel.types != types(node) and not tiles.is_depthwise(kernel):
+        return False
     rules = {"fours": depthwise_packing.fits_fours, "planes": depthwise_packing.fits_planes}
     if kernel.layout == "by_channel":
         return panels.fits_by_channel(node)
     if kernel.layout in rules:
         return rules[kernel.layout](node, relu=kernel.tile.endswith("relu"))
-    if kernel.types != types(node) and not tiles.is_depthwise(kernel):
-        return False
     return vectors.fits(node, kernel) and tiles.fits_depthwise(node, kernel)
 
 
