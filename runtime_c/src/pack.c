@@ -243,15 +243,25 @@ static int is_packed(const ert_model *m) {
   return at < file || at - file >= m->file_bytes;
 }
 
+/* A program with any other kernel was written for a processor: its portable ones were chosen. */
+static int is_portable(const ert_model *m) {
+  const int32_t *words = m->steps;
+  for (int32_t i = 0; i < m->n_steps; i++, words += ert_step_words(words[0]))
+    if (ert_find_kernel(words[0] & 0xffff)->isa != ERT_ISA_c) return 0;
+  return 1;
+}
+
+static int is_packable(const ert_model *m) { return m->n_steps > 0 && !is_packed(m) && is_portable(m); }
+
 static size_t count_bytes(const ert_model *m, uint32_t isas) {
-  if (m->n_steps == 0 || is_packed(m)) return 0;
+  if (!is_packable(m)) return 0;
   packing p = begin(m, NULL, 0, isas);
   pack_steps(&p);
   return p.gained && p.at <= SIZE_MAX ? (size_t)p.at : 0;
 }
 
 static int pack(ert_model *m, void *memory, size_t bytes, uint32_t isas) {
-  if (m->n_steps == 0 || is_packed(m)) return ERT_OK;
+  if (!is_packable(m)) return ERT_OK;
   packing p = begin(m, memory, bytes, isas);
   if (((uintptr_t)memory & (ERT_ALIGN - 1)) != 0) return ERT_EALIGN;
   if (p.at > bytes) return ERT_EARENA;

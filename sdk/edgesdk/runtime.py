@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk import kernels, program
+from edgesdk import program
 from edgesdk.errors import UsageError
 from edgesdk.library import library
 
@@ -176,8 +176,6 @@ def _kernel_numbers(model: _Model) -> list[int]:
 
 def _pack(model: _Model) -> np.ndarray | None:
     """The memory that a portable model was packed into; None for others, and where nothing is gained."""
-    if any(not kernels.is_portable(n) for n in _kernel_numbers(model)):
-        return None
     lib = library()
     lib.ert_packed_bytes.restype = ctypes.c_size_t
     n_bytes = lib.ert_packed_bytes(ctypes.byref(model))

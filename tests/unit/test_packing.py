@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import harness
@@ -32,8 +32,8 @@ def levels() -> list[int]:
     return list(dict.fromkeys(isa_bits() & bits for bits in (EVERY, *fewer)))
 
 
-def portable(graph: Graph) -> bytes:
-    planned = schedule.schedule(passes.lower(passes.simplify(graph.copy())), ("c",))
+def portable(graph: Graph, isas: Sequence[str] = ("c",)) -> bytes:
+    planned = schedule.schedule(passes.lower(passes.simplify(graph.copy())), isas)
     return program.write(program.assemble(planned, memory.plan(planned)))
 
 
@@ -123,6 +123,11 @@ def residual() -> Graph:
     return Graph("residual", [x], [b.classifier(b.conv(y, 12, 3, 1), 10)], b.nodes)
 
 
+def is_portable(number: int) -> bool:
+    kernel = kernels.by_number(number)
+    return kernel is not None and kernel.isa == kernels.PORTABLE
+
+
 def test_rows_are_those_of_a_file_for_this_processor() -> None:
     graph = residual()
     lowered = passes.lower(passes.simplify(graph.copy()))
@@ -131,7 +136,7 @@ def test_rows_are_those_of_a_file_for_this_processor() -> None:
     of_layers = [n for n in session.kernels() if n >> 8 in (1, 2, 3)]
     assert of_layers == [n for n in native if n >> 8 in (1, 2, 3)] and len(of_layers) == 3
     plain = runtime.open_session(portable(graph), pack=False)
-    assert all(kernels.is_portable(n) for n in plain.kernels())
+    assert all(is_portable(n) for n in plain.kernels())
 
 
 def test_sums_of_int8_get_offsets_of_their_own_where_vectors_want_them() -> None:
@@ -143,6 +148,11 @@ def test_sums_of_int8_get_offsets_of_their_own_where_vectors_want_them() -> None
     assert set(loaded.isas()) <= {"avx2", "c"} and kernels.by_number(0x10A3).layout == "dense"  # type: ignore[union-attr]
     assert 0x10A3 in runtime._kernel_numbers(loaded.model)
     assert same(loaded.run(inputs)[0], ops.evaluate(graph, inputs)[graph.outputs[0]])
+
+
+def test_a_program_for_a_processor_is_left_as_it_is() -> None:
+    mixed = runtime.open_session(portable(residual(), (HOST.core.isa[0], "c")))
+    assert not all(is_portable(n) for n in mixed.kernels()) and mixed._packed is None
 
 
 def test_too_little_memory_leaves_the_model_as_it_was() -> None:
@@ -162,7 +172,7 @@ def test_memory_that_is_not_aligned_is_refused() -> None:
     room = runtime.aligned(1 << 20)
     given_at = ctypes.c_void_p(room.ctypes.data + 8)
     assert lib.ert_pack(ctypes.byref(session._model), given_at, ctypes.c_size_t(1 << 19)) == -5
-    assert all(kernels.is_portable(n) for n in session.kernels())
+    assert all(is_portable(n) for n in session.kernels())
 
 
 def one_layer(scale: float, least: int) -> Graph:
