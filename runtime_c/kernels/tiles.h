@@ -28,6 +28,9 @@
  * empty are, too): the writer guarantees that 16 times every sum has 32 bits; in n8k8d, whose kernels take nibbles for
  * what they are, every sum and 16 times every bias. Scales there have any shift from 1 to 31 where there are factors.
  *
+ * Grouped convolutions are one convolution for each group: the geometry is that of a group, whose panels follow those of
+ * the group before. The writer may make one group of several, with weights of zero between them, to fill a panel.
+ *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
  * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
 #ifndef ERT_TILES_H
@@ -69,6 +72,21 @@ typedef ert_conv2d_f32_tiles_params ert_conv2d_f32s8_tiles_params;
 typedef ert_conv2d_f32_tiles_params ert_conv2d_f32f16_tiles_params;
 typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_tiles_params;
 typedef ert_conv2d_f32_tiles_params ert_depthwise_conv2d_f32_tiles_params;
+
+typedef struct {
+  ert_conv2d_geometry g; /* of one group */
+  int32_t groups;
+  int32_t in_zero_point;
+  int32_t weights, scales; /* blobs */
+  int32_t zero_point, min, max;
+} ert_grouped_conv2d_s8s8_tiles_params;
+
+typedef struct {
+  ert_conv2d_geometry g; /* of one group */
+  int32_t groups;
+  int32_t weights, bias; /* blobs */
+  float min, max;
+} ert_grouped_conv2d_f32_tiles_params;
 
 typedef struct {
   int32_t in_c, out_c;
@@ -184,9 +202,19 @@ static inline int32_t ert_tiles_gathered(const ert_conv2d_geometry *g, int32_t k
 }
 
 /* Scratch: pointers of a block of tiles (runs of input, then outputs), a run of padding, gathered windows. */
+static inline int32_t ert_tiles_scratch_of(int32_t n, int32_t runs, int32_t run_bytes, int32_t gathered) {
+  return 8 * n * (runs + 1) + ERT_TILE_ALIGN + ert_round_up(run_bytes, ERT_TILE_ALIGN) + n * gathered;
+}
+
 static inline int32_t ert_tiles_scratch(const ert_conv2d_geometry *g, int32_t kr, int32_t pixels, int32_t item) {
-  const int32_t n = pixels * ERT_BLOCK_TILES, run = ert_round_up(item * ert_tiles_run(g, kr, item), ERT_TILE_ALIGN);
-  return 8 * n * (ert_tiles_runs(g, kr, item) + 1) + ERT_TILE_ALIGN + run + n * ert_tiles_gathered(g, kr, item);
+  return ert_tiles_scratch_of(pixels * ERT_BLOCK_TILES, ert_tiles_runs(g, kr, item), item * ert_tiles_run(g, kr, item),
+                              ert_tiles_gathered(g, kr, item));
+}
+
+/* The same for groups, whose taps do not lie beside each other: no runs are joined. */
+static inline int32_t ert_tiles_groups_scratch(const ert_conv2d_geometry *g, int32_t kr, int32_t pixels, int32_t item) {
+  if (!ert_tiles_in_place(g, kr)) return ert_tiles_scratch(g, kr, pixels, item);
+  return ert_tiles_scratch_of(pixels * ERT_BLOCK_TILES, g->kernel_h * g->kernel_w, item * g->in_c, 0);
 }
 
 /* The same for rows of a fully connected layer. */
@@ -215,11 +243,15 @@ void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, 
 void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
+/* `panel`: channels of a panel of the row's layout. */
+void ert_tiles_grouped_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t panel, int32_t y0, int32_t y1);
+void ert_tiles_grouped_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t panel, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_fully_connected_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 
 /* For the rows of kernels.inc: parameters and check of every layout. */
 int ert_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t);
+int ert_grouped_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t);
 int ert_fully_connected_tiles_ok(const ert_step *s, const ert_tile_layout *t);
 int ert_depthwise_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t);
 
@@ -233,6 +265,7 @@ int ert_depthwise_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t);
 #define ERT_TILES(types, name, ...)               \
   ERT_TILES_ROW(conv2d, types, name, __VA_ARGS__) \
   ERT_TILES_ROW(fully_connected, types, name, __VA_ARGS__)
+#define ERT_TILES_GROUPED(types, name, ...) ERT_TILES_ROW(grouped_conv2d, types, name, __VA_ARGS__)
 #define ERT_TILES_DEPTHWISE(types, name, ...) ERT_TILES_ROW(depthwise_conv2d, types, name, __VA_ARGS__)
 
 ERT_TILES(f32, n16k1, 16, 1, 4, 32, ERT_SCALES_F32)
@@ -257,6 +290,15 @@ ERT_TILES(s8s4, n8k16, 8, 16, 1, 4, ERT_SCALES_S8)
 ERT_TILES(s8s4, n8k8, 8, 8, 1, 4, ERT_SCALES_S8)
 ERT_TILES(s8s4, n8k8d, 8, 8, 1, 4, ERT_SCALES_DOUBLES)
 ERT_TILES(f32s8, n8k1, 8, 1, 4, 8, ERT_SCALES_SCALED)
+ERT_TILES_GROUPED(f32, n16k1, 16, 1, 4, 32, ERT_SCALES_F32)
+ERT_TILES_GROUPED(f32, n8k1, 8, 1, 4, 32, ERT_SCALES_F32)
+ERT_TILES_GROUPED(s8s8, n8k8, 8, 8, 1, 8, ERT_SCALES_S8)
+ERT_TILES_GROUPED(s8s8, n8k4, 8, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES_GROUPED(s8s8, n4k16, 4, 16, 1, 8, ERT_SCALES_S8)
+ERT_TILES_GROUPED(s8s8, n4k16p, 4, 16, 1, 8, ERT_SCALES_S8)
+ERT_TILES_GROUPED(s8s8, n16k4u, 16, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES_GROUPED(s8s8, n16k4p, 16, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES_GROUPED(s8s8, n8k4d, 8, 4, 1, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(s8s8, d8d, 8, 1, 1, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(f32, d8, 8, 1, 4, 32, ERT_SCALES_F32)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16, 1, 1, 8, ERT_SCALES_S8)

@@ -8,13 +8,16 @@ typedef struct {
   const ert_tiling *k;
   const ert_tile_args *t;
   int32_t item, fill;
-  int32_t runs, run; /* of a window */
-  int32_t n, block;  /* pixels that there is room for, and those of most blocks */
-  int32_t deeper;    /* bytes from a panel's first input to the next one's: depthwise */
-  const void **in;   /* [runs][n] */
-  void **out;        /* [n] */
-  uint8_t *padding;  /* a run; of a depthwise convolution an item of every channel */
-  uint8_t *windows;  /* gathered ones, window_bytes from one to the next */
+  int32_t from, from_pixel; /* bytes of the first input channel that is read, and from one pixel to the next */
+  int32_t to, to_pixel;     /* the same of the output */
+  int32_t runs, run;        /* of a window */
+  int32_t n, block;         /* pixels that there is room for, and those of most blocks */
+  int32_t panel;            /* channels of a panel of a group */
+  int32_t deeper;           /* bytes from a panel's first input to the next one's: depthwise */
+  const void **in;          /* [runs][n] */
+  void **out;               /* [n] */
+  uint8_t *padding;         /* a run; of a depthwise convolution an item of every channel */
+  uint8_t *windows;         /* gathered ones, window_bytes from one to the next */
   int32_t window_bytes;
   uint8_t *packed;      /* tiles, where they are packed */
   int32_t packed_bytes; /* of a tile */
@@ -91,13 +94,13 @@ void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling 
 /* Where one tap, or row, of the windows of n pixels lies: `step` bytes from one to the next, padding outside [0, in_w). */
 static void point_run(const tiled *v, const void **at, const uint8_t *row, int32_t x, int32_t n) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->item;
+  const int32_t step = g->stride_w * v->from_pixel;
   int32_t i = 0;
   for (; i < n && x < 0; i++, x += g->stride_w) at[i] = v->padding;
   const int32_t inside = row && x < g->in_w ? (g->in_w - 1 - x) / g->stride_w + 1 : 0,
                 end = i < n - inside ? i + inside : n;
-  if (i < end) row += x * item;
-  for (; i < end; i++, row += g->stride_w * item) at[i] = row;
+  if (i < end) row += x * v->from_pixel;
+  for (; i < end; i++, row += step) at[i] = row;
   for (; i < n; i++) at[i] = v->padding;
 }
 
@@ -105,7 +108,7 @@ static void point_run(const tiled *v, const void **at, const uint8_t *row, int32
 static const uint8_t *row_at(const tiled *v, int32_t y, int32_t ky) {
   const ert_conv2d_geometry *g = v->g;
   const int32_t iy = y * g->stride_h - g->pad_top + ky * g->dilation_h;
-  return iy >= 0 && iy < g->in_h ? ert_row(&v->c->in[0], iy) : NULL;
+  return iy >= 0 && iy < g->in_h ? (const uint8_t *)ert_row(&v->c->in[0], iy) + v->from : NULL;
 }
 
 /* Where the runs of the windows of pixels (y, x) ... (y, x + n - 1) lie; slots `at` ... of the block. */
@@ -134,13 +137,14 @@ static void fill_few(uint8_t *to, int fill, int32_t n) {
 /* A row of one window: taps outside the image are padding. */
 static void gather_row(const tiled *v, uint8_t *to, const uint8_t *row, int32_t ix) {
   const ert_conv2d_geometry *g = v->g;
-  const int32_t item = g->in_c * v->item, step = g->dilation_w;
+  const int32_t item = g->in_c * v->item, step = g->dilation_w, pixel = v->from_pixel;
+  const int together = step == 1 && pixel == item;
   int32_t kx = 0, end = g->kernel_w;
   while (kx < end && (!row || ix + kx * step < 0)) kx++;
   while (end > kx && ix + (end - 1) * step >= g->in_w) end--;
   fill_few(to, v->fill, kx * item);
-  if (kx < end && step == 1) ert_move_few(to + kx * item, row + (ix + kx) * item, (end - kx) * item);
-  for (int32_t i = kx; step > 1 && i < end; i++) ert_move_few(to + i * item, row + (ix + i * step) * item, item);
+  if (kx < end && together) ert_move_few(to + kx * item, row + (ix + kx) * item, (end - kx) * item);
+  for (int32_t i = kx; !together && i < end; i++) ert_move_few(to + i * item, row + (ix + i * step) * pixel, item);
   fill_few(to + end * item, v->fill, (g->kernel_w - end) * item);
 }
 
@@ -171,7 +175,7 @@ static void gather(const tiled *v, int32_t y, int32_t x, int32_t n, int32_t at, 
     for (int32_t i = 0; i < n; i++) v->in[r * v->n + at + i] = to + i * v->window_bytes + r * v->run * v->item;
   for (int32_t ky = 0; ky < g->kernel_h; ky++, to += span) {
     const uint8_t *row = row_at(v, y, ky);
-    if (row && inside) gather_rows(v, to, row + ix * item, step, n, most);
+    if (row && inside && v->from_pixel == item) gather_rows(v, to, row + ix * item, step, n, most);
     else
       for (int32_t i = 0; i < n; i++) gather_row(v, to + i * v->window_bytes, row, ix + i * g->stride_w);
   }
@@ -215,11 +219,11 @@ static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) 
   const int together = apart(v->c, y1);
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
-    uint8_t *out = ert_out_row(&v->c->out, y);
+    uint8_t *out = (uint8_t *)ert_out_row(&v->c->out, y) + v->to;
     for (int32_t x = 0, n; x < g->out_w; x += n) {
       n = g->out_w - x < v->block - held ? g->out_w - x : v->block - held;
       find_pixels(v, way, y, x, n, held);
-      for (int32_t i = 0; i < n; i++, out += g->out_c * v->item) v->out[held++] = out;
+      for (int32_t i = 0; i < n; i++, out += v->to_pixel) v->out[held++] = out;
       if (held < v->block && (x + n < g->out_w || (together && y + 1 < y1))) continue;
       multiply(v, held, g->out_c);
       held = 0;
@@ -227,21 +231,48 @@ static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) 
   }
 }
 
-/* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding. */
-static void convolve(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k, const ert_tile_args *t,
-                     int fill, int32_t y0, int32_t y1) {
+/* Weights and scales of the next group. */
+static void next_group(tiled *v, ert_tile_args *t) {
+  const ert_tile_layout *l = &v->k->layout;
+  const int32_t channels = ert_round_up(v->g->out_c, v->panel);
+  t->weights = (const uint8_t *)t->weights + (ptrdiff_t)v->runs * v->run * channels * l->bits / 8;
+  t->scales = (const uint8_t *)t->scales + (ptrdiff_t)channels * l->scales;
+  v->from += v->g->in_c * v->item, v->to += v->g->out_c * v->item;
+}
+
+/* Group by group: row by row where outputs may lie on what later rows have read. */
+static void convolve_groups(tiled *v, ert_tiles_way way, int32_t groups, int32_t y0, int32_t y1) {
+  const ert_tile_args *first = v->t;
+  const int32_t rows = apart(v->c, y1) ? y1 - y0 : 1;
+  for (int32_t y = y0; y < y1; y += rows) {
+    ert_tile_args t = *first;
+    v->t = &t, v->from = v->to = 0;
+    convolve_block(v, way, y, y + rows);
+    for (int32_t q = 1; q < groups; q++) {
+      next_group(v, &t);
+      convolve_block(v, way, y, y + rows);
+    }
+  }
+}
+
+/* `t` has weights, scales and limits of the layer; `fill`: the bytes of an item of padding; g is that of one of so many
+ * groups, in panels of `panel` channels, 0 for a convolution that has no groups. */
+static void convolve(const ert_call *c, const ert_conv2d_geometry *g, int32_t groups, int32_t panel,
+                     const ert_tiling *k, const ert_tile_args *t, int fill, int32_t y0, int32_t y1) {
   const int32_t item = k->layout.item, kr = k->layout.kr;
-  const int joined = ert_tiles_joined(g, kr, item), in_place = ert_tiles_in_place(g, kr);
-  tiled v = {.c = c, .g = g, .k = k, .t = t, .item = item, .fill = fill};
+  const int joined = panel == 0 && ert_tiles_joined(g, kr, item), in_place = ert_tiles_in_place(g, kr);
+  tiled v = {.c = c, .g = g, .k = k, .t = t, .item = item, .fill = fill, .panel = panel};
+  v.from_pixel = groups * g->in_c * item, v.to_pixel = groups * g->out_c * item;
   v.runs = ert_tiles_runs(g, kr, item), v.run = ert_tiles_run(g, kr, item);
+  if (in_place && !joined) v.runs = g->kernel_h * g->kernel_w, v.run = g->in_c;
   lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
   const int32_t run_bytes = ert_round_up(v.run * item, ERT_TILE_ALIGN);
-  v.windows = v.padding + run_bytes, v.window_bytes = ert_tiles_gathered(g, kr, item);
+  v.windows = v.padding + run_bytes, v.window_bytes = in_place && !joined ? 0 : ert_tiles_gathered(g, kr, item);
   if (in_place) ERT_MEMSET(v.padding, fill, run_bytes);
   /* What fills up a gathered window has weights of zero, but must not be an infinity. */
   else ERT_MEMSET(v.windows, 0, v.window_bytes * v.n);
   if (k->pack) lay_out_packed(&v, run_bytes + v.window_bytes * v.n);
-  convolve_block(&v, joined ? JOINED : in_place ? POINTED : GATHERED, y0, y1);
+  convolve_groups(&v, joined ? JOINED : in_place ? POINTED : GATHERED, groups, y0, y1);
 }
 
 static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
@@ -249,6 +280,7 @@ static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, 
   const int32_t item = k->layout.item;
   tiled v = {.c = c, .g = g, .k = k, .t = t, .item = item, .fill = fill};
   v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->layout.nr * item;
+  v.from_pixel = g->in_c * item, v.to_pixel = g->out_c * item;
   lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
   ERT_MEMSET(v.padding, fill, g->in_c * item);
   convolve_block(&v, POINTED, y0, y1);
@@ -302,12 +334,26 @@ static ert_tile_args conv2d_f32(const ert_call *c, const ert_tiling *k) {
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   const ert_tile_args t = conv2d_s8(c, k);
-  convolve(c, &p->g, k, &t, p->in_zero_point, y0, y1);
+  convolve(c, &p->g, 1, 0, k, &t, p->in_zero_point, y0, y1);
 }
 
 void ert_tiles_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_tile_args t = conv2d_f32(c, k);
-  convolve(c, (const void *)c->params, k, &t, 0, y0, y1);
+  convolve(c, (const void *)c->params, 1, 0, k, &t, 0, y0, y1);
+}
+
+void ert_tiles_grouped_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t panel, int32_t y0, int32_t y1) {
+  const ert_grouped_conv2d_s8s8_tiles_params *p = (const void *)c->params;
+  ert_tile_args t = {.weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->scales)};
+  t.zero_point = p->zero_point, t.min = p->min, t.max = p->max;
+  convolve(c, &p->g, p->groups, panel, k, &t, p->in_zero_point, y0, y1);
+}
+
+void ert_tiles_grouped_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_t panel, int32_t y0, int32_t y1) {
+  const ert_grouped_conv2d_f32_tiles_params *p = (const void *)c->params;
+  const ert_tile_args t = {
+      .weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->bias), .low = p->min, .high = p->max};
+  convolve(c, &p->g, p->groups, panel, k, &t, 0, y0, y1);
 }
 
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {

@@ -18,11 +18,14 @@ static int scratch_fits(int32_t runs, int32_t run, int32_t item) {
   return runs < INT32_MAX / 16 / pixels && run < INT32_MAX / 8 / pixels / item;
 }
 
-static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size, int32_t kr) {
+static int geometry_scratch_ok(const ert_conv2d_geometry *g, int32_t size, int32_t kr) {
   const int32_t window = ert_product(ert_product(g->kernel_h, g->kernel_w), g->in_c);
-  return ert_conv2d_geometry_ok(s, g, size) && window < INT32_MAX / 64 &&
-         scratch_fits(ert_tiles_runs(g, kr, size), ert_tiles_run(g, kr, size), size) &&
+  return window < INT32_MAX / 64 && scratch_fits(ert_tiles_runs(g, kr, size), ert_tiles_run(g, kr, size), size) &&
          (!ert_tiles_joined(g, kr, size) || scratch_fits(0, window, size));
+}
+
+static int geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size, int32_t kr) {
+  return ert_conv2d_geometry_ok(s, g, size) && geometry_scratch_ok(g, size, kr);
 }
 
 /* A panel's blobs: n weights, scales of all channels. */
@@ -51,6 +54,25 @@ int ert_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t) {
   return geometry_ok(s, g, t->item, t->kr) &&
          panels_ok(s, t, weights, panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, t), scales, g->out_c) &&
          groups_ok(s, t, behind, ert_conv2d_window(g), g->in_c, g->out_c);
+}
+
+/* Views are of all groups. */
+static int groups_geometry_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t groups,
+                              const ert_tile_layout *t) {
+  ert_conv2d_geometry all = *g;
+  if (!ert_within(groups, 1, ERT_MAX_CHANNELS) || g->in_c < 1 || g->out_c < 1) return 0;
+  all.in_c = ert_product(g->in_c, groups), all.out_c = ert_product(g->out_c, groups);
+  return ert_conv2d_geometry_ok(s, &all, t->item) && geometry_scratch_ok(g, t->item, t->kr);
+}
+
+int ert_grouped_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t) {
+  const ert_grouped_conv2d_s8s8_tiles_params *p = (const void *)s->params;
+  const ert_grouped_conv2d_f32_tiles_params *f = (const void *)s->params;
+  const ert_conv2d_geometry *g = &p->g;
+  const int32_t weights = t->item == 1 ? p->weights : f->weights, scales = t->item == 1 ? p->scales : f->bias;
+  if (!groups_geometry_ok(s, g, p->groups, t)) return 0;
+  const int32_t n = panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, t);
+  return panels_ok(s, t, weights, ert_product(n, p->groups), scales, ert_product(filled(g->out_c, t->nr), p->groups));
 }
 
 static int depthwise_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t size) {

@@ -126,10 +126,9 @@ def _gathered(g: Window, pixels: int, pixel_bytes: int) -> Counts:
 
 def _grouped_conv2d(step: Step) -> Counts:
     """Each group's window is gathered apart; then its channels are dots of its own part."""
-    g, groups = geometry(step), parameters(step)[13]
+    g, part, groups = geometry(step), step.node.input(1).shape[-1], step.node.attrs["groups"]
     pixels, taps = step.encoded.rows * g.out_w, g.kernel_h * g.kernel_w
-    part = g.in_c // groups
-    dots = dot_groups(pixels * groups, taps * part, g.out_c // groups)
+    dots = dot_groups(pixels * groups, taps * part, step.node.output.shape[-1] // groups)
     return dots + copied("copy", part * itemsize(step), pixels * taps * groups, part % QUARTER == 0)
 
 

@@ -15,6 +15,7 @@ import test_activation
 import test_batch_matmul
 import test_binary
 import test_conv
+import test_groups
 import test_kernels
 import test_normalize
 import test_pool
@@ -57,6 +58,8 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("depthwise_conv2d", "f32s8"): vectors("depthwise_conv2d", "float32 int8"),
     ("depthwise_conv2d", "f32f16"): vectors("depthwise_conv2d", "float32 float16"),
     ("depthwise_conv2d", "f32s4"): vectors("depthwise_conv2d", "float32 int4"),
+    ("grouped_conv2d", "f32"): test_groups.grouped("float32"),
+    ("grouped_conv2d", "s8s8"): test_groups.grouped("int8"),
     **{(op, "f32"): nodes for op, nodes in zip(("add", "sub", "mul", "minmax"), usable, strict=False)},
     ("minmax", "f32"): st.one_of(usable[3:]),
     ("avg_pool2d", "f32"): test_pool.pools("avg_pool2d", "float32", test_conv.LANES),

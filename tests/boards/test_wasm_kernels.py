@@ -20,6 +20,7 @@ import test_activation
 import test_batch_matmul
 import test_binary
 import test_conv
+import test_groups
 import test_normalize
 import test_softmax
 import test_unary
@@ -235,6 +236,8 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("conv2d", "f32"): st.one_of(convolutions("float32"), test_conv.convolutions("conv2d", "float32")),
     ("depthwise_conv2d", "s8s8"): st.one_of(depthwise("int8"), test_conv.depthwise("int8")),
     ("depthwise_conv2d", "f32"): st.one_of(depthwise("float32"), test_conv.convolutions("depthwise_conv2d", "float32")),
+    ("grouped_conv2d", "s8s8"): test_groups.grouped("int8"),
+    ("grouped_conv2d", "f32"): test_groups.grouped("float32"),
     ("add", "s8s8"): sums(),
     ("add", "f32"): st.one_of(float_binaries("add"), float_binaries("sub")),
     ("mul", "f32"): float_binaries("mul"),

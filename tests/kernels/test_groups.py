@@ -38,8 +38,9 @@ def grouped(draw, dtype: str) -> tuple[Node, list]:
     dilation, padding = draw(st.tuples(*[st.integers(1, 2)] * 2)), draw(st.tuples(*[st.integers(0, 2)] * 4))
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     h, w = (draw(st.integers(max(1, spans[a] - padding[a] - padding[2 + a]), 7)) for a in (0, 1))
-    shape = (draw(st.integers(1, 2)), h, w, groups * draw(st.integers(1, 5)))
-    w_shape = (groups * draw(st.integers(1, 6)), *kernel, shape[3] // groups)
+    few, more = st.integers(1, 6), st.sampled_from((8, 16, 20))
+    shape = (draw(st.integers(1, 2)), h, w, groups * draw(few | more))
+    w_shape = (groups * draw(few | more), *kernel, shape[3] // groups)
     inputs, arrays, q = operands(draw, shape, w_shape, dtype)
     attrs = {"stride": draw(st.tuples(*[st.integers(1, 2)] * 2)), "dilation": dilation, "padding": padding}
     return inferred("conv2d", inputs, q, groups=groups, activation=draw(activations), **attrs), arrays

@@ -11,9 +11,19 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import Encoded, RowView, packing, panels, rescale, tiles, vectors
+from edgesdk.ops import Encoded, RowView, grouped_tiles, packing, panels, rescale, tiles, vectors
 
 types = rescale.types
+
+
+def other_types(node: Node) -> list[str]:
+    """The weights of groups are also written widened, for tiles that only know int8 or float32."""
+    known, quant = types(node), node.input(1).quant
+    if groups(node) == 1 or known in ("f32", "s8s8", "s16s8"):
+        return []
+    if known.startswith("f32"):
+        return ["f32"]
+    return ["s8s8"] if known == "s8s4" and (quant is None or quant.factors is None) else []
 
 
 def groups(node: Node) -> int:
@@ -120,11 +130,15 @@ def encode_window_op(
 
 
 def fits(node: Node, kernel: Kernel) -> bool:
+    if kernel.types != types(node) and not tiles.is_tiled(kernel):
+        return False
     return vectors.fits(node, kernel) and packing.fits(node, kernel) and tiles.fits(node, kernel)
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:
     w = node.input(1)
+    if tiles.is_tiled(kernel) and groups(node) > 1:
+        return encode_groups(node, kernel)
     if tiles.is_tiled(kernel):
         return encode_packed(node, w.shape[1:3], tiles.words(node, kernel))
     if kernel.layout == "panels":
@@ -139,6 +153,16 @@ def encode_packed(node: Node, kernel_hw: tuple[int, ...], weights: list[int | np
     zero_point = [] if y.dtype == "float32" else [x.zero_point]
     params = [*geometry(node, kernel_hw), *zero_point, *weights]
     return Encoded(params, image_view(y), [image_view(x)], rows=y.shape[1], batch=y.shape[0])
+
+
+def encode_groups(node: Node, kernel: Kernel) -> Encoded:
+    """In tiles: the geometry is that of one group."""
+    n, words = grouped_tiles.words(node, kernel)
+    encoded = encode_packed(node, node.input(1).shape[1:3], words)
+    encoded.params[2] = node.input(0).shape[-1] // n
+    encoded.params[4] = node.output.shape[-1] // n
+    encoded.params.insert(13, n)
+    return encoded
 
 
 def window_rows(node: Node, kernel_h: int, y: int) -> range:

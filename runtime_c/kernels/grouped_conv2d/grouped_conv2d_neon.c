@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "grouped_conv2d/grouped_conv2d.h"
+#include "tiles_arm.h"
+
+#if ERT_HAS_neon
+
+void ert_grouped_conv2d_f32_8x8__neon(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_grouped_conv2d_f32(c, &ert_tiling_f32_neon, 8, y0, y1);
+}
+
+void ert_grouped_conv2d_s8s8_4x4__neon(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_grouped_conv2d_s8(c, &ert_tiling_s8_neon, 4, y0, y1);
+}
+
+void ert_grouped_conv2d_s8s8_4x4wide__neon(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_grouped_conv2d_s8(c, &ert_tiling_s8_wide_neon, 4, y0, y1);
+}
+
+#endif
