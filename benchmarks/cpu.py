@@ -36,6 +36,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edgesdk import boards, convert
 from edgesdk.boards import Board
@@ -314,26 +315,33 @@ def footprint(r: Row | None, load: float | None) -> str:
     return f"{load:.1f}, {growth}, {r.file_bytes / 1e3:,.0f}"
 
 
-BEGIN, END = "<!-- python benchmarks/cpu.py --write -->", "<!-- end -->"
+END = "<!-- end -->"
 
 
 def markdown(table: Table) -> str:
     """A table as it is printed, its title above it."""
-    columns = [[str(c.header), "---:" if i else "---", *map(str, c.cells)] for i, c in enumerate(table.columns)]
+    columns = [
+        [str(c.header), "---:" if i else "---", *(Text.from_markup(str(cell)).plain for cell in c.cells)]
+        for i, c in enumerate(table.columns)
+    ]
     lines = [f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True)]
-    return "\n".join([f"{table.title}:", "", *lines])
+    return "\n".join([*([f"{table.title}:", ""] if table.title else []), *lines])
 
 
-def write(path: Path, about: dict[str, Any], given: argparse.Namespace, found: list[Table]) -> None:
-    """Replaces what stands between the two comments."""
-    before, begin, rest = path.read_text().partition(BEGIN)
+def write(path: Path, option: str, head: str, found: list[Table]) -> None:
+    """Replaces what stands behind the comment that names the option, up to the end."""
+    begin = f"<!-- python benchmarks/cpu.py {option}--write -->"
+    before, there, rest = path.read_text().partition(begin)
     _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{path} holds no table to replace; expected the lines {BEGIN!r} and {END!r}, add them")
-    threads = "one thread" if given.threads == 1 else f"{given.threads} threads"
-    head = f"{about['cpu']}, {', '.join(about['isa'])}; {threads}, {given.rounds} rounds, load {about['load']:.1f}."
+    if not there or not end:
+        raise SystemExit(f"{path} holds no table to replace; expected the lines {begin!r} and {END!r}, add them")
     text = "\n\n".join([head, *map(markdown, found)])
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def heading(about: dict[str, Any], given: argparse.Namespace) -> str:
+    threads = "one thread" if given.threads == 1 else f"{given.threads} threads"
+    return f"{about['cpu']}, {', '.join(about['isa'])}; {threads}, {given.rounds} rounds, load {about['load']:.1f}."
 
 
 def machine() -> dict[str, Any]:
@@ -392,10 +400,14 @@ def main() -> int:
     isa = tuple(given.isa.split(",")) if given.isa else None
     console = Console(width=170)
     if given.layers:
-        cpu_layers.show(given.layers, board(isa), 10, console, given.json)
+        head, found = cpu_layers.show(given.layers, board(isa), 10, console, given.json)
+        if given.write:
+            write(given.write, "--layers ", head, found)
         return 0
     if given.int4:
-        cpu_int4.show(board(isa).core.isa, given.rounds, console, given.json)
+        found = [cpu_int4.show(board(isa).core.isa, given.rounds, console, given.json)]
+        if given.write:
+            write(given.write, "--int4 ", heading(machine(), given), found)
         return 0
     nets, types = listed(given.nets, cpu_nets.NETS), listed(given.types, TYPES)
     before = machine()
@@ -407,7 +419,7 @@ def main() -> int:
     for table in shown_tables:
         console.print(table)
     if given.write:
-        write(given.write, before, given, shown_tables)
+        write(given.write, "", heading(before, given), shown_tables)
     if given.json:
         result = {
             "machine": before,

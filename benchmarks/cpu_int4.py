@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """int4 weights beside int8 on this machine's CPU: time of single layers and their ratio.
 
-    python benchmarks/cpu.py --int4 [--isa LEVEL,...] [--rounds N] [--json OUT]
+    python benchmarks/cpu.py --int4 [--isa LEVEL,...] [--rounds N] [--json OUT] [--write MARKDOWN]
 
 Runs of both take turns. `in caches` repeats a layer whose weights the last run left there; `from memory` reads 64 MB
 of other things before every run, which is how a large model's layer finds its weights. Ratios are of the lowest
@@ -145,9 +145,11 @@ def table(results: list[Result]) -> Table:
     return made
 
 
-def show(chain: tuple[str, ...], count: int, console: Console, to: Path | None = None) -> None:
+def show(chain: tuple[str, ...], count: int, console: Console, to: Path | None = None) -> Table:
     cases = [(layer, activations) for activations in ("int8", "float32") for layer in LAYERS]
     results = [r for layer, activations in cases for r in compare(layer, activations, chain, count)]
-    console.print(table(results))
+    made = table(results)
+    console.print(made)
     if to:
         to.write_text(json.dumps([{**asdict(r), "ratio": r.ratio} for r in results], indent=1))
+    return made

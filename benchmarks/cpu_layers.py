@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the time of a model goes on this machine, and what bounds each layer.
 
-    python benchmarks/cpu.py --layers MODEL [--isa LEVEL,...] [--json OUT]
+    python benchmarks/cpu.py --layers MODEL [--isa LEVEL,...] [--json OUT] [--write MARKDOWN]
 
 MODEL is a .tflite, .onnx or .edge file. A layer cannot be faster than its products at the machine's peak, nor than its
 bytes (inputs, weights, output, each once) at the bandwidth of a buffer of as many bytes that is read again and again.
@@ -189,12 +189,14 @@ def edge(model: Path, board: Board) -> bytes:
     return model.read_bytes() if model.suffix == ".edge" else convert(str(model), board).data
 
 
-def show(model: Path, board: Board, count: int, console: Console, to: Path | None = None) -> None:
+def show(model: Path, board: Board, count: int, console: Console, to: Path | None = None) -> tuple[str, list[Table]]:
+    """What was printed: a heading, and tables."""
     peaks = measure_peaks()
     found = layers(edge(model, board), peaks)
-    console.print(f"{model.name}: {heading(found, peaks)}")
-    console.print(by_op(found))
-    console.print(worst(found, count))
+    head, tables = f"{model.name}: {heading(found, peaks)}", [by_op(found), worst(found, count)]
+    for part in (head, *tables):
+        console.print(part)
     if to:
         rows = [{**asdict(x), "bound": x.bound, "bound_us": x.bound_us} for x in found]
         to.write_text(json.dumps({"model": model.name, "peaks": asdict(peaks), "layers": rows}, indent=1))
+    return head, tables
