@@ -28,6 +28,14 @@
  * empty are, too): the writer guarantees that 16 times every sum has 32 bits; in n8k8d, whose kernels take nibbles for
  * what they are, every sum and 16 times every bias. Scales there have any shift from 1 to 31 where there are factors.
  *
+ * int16 activations: windows have a multiple of KR items as those of int8; a layout that ends in t has its blocks
+ * transposed, weights[run][k / KR][KR][NR]. Zero points are 0, `wide` is that of requantize.h's rescale_s16. With terms = 0
+ * every sum has 32 bits, and scales are those of int8, so that the same formula gives the output, but for wide layers,
+ * whose shifts are 0: the multiplier is 2^(16 + shift) times that of rescale_s16, and what is rounded is rounded once, half
+ * up. Of doubles that is m = multiplier * 2^(shift - 15), h = 2^(shift - 16) and s = 0; narrow layers are rescaled by an
+ * integer product. Else 32 bits hold the sum of any `terms` successive products, a multiple of KR, and a panel's scales
+ * begin with {bias, multiplier, shift}[NR] (int32), as rescale_s16 has them.
+ *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
  * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
 #ifndef ERT_TILES_H
@@ -64,10 +72,19 @@ typedef struct {
   int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
 } ert_conv2d_f32s4_tiles_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;   /* 0 */
+  int32_t weights, scales; /* blobs */
+  int32_t wide, min, max;
+  int32_t terms; /* whose sum has 32 bits, 0 for all */
+} ert_conv2d_s16s8_tiles_params;
+
 /* int8 and float16 weights of float layers: blobs differ, words do not. */
 typedef ert_conv2d_f32_tiles_params ert_conv2d_f32s8_tiles_params;
 typedef ert_conv2d_f32_tiles_params ert_conv2d_f32f16_tiles_params;
 typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_tiles_params;
+typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s16s8_tiles_params; /* zero_point: wide */
 typedef ert_conv2d_f32_tiles_params ert_depthwise_conv2d_f32_tiles_params;
 
 typedef struct {
@@ -96,11 +113,19 @@ typedef struct {
   int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
 } ert_fully_connected_f32s4_tiles_params;
 
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights, scales;
+  int32_t wide, min, max;
+  int32_t terms; /* whose sum has 32 bits, 0 for all */
+} ert_fully_connected_s16s8_tiles_params;
+
 typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32s8_tiles_params;
 typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32f16_tiles_params;
 
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
+  ERT_TILE_SUMS = 384,  /* those of a tile of int16 */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
   ERT_TILE_BYTES = 64,
   ERT_TILE_ALIGN = 64 /* of gathered windows */
@@ -109,7 +134,7 @@ enum {
 /* How a layout lies in memory. */
 typedef struct {
   int32_t nr, kr;
-  int32_t item;   /* bytes of an input and of an output item: 1 for int8, 4 for float */
+  int32_t item;   /* bytes of an input and of an output item: 1 for int8, 2 for int16, 4 for float */
   int32_t bits;   /* of a weight */
   int32_t scales; /* bytes that a channel has of them: ERT_SCALES_... */
 } ert_tile_layout;
@@ -136,9 +161,18 @@ typedef struct {
   int32_t offset;         /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
   int32_t runs, run;      /* items of a run, a multiple of KR */
   int32_t channels;       /* of the panel that there are: NR, or fewer in the last one */
-  int32_t zero_point, min, max;
+  int32_t zero_point, min, max; /* int16: zero_point says whether the layer is wide */
   float low, high;
+  int32_t terms;  /* int16: of which sums of 32 bits are asked for at a time; 0: of all */
+  int32_t window; /* int16: items that a channel of the panel has */
+  int32_t before; /* int16: of these, what lies before the first run, */
+  int32_t first;  /* and items of the runs that lie before their pointers' first */
 } ert_tile_args;
+
+/* What an int16 layer of sums with more than 32 bits has for each channel. */
+typedef struct {
+  int32_t bias, multiplier, shift;
+} ert_tile_scale;
 
 typedef void ert_tile_fn(const ert_tile_args *t);
 
@@ -210,7 +244,11 @@ static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, 
  * A pixel of a panel has at most ERT_TILE_BYTES. */
 void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels);
 
-/* Rows [y0, y1) of the op with its tiles params. */
+/* A tile of int16 whose sums may have more than 32 bits. Its micro-kernel is called for `terms` terms at a time, without
+ * scales: it stores whole panels of sums of 32 bits instead of outputs. */
+void ert_tile_in_parts(const ert_tile_args *t, const ert_tiling *k, int32_t pixels);
+
+/* Rows [y0, y1) of the op with its tiles params; of int16 layers as of int8 ones. */
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
@@ -257,10 +295,15 @@ ERT_TILES(s8s4, n8k16, 8, 16, 1, 4, ERT_SCALES_S8)
 ERT_TILES(s8s4, n8k8, 8, 8, 1, 4, ERT_SCALES_S8)
 ERT_TILES(s8s4, n8k8d, 8, 8, 1, 4, ERT_SCALES_DOUBLES)
 ERT_TILES(f32s8, n8k1, 8, 1, 4, 8, ERT_SCALES_SCALED)
+ERT_TILES(s16s8, n16k2, 16, 2, 2, 8, ERT_SCALES_S8)
+ERT_TILES(s16s8, n8k8t, 8, 8, 2, 8, ERT_SCALES_S8)
+ERT_TILES(s16s8, n8k2d, 8, 2, 2, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(s8s8, d8d, 8, 1, 1, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(f32, d8, 8, 1, 4, 32, ERT_SCALES_F32)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16, 1, 1, 8, ERT_SCALES_S8)
 ERT_TILES_DEPTHWISE(s8s8, d16p, 16, 1, 1, 8, ERT_SCALES_S8)
+ERT_TILES_DEPTHWISE(s16s8, d8d, 8, 1, 2, 8, ERT_SCALES_DOUBLES)
+ERT_TILES_DEPTHWISE(s16s8, d16, 16, 1, 2, 8, ERT_SCALES_S8)
 ERT_TILES_DEPTHWISE(f32, d16, 16, 1, 4, 32, ERT_SCALES_F32)
 
 #endif
