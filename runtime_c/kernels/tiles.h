@@ -245,7 +245,7 @@ static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, 
 void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels);
 
 /* A tile of int16 whose sums may have more than 32 bits. Its micro-kernel is called for `terms` terms at a time, without
- * scales: it stores whole panels of sums of 32 bits instead of outputs. */
+ * scales: then `out` are int64[nr] of each pixel, to which it adds whole panels of sums of 32 bits. */
 void ert_tile_in_parts(const ert_tile_args *t, const ert_tiling *k, int32_t pixels);
 
 /* Rows [y0, y1) of the op with its tiles params; of int16 layers as of int8 ones. */

@@ -266,14 +266,21 @@ ERT_INLINE void finish_s16(const ert_tile_args *t, const vectors *sums, int32_t 
   }
 }
 
+ERT_INLINE void add_panel(int64_t *to, __m512i sums) {
+  const __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sums)),
+                high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sums, 1));
+  _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), low));
+  _mm512_storeu_si512(to + 8, _mm512_add_epi64(_mm512_loadu_si512(to + 8), high));
+}
+
 /* A part of sums that need 64 bits. */
-ERT_INLINE void store_sums(const ert_tile_args *t, const vectors *sums, int32_t pixels, int panels) {
+ERT_INLINE void add_sums(const ert_tile_args *t, const vectors *sums, int32_t pixels, int panels) {
   for (int32_t i = 0; i < pixels; i++) {
-    int32_t *out = t->out[i];
-    _mm512_storeu_si512(out, sums[i].p0);
-    if (panels > 1) _mm512_storeu_si512(out + NR, sums[i].p1);
-    if (panels > 2) _mm512_storeu_si512(out + 2 * NR, sums[i].p2);
-    if (panels > 3) _mm512_storeu_si512(out + 3 * NR, sums[i].p3);
+    int64_t *to = t->out[i];
+    add_panel(to, sums[i].p0);
+    if (panels > 1) add_panel(to + NR, sums[i].p1);
+    if (panels > 2) add_panel(to + 2 * NR, sums[i].p2);
+    if (panels > 3) add_panel(to + 3 * NR, sums[i].p3);
   }
 }
 
@@ -287,7 +294,7 @@ ERT_INLINE void store_panels_s16(const ert_tile_args *t, const vectors *sums, in
 /* Sums of wide layers are rounded once, and shifted by nothing. */
 #define STORE_S16(panels)                                                                       \
   static void store_s16_##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) { \
-    if (t->scales == NULL) store_sums(t, sums, pixels, panels);                                 \
+    if (t->scales == NULL) add_sums(t, sums, pixels, panels);                                 \
     else if (t->zero_point || t->min >= 0) store_panels_s16(t, sums, pixels, panels, 0);        \
     else store_panels_s16(t, sums, pixels, panels, 1);                                          \
   }

@@ -6,11 +6,18 @@
 
 ERT_BEGIN_avx2
 
+ERT_INLINE void add_four(__m256i *total, __m128i sums) {
+  _mm256_storeu_si256(total, _mm256_add_epi64(_mm256_loadu_si256(total), _mm256_cvtepi32_epi64(sums)));
+}
+
 /* A part of sums that need 64 bits. */
-ERT_INLINE void store_sums(const ert_tile_args *t, const ert_ymm_sums *sums, int32_t pixels) {
+ERT_INLINE void add_sums(const ert_tile_args *t, const ert_ymm_sums *sums, int32_t pixels) {
   for (int32_t i = 0; i < pixels; i++) {
-    _mm256_storeu_si256(t->out[i], sums[i].low);
-    _mm256_storeu_si256((__m256i *)t->out[i] + 1, sums[i].high);
+    __m256i *total = t->out[i];
+    add_four(total, _mm256_castsi256_si128(sums[i].low));
+    add_four(total + 1, _mm256_extracti128_si256(sums[i].low, 1));
+    add_four(total + 2, _mm256_castsi256_si128(sums[i].high));
+    add_four(total + 3, _mm256_extracti128_si256(sums[i].high, 1));
   }
 }
 
@@ -32,7 +39,7 @@ ERT_INLINE void finish_s16(const ert_tile_args *t, const ert_ymm_sums *sums, int
 
 /* Sums of wide layers are rounded once, and shifted by nothing. */
 void ert_ymm_finish_s16(const ert_tile_args *t, const ert_ymm_sums *sums, int32_t pixels) {
-  if (t->scales == NULL) store_sums(t, sums, pixels);
+  if (t->scales == NULL) add_sums(t, sums, pixels);
   else if (t->zero_point || t->min >= 0) finish_s16(t, sums, pixels, 0);
   else finish_s16(t, sums, pixels, 1);
 }

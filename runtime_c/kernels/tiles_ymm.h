@@ -11,8 +11,8 @@
 /* ERT_SIGNED: products of the inputs' magnitudes and of weights with the inputs' signs. Two of them are at most
  * 2 * 128 * 127, which 16 bits hold: no weight may be -128.
  * ERT_VNNI: products of unsigned inputs (layouts u).
- * ERT_PAIRS, ERT_PAIRS_VNNI: products of int16, two added up in 32 bits. */
-enum { ERT_SIGNED, ERT_VNNI, ERT_PAIRS, ERT_PAIRS_VNNI, ERT_YMM_CHANNELS = 16 };
+ * ERT_PAIRS, ERT_PAIRS_VNNI, in AVX-512 ERT_PAIRS_EVEX: products of int16, two added up in 32 bits. */
+enum { ERT_SIGNED, ERT_VNNI, ERT_PAIRS, ERT_PAIRS_VNNI, ERT_PAIRS_EVEX, ERT_YMM_CHANNELS = 16 };
 
 typedef struct {
   __m256i low, high;
@@ -33,6 +33,10 @@ ERT_INLINE __m256i ymm_dot(__m256i sum, __m256i x, __m256i prepared, __m256i w, 
   }
   if (kind == ERT_PAIRS_VNNI) {
     __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(prepared), "x"(w));
+    return sum;
+  }
+  if (kind == ERT_PAIRS_EVEX) {
+    __asm__("%{evex%} vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(prepared), "vm"(w));
     return sum;
   }
   if (kind == ERT_PAIRS) return _mm256_add_epi32(sum, _mm256_madd_epi16(prepared, w));
