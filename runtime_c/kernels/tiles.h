@@ -29,7 +29,8 @@
  * what they are, every sum and 16 times every bias. Scales there have any shift from 1 to 31 where there are factors.
  *
  * int16 activations: windows have a multiple of KR items as those of int8; a layout that ends in t has its blocks
- * transposed, weights[run][k / KR][KR][NR]. Zero points are 0, `wide` is that of requantize.h's rescale_s16. With terms = 0
+ * transposed, weights[run][k / KR][KR][NR], one that ends in h is for kernels that take the low bytes of inputs less 128:
+ * its biases have 128 * (sum of the channel's weights) added. Zero points are 0, `wide` is that of requantize.h's rescale_s16. With terms = 0
  * every sum has 32 bits, and scales are those of int8, so that the same formula gives the output, but for wide layers,
  * whose shifts are 0: the multiplier is 2^(16 + shift) times that of rescale_s16, and what is rounded is rounded once, half
  * up. Of doubles that is m = multiplier * 2^(shift - 15), h = 2^(shift - 16) and s = 0; narrow layers are rescaled by an
@@ -297,6 +298,7 @@ ERT_TILES(s8s4, n8k8d, 8, 8, 1, 4, ERT_SCALES_DOUBLES)
 ERT_TILES(f32s8, n8k1, 8, 1, 4, 8, ERT_SCALES_SCALED)
 ERT_TILES(s16s8, n16k2, 16, 2, 2, 8, ERT_SCALES_S8)
 ERT_TILES(s16s8, n8k8t, 8, 8, 2, 8, ERT_SCALES_S8)
+ERT_TILES(s16s8, n8k4h, 8, 4, 2, 8, ERT_SCALES_S8)
 ERT_TILES(s16s8, n8k2d, 8, 2, 2, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(s8s8, d8d, 8, 1, 1, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(f32, d8, 8, 1, 4, 32, ERT_SCALES_F32)

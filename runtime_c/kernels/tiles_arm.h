@@ -111,6 +111,7 @@ extern const ert_tiling ert_tiling_s4_neon;
 extern const ert_tiling ert_tiling_s16_neon;
 extern const ert_tiling ert_tiling_s8_neondot;
 extern const ert_tiling ert_tiling_s4_neondot;
+extern const ert_tiling ert_tiling_s16_neondot;
 extern const ert_tiling ert_tiling_s8_neoni8mm;
 extern const ert_tiling ert_tiling_s4_neoni8mm;
 extern const ert_tiling ert_depthwise_s8_neon;

@@ -17,9 +17,18 @@ from edgesdk.ops.vectors import by_panel
 LARGEST = 2**15  # of an input
 
 
-def fits(node: Node) -> bool:
-    """Whether every bias has 32 bits."""
-    return int(np.abs(rescale.folded_bias(node, vectors.channel_axis(node))).max(initial=0)) < 2**31
+def fits(node: Node, in_halves: bool = False) -> bool:
+    """Whether every bias has 32 bits; in halves also the sum of a channel's products with bytes."""
+    bias = np.abs(rescale.folded_bias(node, vectors.channel_axis(node)))
+    if in_halves:
+        bias = bias + 128 * np.abs(_rows(node)).sum(1)
+    return int(bias.max(initial=0)) < 2**31
+
+
+def _rows(node: Node) -> np.ndarray:
+    """The weights of each output of a layer, int64."""
+    w = rescale.integer_weights(node.input(1)).astype(np.int64)
+    return w.reshape(len(w), -1)
 
 
 def is_fast(node: Node) -> bool:
@@ -34,14 +43,14 @@ def is_fast(node: Node) -> bool:
     return vectors.fits_right_shifts(node) and bool((room | (multiplier == 0)).all())
 
 
-def columns(node: Node) -> tuple[list[np.ndarray], list[int | np.ndarray | None]]:
+def columns(node: Node, bias_change: np.ndarray | int = 0) -> tuple[list[np.ndarray], list[int | np.ndarray | None]]:
     """Bias, multiplier and right shift of every channel, as vectors take them; then the words of wide, min and max."""
     bias, multiplier, shift, limits = _scales(node)
     if rescale.is_wide(node):
         multiplier, right = multiplier << np.clip(16 + shift, 0, 15), np.zeros_like(shift)
     else:
         right = np.where(multiplier == 0, 1, -shift)
-    return [a.astype(np.int32) for a in (bias, multiplier, right)], limits
+    return [a.astype(np.int32) for a in (bias + bias_change, multiplier, right)], limits
 
 
 def _scales(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int | np.ndarray | None]]:
@@ -69,30 +78,35 @@ def doubles(node: Node, nr: int) -> list[int | np.ndarray | None]:
     return [np.concatenate([biases, biases, *words], 1), *limits]
 
 
-def terms(w: np.ndarray, kr: int) -> int:
+def terms(w: np.ndarray, kr: int, in_halves: bool) -> int:
     """Of how many successive weights [O, window], a multiple of KR, every sum of products has 32 bits."""
     n = -(-w.shape[1] // kr) * kr
-    sums = np.cumsum(np.pad(np.abs(w.astype(np.int64)), ((0, 0), (1, n - w.shape[1]))), 1)
+    if in_halves:
+        return n
+    sums = np.cumsum(np.pad(np.abs(w), ((0, 0), (1, n - w.shape[1]))), 1)
     while (sums[:, n:] - sums[:, : sums.shape[1] - n]).max() * LARGEST >= 2**31:
         n = -(-n // 2 // kr) * kr
     return n
 
 
-def by_channel(node: Node, nr: int, scale_words: int) -> list[int | np.ndarray | None]:
+def by_channel(
+    node: Node, nr: int, scale_words: int, bias_change: np.ndarray | int = 0
+) -> list[int | np.ndarray | None]:
     """The panels of sums of 64 bits, filled up to so many words for a channel; then wide, min and max."""
-    *columns, limits = _scales(node)
-    table = by_panel(np.stack([a.astype(np.int32) for a in columns], 1), nr)
+    bias, multiplier, shift, limits = _scales(node)
+    table = by_panel(np.stack([a.astype(np.int32) for a in (bias + bias_change, multiplier, shift)], 1), nr)
     flat = table.reshape(len(table), -1)
     return [np.pad(flat, ((0, 0), (0, nr * scale_words - flat.shape[1]))), *limits]
 
 
 def words(node: Node, kernel: Kernel, nr: int, kr: int) -> list[int | np.ndarray | None]:
     """The words of the tiles parameters behind the weights."""
-    in_doubles = kernel.layout.endswith("d")
+    in_doubles, in_halves = kernel.layout.endswith("d"), kernel.layout.endswith("h")
+    w = _rows(node)
+    change = 128 * w.sum(1) if in_halves else 0
     if not is_fast(node):
-        w = rescale.integer_weights(node.input(1))
-        return [*by_channel(node, nr, 8 if in_doubles else 3), terms(w.reshape(len(w), -1), kr)]
+        return [*by_channel(node, nr, 8 if in_doubles else 3, change), terms(w, kr, in_halves)]
     if in_doubles:
         return [*doubles(node, nr), 0]
-    table, limits = columns(node)
+    table, limits = columns(node, change)
     return [np.ascontiguousarray(np.stack([by_panel(a, nr) for a in table], 1)), *limits, 0]

@@ -2,7 +2,8 @@
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
-where two products are added up in 16 bits, a d where scales are doubles, a t where blocks are transposed; of
+where two products are added up in 16 bits, a d where scales are doubles, a t where blocks are transposed, an h where
+inputs are multiplied in halves; of
 depthwise_conv2d d<NR>, perhaps with that p or d, or d<NR>k4, d<NR>k4p, d<NR>k4s and d<NR>k2
 (runtime_c/kernels/columns.h).
 """
@@ -18,7 +19,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import double_scales, f32_word, fixedpoint, int16_tiles, rescale, vectors
 from edgesdk.ops.vectors import by_panel
 
-LAYOUT = re.compile(r"n(\d+)k(\d+)([updt]?)")
+LAYOUT = re.compile(r"n(\d+)k(\d+)([updth]?)")
 DEPTHWISE = re.compile(r"d(\d+)(?:k(\d))?([pds]?)")
 
 
@@ -36,7 +37,7 @@ def fits(node: Node, kernel: Kernel) -> bool:
     if node.output.dtype == "float32":
         return kernel.isa != "simd128" or _is_finite(node.input(1))
     if node.output.dtype == "int16":
-        return int16_tiles.fits(node)
+        return int16_tiles.fits(node, found[3] == "h")
     if found[3] == "p" and not fits_pairs(node.input(1)):
         return False
     if found[3] == "d" and not _has_factors(node.input(1)) and not double_scales.fits(node):
