@@ -66,14 +66,13 @@ ERT_INLINE void ymm_four_pixels(const ert_columns_args *t, int32_t x, ert_ymm_su
     const int16_t *w = (const int16_t *)t->weights + q * ERT_COLUMNS_PAIR * ERT_COLUMNS_S16;
     const void *const *in = t->in + (ptrdiff_t)ERT_COLUMNS_PAIR * q * t->columns + (ptrdiff_t)x * stride;
     const ptrdiff_t next = ymm_next_row(t, q);
-#define COLUMN(c)                                                                                                   \
-  if ((c) < 3 * stride + width) {                                                                                   \
-    const ert_ymm_sums v = ymm_column_of(t, in + (c), next, whole);                                                 \
-    if ((c) < width) s0 = ymm_add_column(s0, v, w + (c)*step, kind);                                                \
-    if ((c) >= stride && (c) < stride + width) s1 = ymm_add_column(s1, v, w + ((c)-stride) * step, kind);           \
-    if ((c) >= 2 * stride && (c) < 2 * stride + width)                                                              \
-      s2 = ymm_add_column(s2, v, w + ((c)-2 * stride) * step, kind);                                                \
-    if ((c) >= 3 * stride) s3 = ymm_add_column(s3, v, w + ((c)-3 * stride) * step, kind);                           \
+#define COLUMN(c)                                                                                                     \
+  if ((c) < 3 * stride + width) {                                                                                     \
+    const ert_ymm_sums v = ymm_column_of(t, in + (c), next, whole);                                                   \
+    if ((c) < width) s0 = ymm_add_column(s0, v, w + (c)*step, kind);                                                  \
+    if ((c) >= stride && (c) < stride + width) s1 = ymm_add_column(s1, v, w + ((c)-stride) * step, kind);             \
+    if ((c) >= 2 * stride && (c) < 2 * stride + width) s2 = ymm_add_column(s2, v, w + ((c)-2 * stride) * step, kind); \
+    if ((c) >= 3 * stride) s3 = ymm_add_column(s3, v, w + ((c)-3 * stride) * step, kind);                             \
   }
     COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7) COLUMN(8) COLUMN(9) COLUMN(10)
 #undef COLUMN
@@ -145,21 +144,21 @@ ERT_INLINE void ymm_row_of_pixels(const ert_columns_args *t, int kind) {
 ERT_END_avx2
 
 /* Functions of one kind, the last of which is the micro-kernel. */
-#define ERT_COLUMNS_S16_OF(name, kind)                                                                               \
-  static void name##_threes(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 1, 1, kind); }                       \
-  static void name##_threes_apart(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 2, 1, kind); }                 \
-  static void name##_fives(const ert_columns_args *t) { ymm_row_of_tiles(t, 5, 1, 1, kind); }                        \
-  static void name##_fives_apart(const ert_columns_args *t) { ymm_row_of_tiles(t, 5, 2, 1, kind); }                  \
-  static void name##_some_threes(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 1, 0, kind); }                  \
-  static void name##_some_threes_apart(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 2, 0, kind); }            \
-  static void name##_pixels(const ert_columns_args *t) { ymm_row_of_pixels(t, kind); }                               \
-  static void name(const ert_columns_args *t) {                                                                      \
-    const int whole = t->channels == ERT_COLUMNS_S16, three = t->kernel_w == 3, five = t->kernel_w == 5 && whole;    \
-    const int tiles = t->pixels >= ERT_COLUMNS_TILE && t->dilation == 1 && t->stride <= 2 && (three || five);        \
-    if (!tiles) name##_pixels(t);                                                                                    \
-    else if (three && t->stride == 1) (whole ? name##_threes : name##_some_threes)(t);                               \
-    else if (three) (whole ? name##_threes_apart : name##_some_threes_apart)(t);                                     \
-    else (t->stride == 1 ? name##_fives : name##_fives_apart)(t);                                                    \
+#define ERT_COLUMNS_S16_OF(name, kind)                                                                            \
+  static void name##_threes(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 1, 1, kind); }                    \
+  static void name##_threes_apart(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 2, 1, kind); }              \
+  static void name##_fives(const ert_columns_args *t) { ymm_row_of_tiles(t, 5, 1, 1, kind); }                     \
+  static void name##_fives_apart(const ert_columns_args *t) { ymm_row_of_tiles(t, 5, 2, 1, kind); }               \
+  static void name##_some_threes(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 1, 0, kind); }               \
+  static void name##_some_threes_apart(const ert_columns_args *t) { ymm_row_of_tiles(t, 3, 2, 0, kind); }         \
+  static void name##_pixels(const ert_columns_args *t) { ymm_row_of_pixels(t, kind); }                            \
+  static void name(const ert_columns_args *t) {                                                                   \
+    const int whole = t->channels == ERT_COLUMNS_S16, three = t->kernel_w == 3, five = t->kernel_w == 5 && whole; \
+    const int tiles = t->pixels >= ERT_COLUMNS_TILE && t->dilation == 1 && t->stride <= 2 && (three || five);     \
+    if (!tiles) name##_pixels(t);                                                                                 \
+    else if (three && t->stride == 1) (whole ? name##_threes : name##_some_threes)(t);                            \
+    else if (three) (whole ? name##_threes_apart : name##_some_threes_apart)(t);                                  \
+    else (t->stride == 1 ? name##_fives : name##_fives_apart)(t);                                                 \
   }
 
 #endif

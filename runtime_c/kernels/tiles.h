@@ -28,14 +28,15 @@
  * empty are, too): the writer guarantees that 16 times every sum has 32 bits; in n8k8d, whose kernels take nibbles for
  * what they are, every sum and 16 times every bias. Scales there have any shift from 1 to 31 where there are factors.
  *
- * int16 activations: windows have a multiple of KR items as those of int8; a layout that ends in t has its blocks
- * transposed, weights[run][k / KR][KR][NR], one that ends in h is for kernels that take the low bytes of inputs less 128:
- * its biases have 128 * (sum of the channel's weights) added. Zero points are 0, `wide` is that of requantize.h's rescale_s16. With terms = 0
- * every sum has 32 bits, and scales are those of int8, so that the same formula gives the output, but for wide layers,
- * whose shifts are 0: the multiplier is 2^(16 + shift) times that of rescale_s16, and what is rounded is rounded once, half
- * up. Of doubles that is m = multiplier * 2^(shift - 15), h = 2^(shift - 16) and s = 0; narrow layers are rescaled by an
- * integer product. Else 32 bits hold the sum of any `terms` successive products, a multiple of KR, and a panel's scales
- * begin with {bias, multiplier, shift}[NR] (int32), as rescale_s16 has them.
+ * int16 activations: a layout that ends in t has its blocks transposed, weights[run][k / KR][KR][NR]; one that ends in h
+ * is for kernels that multiply the high bytes of inputs, and the low ones less 128: its biases have
+ * 128 * (sum of the channel's weights) added. Zero points are 0; `wide` is that of requantize.h's rescale_s16.
+ * terms 0: every sum has 32 bits, and scales are those of int8, whose formula gives the output of a layer that is not wide.
+ *   A wide one has shifts of 0, multipliers 2^(16 + shift) times those of rescale_s16, and is rounded once, half up. Its
+ *   doubles are m = multiplier * 2^(shift - 15), h = 2^(shift - 16), s = 0; those of other layers have any shift from 1 to
+ *   31, as they are rescaled by an integer product.
+ * terms > 0, a multiple of KR: 32 bits hold the sum of so many successive products (in layouts that end in h, with bytes),
+ *   64 that of all of them. A panel's scales begin with {bias, multiplier, shift}[NR] (int32), as rescale_s16 has them.
  *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
  * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
@@ -162,12 +163,13 @@ typedef struct {
   int32_t offset;         /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
   int32_t runs, run;      /* items of a run, a multiple of KR */
   int32_t channels;       /* of the panel that there are: NR, or fewer in the last one */
-  int32_t zero_point, min, max; /* int16: zero_point says whether the layer is wide */
+  int32_t zero_point, min, max;
   float low, high;
-  int32_t terms;  /* int16: of which sums of 32 bits are asked for at a time; 0: of all */
-  int32_t window; /* int16: items that a channel of the panel has */
-  int32_t before; /* int16: of these, what lies before the first run, */
-  int32_t first;  /* and items of the runs that lie before their pointers' first */
+  /* int16, whose zero_point says whether the layer is wide: */
+  int32_t terms;  /* of which sums of 32 bits are asked for at a time; 0: of all */
+  int32_t window; /* items that a channel of the panel has */
+  int32_t before; /* of these, how many lie before the first run that is asked for, */
+  int32_t first;  /* and how many of every run */
 } ert_tile_args;
 
 /* What an int16 layer of sums with more than 32 bits has for each channel. */

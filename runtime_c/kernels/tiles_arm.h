@@ -27,8 +27,8 @@ ERT_INLINE int32x4_t ert_neon_rescale_s16(int32x4_t sum, int32x4_t multiplier, i
 }
 
 /* Eight outputs of int16 from sums with their biases, in a panel of nr channels. */
-ERT_INLINE int16x8_t ert_neon_outputs_s16(const ert_tile_args *t, const int32_t *scales, int32x4_t low,
-                                          int32x4_t high, const int nr) {
+ERT_INLINE int16x8_t ert_neon_outputs_s16(const ert_tile_args *t, const int32_t *scales, int32x4_t low, int32x4_t high,
+                                          const int nr) {
   const int32_t *m = scales + nr, *shift = m + nr;
   const int wide = t->zero_point != 0;
   const int32x4_t a = ert_neon_rescale_s16(low, vld1q_s32(m), vnegq_s32(vld1q_s32(shift)), wide);

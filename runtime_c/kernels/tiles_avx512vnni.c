@@ -294,7 +294,7 @@ ERT_INLINE void store_panels_s16(const ert_tile_args *t, const vectors *sums, in
 /* Sums of wide layers are rounded once, and shifted by nothing. */
 #define STORE_S16(panels)                                                                       \
   static void store_s16_##panels(const ert_tile_args *t, const vectors *sums, int32_t pixels) { \
-    if (t->scales == NULL) add_sums(t, sums, pixels, panels);                                 \
+    if (t->scales == NULL) add_sums(t, sums, pixels, panels);                                   \
     else if (t->zero_point || t->min >= 0) store_panels_s16(t, sums, pixels, panels, 0);        \
     else store_panels_s16(t, sums, pixels, panels, 1);                                          \
   }

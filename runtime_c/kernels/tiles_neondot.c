@@ -283,10 +283,10 @@ TILE(6)
 TILE(7)
 TILE(8)
 
-#define TILE_OF_HALVES(n)                                                    \
-  static void s16_neondot##n(const ert_tile_args *t) {                       \
-    if (t->channels == DOT_CHANNELS || !t->scales) tile_of_halves(t, n);     \
-    else ert_tile_some(t, s16_neondot##n, &ert_tiling_s16_neondot, n);       \
+#define TILE_OF_HALVES(n)                                                \
+  static void s16_neondot##n(const ert_tile_args *t) {                   \
+    if (t->channels == DOT_CHANNELS || !t->scales) tile_of_halves(t, n); \
+    else ert_tile_some(t, s16_neondot##n, &ert_tiling_s16_neondot, n);   \
   }
 TILE_OF_HALVES(1)
 TILE_OF_HALVES(2)

@@ -18,14 +18,12 @@ typedef struct {
 
 #if ERT_NEON_ORDERED
 /* Lanes of 16 bits are those of the first sixteen registers. */
-#define ADD_LOW(sum, w, x, lane) \
-  __asm__ volatile("smlal %0.4s, %1.4h, %2.h[" #lane "]" : "+w"(sum) : "w"(w), "x"(x))
-#define ADD_HIGH(sum, w, x, lane) \
-  __asm__ volatile("smlal2 %0.4s, %1.8h, %2.h[" #lane "]" : "+w"(sum) : "w"(w), "x"(x))
+#define ADD_LOW(sum, w, x, lane) __asm__ volatile("smlal %0.4s, %1.4h, %2.h[" #lane "]" : "+w"(sum) : "w"(w), "x"(x))
+#define ADD_HIGH(sum, w, x, lane) __asm__ volatile("smlal2 %0.4s, %1.8h, %2.h[" #lane "]" : "+w"(sum) : "w"(w), "x"(x))
 #define WIDEN_LOW(y, v) __asm__ volatile("sxtl %0.8h, %1.8b" : "=w"(y) : "w"(v))
 #define WIDEN_HIGH(y, v) __asm__ volatile("sxtl2 %0.8h, %1.16b" : "=w"(y) : "w"(v))
 #else
-#define LANE_OF(x, lane) ((lane) < 4 ? vget_low_s16(x) : vget_high_s16(x)), (lane) & 3
+#define LANE_OF(x, lane) ((lane) < 4 ? vget_low_s16(x) : vget_high_s16(x)), (lane)&3
 #define ADD_LOW(sum, w, x, lane) sum = ADD_LANE(sum, vget_low_s16(w), LANE_OF(x, lane))
 #define ADD_HIGH(sum, w, x, lane) sum = ADD_LANE(sum, vget_high_s16(w), LANE_OF(x, lane))
 #define ADD_LANE(sum, w, ...) vmlal_lane_s16(sum, w, __VA_ARGS__)
@@ -124,10 +122,10 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels) {
   }
 }
 
-#define TILE(n)                                                                   \
-  static void s16_neon##n(const ert_tile_args *t) {                               \
-    if (t->channels == S16_CHANNELS || !t->scales) tile(t, n);                    \
-    else ert_tile_some(t, s16_neon##n, &ert_tiling_s16_neon, n);                  \
+#define TILE(n)                                                  \
+  static void s16_neon##n(const ert_tile_args *t) {              \
+    if (t->channels == S16_CHANNELS || !t->scales) tile(t, n);   \
+    else ert_tile_some(t, s16_neon##n, &ert_tiling_s16_neon, n); \
   }
 TILE(1)
 TILE(2)

@@ -17,7 +17,8 @@ ERT_INLINE void group_s8(const ert_tile_args *t, const int8_t *x, void *const *o
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
-    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 8), x, pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 8), x,
+                       pixels);
     if (--pairs == 0) break; /* never here, but it ends the basic block */
     ert_wasm_add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + next, pixels);
     if (--pairs == 0) break;
@@ -89,13 +90,14 @@ ERT_INLINE void add_nibbles(v128_t *a, v128_t *b, const int8_t *w, const int8_t 
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
-    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 12), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 12), 12), x, pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 12), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 12), 12), x,
+                       pixels);
     if (--pairs == 0) break; /* as above */
-    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 4), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 4), 12), x + next,
-              pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 4), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 4), 12),
+                       x + next, pixels);
     if (--pairs == 0) break;
-    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 12), x + 2 * next,
-              pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 12),
+                       x + 2 * next, pixels);
     if (--pairs == 0) break;
     ert_wasm_add_pairs(a, b, wasm_i16x8_shr(w0, 12), wasm_i16x8_shr(w1, 12), x + 3 * next, pixels);
     if (--pairs == 0) break;

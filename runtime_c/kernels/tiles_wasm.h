@@ -268,15 +268,15 @@ ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, voi
       name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any};
 
 /* `group` computes up to 4 pixels, n, from packed inputs. Single pixels are those of fully connected layers. */
-#define ERT_WASM_TILES(name, group, bytes)                                                          \
-  static void name##_any(const ert_tile_args *t) {                                                  \
-    const int8_t *x = t->in[0];                                                                     \
+#define ERT_WASM_TILES(name, group, bytes)                                                             \
+  static void name##_any(const ert_tile_args *t) {                                                     \
+    const int8_t *x = t->in[0];                                                                        \
     for (int32_t i = 0; i < t->pixels; i += ERT_WASM_GROUP, x += ERT_WASM_GROUP * bytes * t->window) { \
-      const int32_t n = t->pixels - i;                                                              \
-      if (n == 1) group(t, x, t->out + i, 1, 1);                                                    \
-      else group(t, x, t->out + i, ERT_WASM_GROUP, n);                                              \
-    }                                                                                               \
-  }                                                                                                 \
+      const int32_t n = t->pixels - i;                                                                 \
+      if (n == 1) group(t, x, t->out + i, 1, 1);                                                       \
+      else group(t, x, t->out + i, ERT_WASM_GROUP, n);                                                 \
+    }                                                                                                  \
+  }                                                                                                    \
   ERT_WASM_ANY(name)
 
 /* All groups of a tile, by a function that packs one. */
