@@ -11,7 +11,10 @@
  * weights) taken away. Four rows of NR bytes are interleaved in groups of sixteen channels, so the NR channels of a panel
  * come in the order 16 * (i / 4 mod (NR / 16)) + 4 * (i / (NR / 4)) + i mod 4. d<NR>k4p and d<NR>k4s are for kernels that
  * multiply signed bytes: biases are as they are. In d<NR>k4p no weight is -128; in d<NR>k4s windows have at most four rows
- * and three columns, strides of columns are 1 or 2, and there is no dilation of columns. */
+ * and three columns, strides of columns are 1 or 2, and there is no dilation of columns.
+ *
+ * int16: the layout d16k2, the same for two rows of the window at once, and weights of int16. Channels of a panel come in
+ * the order 8 * (i / 4 mod 2) + 4 * (i / 8) + i mod 4; scales are those of int16 layers in tiles.h with terms = 0. */
 #ifndef ERT_COLUMNS_H
 #define ERT_COLUMNS_H
 
@@ -57,11 +60,13 @@ static inline int32_t ert_columns_scratch(const ert_conv2d_geometry *g, int32_t 
   return 8 * g->kernel_h * ert_columns_count(g) + ERT_TILE_ALIGN + ert_round_up(g->in_c * item, ERT_TILE_ALIGN);
 }
 
+/* Of int16 layers as of int8 ones. */
 void ert_columns_s8(const ert_call *c, const ert_columns_kernel *k, int32_t y0, int32_t y1);
 void ert_columns_f32(const ert_call *c, const ert_columns_kernel *k, int32_t y0, int32_t y1);
 
 ERT_TILES_DEPTHWISE(s8s8, d32k4, 32, 4, 1, 8, ERT_SCALES_S8)
 ERT_TILES_DEPTHWISE(s8s8, d32k4p, 32, 4, 1, 8, ERT_SCALES_S8)
+ERT_TILES_DEPTHWISE(s16s8, d16k2, 16, 2, 2, 16, ERT_SCALES_S8)
 
 typedef ert_depthwise_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_d16k4s_params;
 ERT_INLINE int ert_depthwise_conv2d_s8s8_d16k4s_check(const ert_step *s) {

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise: groups of 3 pixels x 8 channels. int8: two taps at a time, their channels interleaved as int16, so that one
- * instruction multiplies and adds up both for four channels. */
+/* Depthwise: groups of 3 pixels x 8 channels. Integers: two taps at a time, their channels interleaved as int16, so that
+ * one instruction multiplies and adds up both for four channels. */
 #include "tiles_wasm.h"
 
 #if ERT_HAS_simd128
 
 enum { GROUP = 3, TILE = 12 };
 
-/* The first n of eight bytes; the others are 0. */
-static v128_t some_bytes(const int8_t *p, int32_t n) {
-  int8_t all[16] = {0};
-  for (int32_t i = 0; i < n; i++) all[i] = p[i];
-  return wasm_i16x8_load8x8(all);
+/* The first n of eight bytes, widened, or of eight int16; the others are 0. */
+static v128_t some_items(const uint8_t *p, int32_t n, int item) {
+  uint8_t all[16] = {0};
+  for (int32_t i = 0; i < n * item; i++) all[i] = p[i];
+  return item == 2 ? wasm_v128_load(all) : wasm_i16x8_load8x8(all);
 }
 
 /* Inputs of a tap; eight of them, or as many as the panel has. */
-ERT_INLINE v128_t tap_s8(const ert_tile_args *t, const void *in, int whole) {
-  const int8_t *p = (const int8_t *)in + t->offset;
-  return whole ? wasm_i16x8_load8x8(p) : some_bytes(p, t->channels);
+ERT_INLINE v128_t tap(const ert_tile_args *t, const void *in, int whole, int item) {
+  const uint8_t *p = (const uint8_t *)in + t->offset;
+  if (!whole) return some_items(p, t->channels, item);
+  return item == 2 ? wasm_v128_load(p) : wasm_i16x8_load8x8(p);
 }
 
 ERT_INLINE v128_t low_pairs(v128_t a, v128_t b) { return wasm_i16x8_shuffle(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
@@ -29,7 +30,8 @@ ERT_INLINE void add_pair(v128_t *a, v128_t *b, v128_t x, v128_t y, v128_t w0, v1
   *b = wasm_i32x4_add(*b, wasm_i32x4_dot_i16x8(high_pairs(x, y), w1));
 }
 
-ERT_INLINE void sums_s8(const ert_tile_args *t, const void *const *in, v128_t *a, v128_t *b, int pixels, int whole) {
+ERT_INLINE void sums_of(const ert_tile_args *t, const void *const *in, v128_t *a, v128_t *b, int pixels, int whole,
+                        int item) {
   const ert_wasm_scales *s = t->scales;
   const int8_t *w = t->weights;
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(s->bias), b[i] = wasm_v128_load(s->bias + 4);
@@ -38,19 +40,26 @@ ERT_INLINE void sums_s8(const ert_tile_args *t, const void *const *in, v128_t *a
     const v128_t v = wasm_i16x8_load8x8(w), u = wasm_i16x8_load8x8(w + 8);
     const v128_t w0 = low_pairs(v, u), w1 = high_pairs(v, u);
     for (int i = 0; i < pixels; i++)
-      add_pair(a + i, b + i, tap_s8(t, in[i], whole), tap_s8(t, in[t->stride + i], whole), w0, w1);
+      add_pair(a + i, b + i, tap(t, in[i], whole, item), tap(t, in[t->stride + i], whole, item), w0, w1);
   }
   if (taps == 0) return;
   const v128_t zero = wasm_i16x8_const_splat(0), v = wasm_i16x8_load8x8(w);
   for (int i = 0; i < pixels; i++)
-    add_pair(a + i, b + i, tap_s8(t, in[i], whole), zero, low_pairs(v, zero), high_pairs(v, zero));
+    add_pair(a + i, b + i, tap(t, in[i], whole, item), zero, low_pairs(v, zero), high_pairs(v, zero));
 }
 
 ERT_INLINE void group_s8(const ert_tile_args *t, int32_t first, int pixels) {
   v128_t a[GROUP], b[GROUP];
-  if (t->channels >= ERT_WASM_NR) sums_s8(t, t->in + first, a, b, pixels, 1);
-  else sums_s8(t, t->in + first, a, b, pixels, 0);
+  if (t->channels >= ERT_WASM_NR) sums_of(t, t->in + first, a, b, pixels, 1, 1);
+  else sums_of(t, t->in + first, a, b, pixels, 0, 1);
   ert_wasm_finish(t, t->out + first, a, b, pixels, pixels);
+}
+
+ERT_INLINE void group_s16(const ert_tile_args *t, int32_t first, int pixels) {
+  v128_t a[GROUP], b[GROUP];
+  if (t->channels >= ERT_WASM_NR) sums_of(t, t->in + first, a, b, pixels, 1, 2);
+  else sums_of(t, t->in + first, a, b, pixels, 0, 2);
+  for (int i = 0; i < pixels; i++) ert_wasm_finish_s16(t, t->out[first + i], a[i], b[i]);
 }
 
 /* A micro-kernel for every number of pixels. */
@@ -67,6 +76,10 @@ ERT_INLINE void group_s8(const ert_tile_args *t, int32_t first, int pixels) {
 TILES(tiles_s8, group_s8)
 const ert_tiling ert_depthwise_tiling_s8_simd128 = {
     tiles_s8, TILE, {ERT_WASM_NR, 1, 1, 8, ERT_SCALES_DOUBLES}, NULL, 0};
+
+TILES(tiles_s16, group_s16)
+const ert_tiling ert_depthwise_tiling_s16_simd128 = {
+    tiles_s16, TILE, {ERT_WASM_NR, 1, 2, 8, ERT_SCALES_DOUBLES}, NULL, 0};
 
 static v128_t some_floats(const float *p, int32_t n) {
   float all[4] = {0};

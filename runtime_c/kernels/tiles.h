@@ -31,6 +31,16 @@
  * Grouped convolutions are one convolution for each group: the geometry is that of a group, whose panels follow those of
  * the group before. The writer may make one group of several, with weights of zero between them, to fill a panel.
  *
+ * int16 activations: a layout that ends in t has its blocks transposed, weights[run][k / KR][KR][NR]; one that ends in h
+ * is for kernels that multiply the high bytes of inputs, and the low ones less 128: its biases have
+ * 128 * (sum of the channel's weights) added. Zero points are 0; `wide` is that of requantize.h's rescale_s16.
+ * terms 0: every sum has 32 bits, and scales are those of int8, whose formula gives the output of a layer that is not wide.
+ *   A wide one has shifts of 0, multipliers 2^(16 + shift) times those of rescale_s16, and is rounded once, half up. Its
+ *   doubles are m = multiplier * 2^(shift - 15), h = 2^(shift - 16), s = 0; those of other layers have any shift from 1 to
+ *   31, as they are rescaled by an integer product.
+ * terms > 0, a multiple of KR: 32 bits hold the sum of so many successive products (in layouts that end in h, with bytes),
+ *   64 that of all of them. A panel's scales begin with {bias, multiplier, shift}[NR] (int32), as rescale_s16 has them.
+ *
  * Depthwise convolutions (as many outputs as inputs) have runs of one item, wherever it lies, and panels
  * weights[tap][NR]; the layout d16 has NR = 16, d8d the scales of those that end in d, d16p weights above -128. */
 #ifndef ERT_TILES_H
@@ -67,10 +77,19 @@ typedef struct {
   int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
 } ert_conv2d_f32s4_tiles_params;
 
+typedef struct {
+  ert_conv2d_geometry g;
+  int32_t in_zero_point;   /* 0 */
+  int32_t weights, scales; /* blobs */
+  int32_t wide, min, max;
+  int32_t terms; /* whose sum has 32 bits, 0 for all */
+} ert_conv2d_s16s8_tiles_params;
+
 /* int8 and float16 weights of float layers: blobs differ, words do not. */
 typedef ert_conv2d_f32_tiles_params ert_conv2d_f32s8_tiles_params;
 typedef ert_conv2d_f32_tiles_params ert_conv2d_f32f16_tiles_params;
 typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s8s8_tiles_params;
+typedef ert_conv2d_s8s8_tiles_params ert_depthwise_conv2d_s16s8_tiles_params; /* zero_point: wide */
 typedef ert_conv2d_f32_tiles_params ert_depthwise_conv2d_f32_tiles_params;
 
 typedef struct {
@@ -114,11 +133,19 @@ typedef struct {
   int32_t group, factors; /* weights that share a factor; blob, or -1 for none */
 } ert_fully_connected_f32s4_tiles_params;
 
+typedef struct {
+  int32_t in_c, out_c;
+  int32_t weights, scales;
+  int32_t wide, min, max;
+  int32_t terms; /* whose sum has 32 bits, 0 for all */
+} ert_fully_connected_s16s8_tiles_params;
+
 typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32s8_tiles_params;
 typedef ert_fully_connected_f32_tiles_params ert_fully_connected_f32f16_tiles_params;
 
 enum {
   ERT_TILE_PIXELS = 16, /* most in a tile */
+  ERT_TILE_SUMS = 384,  /* those of a tile of int16 */
   ERT_BLOCK_TILES = 4,  /* tiles whose pointers are found together: a panel of weights is read for all of them */
   ERT_TILE_BYTES = 64,
   ERT_TILE_ALIGN = 64 /* of gathered windows */
@@ -127,7 +154,7 @@ enum {
 /* How a layout lies in memory. */
 typedef struct {
   int32_t nr, kr;
-  int32_t item;   /* bytes of an input and of an output item: 1 for int8, 4 for float */
+  int32_t item;   /* bytes of an input and of an output item: 1 for int8, 2 for int16, 4 for float */
   int32_t bits;   /* of a weight */
   int32_t scales; /* bytes that a channel has of them: ERT_SCALES_... */
 } ert_tile_layout;
@@ -156,7 +183,17 @@ typedef struct {
   int32_t channels;       /* of the panel that there are: NR, or fewer in the last one */
   int32_t zero_point, min, max;
   float low, high;
+  /* int16, whose zero_point says whether the layer is wide: */
+  int32_t terms;  /* of which sums of 32 bits are asked for at a time; 0: of all */
+  int32_t window; /* items that a channel of the panel has */
+  int32_t before; /* of these, how many lie before the first run that is asked for, */
+  int32_t first;  /* and how many of every run */
 } ert_tile_args;
+
+/* What an int16 layer of sums with more than 32 bits has for each channel. */
+typedef struct {
+  int32_t bias, multiplier, shift;
+} ert_tile_scale;
 
 typedef void ert_tile_fn(const ert_tile_args *t);
 
@@ -238,7 +275,11 @@ static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, 
  * A pixel of a panel has at most ERT_TILE_BYTES. */
 void ert_tile_some(const ert_tile_args *t, ert_tile_fn *whole, const ert_tiling *k, int32_t pixels);
 
-/* Rows [y0, y1) of the op with its tiles params. */
+/* A tile of int16 whose sums may have more than 32 bits. Its micro-kernel is called for `terms` terms at a time, without
+ * scales: then `out` are int64[nr] of each pixel, to which it adds whole panels of sums of 32 bits. */
+void ert_tile_in_parts(const ert_tile_args *t, const ert_tiling *k, int32_t pixels);
+
+/* Rows [y0, y1) of the op with its tiles params; of int16 layers as of int8 ones. */
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_depthwise_f32(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1);
@@ -299,10 +340,16 @@ ERT_TILES_GROUPED(s8s8, n4k16p, 4, 16, 1, 8, ERT_SCALES_S8)
 ERT_TILES_GROUPED(s8s8, n16k4u, 16, 4, 1, 8, ERT_SCALES_S8)
 ERT_TILES_GROUPED(s8s8, n16k4p, 16, 4, 1, 8, ERT_SCALES_S8)
 ERT_TILES_GROUPED(s8s8, n8k4d, 8, 4, 1, 8, ERT_SCALES_DOUBLES)
+ERT_TILES(s16s8, n16k2, 16, 2, 2, 8, ERT_SCALES_S8)
+ERT_TILES(s16s8, n8k8t, 8, 8, 2, 8, ERT_SCALES_S8)
+ERT_TILES(s16s8, n8k4h, 8, 4, 2, 8, ERT_SCALES_S8)
+ERT_TILES(s16s8, n8k2d, 8, 2, 2, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(s8s8, d8d, 8, 1, 1, 8, ERT_SCALES_DOUBLES)
 ERT_TILES_DEPTHWISE(f32, d8, 8, 1, 4, 32, ERT_SCALES_F32)
 ERT_TILES_DEPTHWISE(s8s8, d16, 16, 1, 1, 8, ERT_SCALES_S8)
 ERT_TILES_DEPTHWISE(s8s8, d16p, 16, 1, 1, 8, ERT_SCALES_S8)
+ERT_TILES_DEPTHWISE(s16s8, d8d, 8, 1, 2, 8, ERT_SCALES_DOUBLES)
+ERT_TILES_DEPTHWISE(s16s8, d16, 16, 1, 2, 8, ERT_SCALES_S8)
 ERT_TILES_DEPTHWISE(f32, d16, 16, 1, 4, 32, ERT_SCALES_F32)
 
 #endif

@@ -21,6 +21,22 @@ ERT_INLINE int8x16_t ert_neon_finish(const ert_tile_args *t, int16x8_t a, int16x
   return vmaxq_s8(vminq_s8(x, vdupq_n_s8((int8_t)t->max)), vdupq_n_s8((int8_t)t->min));
 }
 
+/* The same, but for wide int16 layers: these are rounded once, and `left` is 0. */
+ERT_INLINE int32x4_t ert_neon_rescale_s16(int32x4_t sum, int32x4_t multiplier, int32x4_t left, int wide) {
+  return wide ? vqrdmulhq_s32(sum, multiplier) : ert_neon_rescale(sum, multiplier, left);
+}
+
+/* Eight outputs of int16 from sums with their biases, in a panel of nr channels. */
+ERT_INLINE int16x8_t ert_neon_outputs_s16(const ert_tile_args *t, const int32_t *scales, int32x4_t low, int32x4_t high,
+                                          const int nr) {
+  const int32_t *m = scales + nr, *shift = m + nr;
+  const int wide = t->zero_point != 0;
+  const int32x4_t a = ert_neon_rescale_s16(low, vld1q_s32(m), vnegq_s32(vld1q_s32(shift)), wide);
+  const int32x4_t b = ert_neon_rescale_s16(high, vld1q_s32(m + 4), vnegq_s32(vld1q_s32(shift + 4)), wide);
+  const int16x8_t y = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b));
+  return vmaxq_s16(vminq_s16(y, vdupq_n_s16((int16_t)t->max)), vdupq_n_s16((int16_t)t->min));
+}
+
 /* Sums of eight channels in 16 bits; those of int4 weights are 16 times what they stand for. */
 ERT_INLINE int16x8_t ert_neon_rescale_eight(const int32_t *scales, int32x4_t low, int32x4_t high, const int bits) {
   const int32x4_t m0 = vld1q_s32(scales + 8), m1 = vld1q_s32(scales + 12);
@@ -92,12 +108,15 @@ extern const ert_tiling ert_tiling_f32s4_neon;
 extern const ert_tiling ert_tiling_s8_neon;      /* weights above -128 */
 extern const ert_tiling ert_tiling_s8_wide_neon; /* any weights */
 extern const ert_tiling ert_tiling_s4_neon;
+extern const ert_tiling ert_tiling_s16_neon;
 extern const ert_tiling ert_tiling_s8_neondot;
 extern const ert_tiling ert_tiling_s4_neondot;
+extern const ert_tiling ert_tiling_s16_neondot;
 extern const ert_tiling ert_tiling_s8_neoni8mm;
 extern const ert_tiling ert_tiling_s4_neoni8mm;
 extern const ert_tiling ert_depthwise_s8_neon;
 extern const ert_tiling ert_depthwise_s8_wide_neon;
+extern const ert_tiling ert_depthwise_s16_neon;
 
 #endif
 #endif

@@ -61,7 +61,7 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const int32_t tiles = tiles_of(v, pixels), out_bytes = l->nr * l->item;
   void **out = v->out;
   ert_tile_args t = *v->t;
-  t.stride = v->n, t.runs = v->runs, t.run = v->run;
+  t.stride = v->n, t.runs = v->runs, t.run = v->run, t.window = v->runs * v->run;
   if (k->pack) {
     pack(v, pixels);
     t.runs = 1, t.run *= v->runs;
@@ -71,7 +71,8 @@ static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
     for (int32_t i = 0, n, left = tiles; left > 0; i += n, left--) {
       n = (pixels - i + left - 1) / left;
       t.in = v->in + i, t.out = v->out + i, t.pixels = n;
-      k->by_pixels[n - 1](&t);
+      if (t.terms) ert_tile_in_parts(&t, k, n);
+      else k->by_pixels[n - 1](&t);
     }
     for (int32_t i = 0; i < pixels; i++) out[i] = (uint8_t *)out[i] + out_bytes;
     t.weights = (const uint8_t *)t.weights + panel_bytes;
@@ -309,18 +310,18 @@ static void connect(const ert_call *c, int32_t in_c, int32_t out_c, const ert_ti
   }
 }
 
-/* Parameters of int4 layers begin as those of int8 and float ones. */
+/* Parameters of int4 and of int16 layers begin as those of int8 and float ones. */
 static void set_groups(ert_tile_args *t, const ert_call *c, const ert_tiling *k, const int32_t *behind,
                        int32_t window) {
+  if (k->layout.item == 2) t->terms = behind[0];
   if (k->layout.bits != 4 || behind[1] == ERT_NO_BLOB) return;
   t->group = behind[0], t->groups = window / behind[0], t->factors = ert_blob(c, behind[1]);
 }
 
-static ert_tile_args conv2d_s8(const ert_call *c, const ert_tiling *k) {
+static ert_tile_args window_s8(const ert_call *c) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
   ert_tile_args t = {.weights = ert_blob(c, p->weights), .scales = ert_blob(c, p->scales)};
   t.zero_point = p->zero_point, t.min = p->min, t.max = p->max;
-  set_groups(&t, c, k, (const void *)(p + 1), ert_conv2d_window(&p->g));
   return t;
 }
 
@@ -333,7 +334,8 @@ static ert_tile_args conv2d_f32(const ert_call *c, const ert_tiling *k) {
 
 void ert_tiles_conv2d_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = conv2d_s8(c, k);
+  ert_tile_args t = window_s8(c);
+  set_groups(&t, c, k, (const void *)(p + 1), ert_conv2d_window(&p->g));
   convolve(c, &p->g, 1, 0, k, &t, p->in_zero_point, y0, y1);
 }
 
@@ -358,7 +360,7 @@ void ert_tiles_grouped_conv2d_f32(const ert_call *c, const ert_tiling *k, int32_
 
 void ert_tiles_depthwise_s8(const ert_call *c, const ert_tiling *k, int32_t y0, int32_t y1) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)c->params;
-  const ert_tile_args t = conv2d_s8(c, k);
+  const ert_tile_args t = window_s8(c);
   convolve_depthwise(c, &p->g, k, &t, p->in_zero_point, y0, y1);
 }
 

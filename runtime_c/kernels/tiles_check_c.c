@@ -36,9 +36,10 @@ static int panels_ok(const ert_step *s, const ert_tile_layout *t, int32_t weight
          ert_blob_ok(s, scales, ert_product(t->scales / 4, filled(out_c, t->nr)), 4);
 }
 
-/* `behind`: the words group and factors of an int4 layer. */
+/* `behind`: the words group and factors of an int4 layer, or terms of an int16 one. */
 static int groups_ok(const ert_step *s, const ert_tile_layout *t, const int32_t *behind, int32_t window, int32_t in_c,
                      int32_t out_c) {
+  if (t->item == 2) return behind[0] >= 0 && behind[0] % t->kr == 0;
   if (t->bits != 4 || behind[1] == ERT_NO_BLOB) return 1;
   const int32_t group = behind[0];
   return ert_within(group, t->kr, in_c) && group % t->kr == 0 && in_c % group == 0 &&
@@ -49,8 +50,8 @@ int ert_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)s->params;
   const ert_conv2d_f32_tiles_params *f = (const void *)s->params;
   const ert_conv2d_geometry *g = &p->g;
-  const int32_t weights = t->item == 1 ? p->weights : f->weights, scales = t->item == 1 ? p->scales : f->bias;
-  const void *behind = t->item == 1 ? (const void *)(p + 1) : f + 1;
+  const int32_t weights = t->item < 4 ? p->weights : f->weights, scales = t->item < 4 ? p->scales : f->bias;
+  const void *behind = t->item < 4 ? (const void *)(p + 1) : f + 1;
   return geometry_ok(s, g, t->item, t->kr) &&
          panels_ok(s, t, weights, panel_items(g->kernel_h * g->kernel_w, g->in_c, g->out_c, t), scales, g->out_c) &&
          groups_ok(s, t, behind, ert_conv2d_window(g), g->in_c, g->out_c);
@@ -83,7 +84,7 @@ static int depthwise_ok(const ert_step *s, const ert_conv2d_geometry *g, int32_t
 int ert_depthwise_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t) {
   const ert_conv2d_s8s8_tiles_params *p = (const void *)s->params;
   const ert_conv2d_f32_tiles_params *f = (const void *)s->params;
-  const int32_t weights = t->item == 1 ? p->weights : f->weights, scales = t->item == 1 ? p->scales : f->bias;
+  const int32_t weights = t->item < 4 ? p->weights : f->weights, scales = t->item < 4 ? p->scales : f->bias;
   if (!depthwise_ok(s, &p->g, t->item)) return 0;
   const int32_t deep = ert_round_up(p->g.kernel_h, t->kr), channels = filled(p->g.out_c, t->nr);
   return panels_ok(s, t, weights, ert_product(deep * p->g.kernel_w, channels), scales, p->g.out_c);
@@ -92,7 +93,7 @@ int ert_depthwise_conv2d_tiles_ok(const ert_step *s, const ert_tile_layout *t) {
 int ert_fully_connected_tiles_ok(const ert_step *s, const ert_tile_layout *t) {
   const ert_fully_connected_s8s8_tiles_params *p = (const void *)s->params;
   const ert_fully_connected_f32_tiles_params *f = (const void *)s->params;
-  const void *behind = t->item == 1 ? (const void *)(p + 1) : f + 1;
+  const void *behind = t->item < 4 ? (const void *)(p + 1) : f + 1;
   const int32_t in_c = p->in_c, out_c = p->out_c;
   return s->n_in == 1 && ert_within(in_c, 1, ERT_MAX_CHANNELS) && ert_within(out_c, 1, ERT_MAX_CHANNELS) &&
          scratch_fits(1, in_c, t->item) && ert_view_ok(s->in, in_c, t->item) && ert_view_ok(s->out, out_c, t->item) &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* int8: 8 pixels x 8 channels, 16 vectors of sums; for 16 terms of K 8 vectors of weights, one of each pixel and 128
- * products of four terms. Vectors of int4 weights are two each, of 16 times their values. */
+ * products of four terms. Vectors of int4 weights are two each, of 16 times their values. int16: 4 pixels, each of which is
+ * two of int8, its high bytes and its low ones less 128. */
 #include "tiles_arm.h"
 
 #if ERT_HAS_neondot && ERT_HAS_neon
@@ -206,6 +207,63 @@ ERT_INLINE void tile_of_groups(const ert_tile_args *t, const int pixels) {
   ert_neon_store_eight(t, total.low, total.high, pixels, 4);
 }
 
+/* Sums of 32 bits of n vectors; those of high bytes are worth 256 times as much. */
+ERT_INLINE int32x4_t both(int32x4_t high, int32x4_t low) { return vaddq_s32(vshlq_n_s32(high, 8), low); }
+
+/* The same of 64 bits, added to what is there. */
+ERT_INLINE void add_both(int64_t *to, int32x4_t high, int32x4_t low) {
+  const int64x2_t a = vshll_n_s32(vget_low_s32(high), 8), b = vshll_n_s32(vget_high_s32(high), 8);
+  vst1q_s64(to, vaddq_s64(vld1q_s64(to), vaddw_s32(a, vget_low_s32(low))));
+  vst1q_s64(to + 2, vaddq_s64(vld1q_s64(to + 2), vaddw_s32(b, vget_high_s32(low))));
+}
+
+/* Pixels of int16, whose bytes are packed: `window` high ones, as many low ones. */
+ERT_INLINE void tile_of_halves(const ert_tile_args *t, const int pixels) {
+  const int32_t *bias = t->scales;
+  const int8_t *x = (const int8_t *)t->in[0] + t->first, *from[DOT_PIXELS];
+  const int32x4_t zero = vdupq_n_s32(0);
+  sums s;
+  begin(&s, zero, zero, 2 * pixels);
+  ERT_UNROLLED
+  for (int i = 0; i < 2 * pixels; i++) from[i] = x + (ptrdiff_t)i * t->window;
+  ERT_UNROLLED
+  for (int i = 1; i < 2 * pixels && bias; i += 2) s.low[i] = vld1q_s32(bias), s.high[i] = vld1q_s32(bias + 4);
+  add_run(&s, from, (const int8_t *)t->weights + (ptrdiff_t)t->before * DOT_CHANNELS, t->run, 2 * pixels, 8);
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i++) {
+    const int32x4_t low = both(s.low[2 * i], s.low[2 * i + 1]), high = both(s.high[2 * i], s.high[2 * i + 1]);
+    if (bias) {
+      vst1q_s16(t->out[i], ert_neon_outputs_s16(t, bias, low, high, DOT_CHANNELS));
+    } else {
+      add_both(t->out[i], s.low[2 * i], s.low[2 * i + 1]);
+      add_both((int64_t *)t->out[i] + 4, s.high[2 * i], s.high[2 * i + 1]);
+    }
+  }
+}
+
+/* Sixteen items. */
+ERT_INLINE void split(int8_t *high, int8_t *low, const int8_t *x) {
+  const int8x16x2_t v = vld2q_s8(x);
+  vst1q_s8(high, v.val[1]);
+  vst1q_s8(low, veorq_s8(v.val[0], vdupq_n_s8(-128)));
+}
+
+/* n items: the last sixteen go over some that were split before. */
+static void split_run(int8_t *high, int8_t *low, const int16_t *x, int32_t n) {
+  int32_t k = 0;
+  for (; k + 16 <= n; k += 16) split(high + k, low + k, (const int8_t *)(x + k));
+  if (n >= 16 && k < n) split(high + n - 16, low + n - 16, (const int8_t *)(x + n - 16));
+  for (; n < 16 && k < n; k++) high[k] = (int8_t)(x[k] >> 8), low[k] = (int8_t)((x[k] & 255) - 128);
+}
+
+static void pack_halves(void *to, const void *const *in, int32_t stride, int32_t pixels, int32_t runs, int32_t run) {
+  const ptrdiff_t window = (ptrdiff_t)runs * run;
+  for (int32_t i = 0; i < pixels; i++) {
+    int8_t *high = (int8_t *)to + 2 * i * window;
+    for (int32_t r = 0; r < runs; r++, high += run) split_run(high, high + window, in[r * stride + i], run);
+  }
+}
+
 #define TILE(n)                                                                                 \
   static void s8_neondot##n(const ert_tile_args *t) {                                           \
     if (t->channels == DOT_CHANNELS) tile(t, n, 8);                                             \
@@ -225,6 +283,16 @@ TILE(6)
 TILE(7)
 TILE(8)
 
+#define TILE_OF_HALVES(n)                                                \
+  static void s16_neondot##n(const ert_tile_args *t) {                   \
+    if (t->channels == DOT_CHANNELS || !t->scales) tile_of_halves(t, n); \
+    else ert_tile_some(t, s16_neondot##n, &ert_tiling_s16_neondot, n);   \
+  }
+TILE_OF_HALVES(1)
+TILE_OF_HALVES(2)
+TILE_OF_HALVES(3)
+TILE_OF_HALVES(4)
+
 ERT_END_neondot
 
 static ert_tile_fn *const by_pixels[] = {s8_neondot1, s8_neondot2, s8_neondot3, s8_neondot4,
@@ -233,5 +301,8 @@ static ert_tile_fn *const s4_by_pixels[] = {s4_neondot1, s4_neondot2, s4_neondot
                                             s4_neondot5, s4_neondot6, s4_neondot7, s4_neondot8};
 const ert_tiling ert_tiling_s8_neondot = {by_pixels, DOT_PIXELS, {DOT_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
 const ert_tiling ert_tiling_s4_neondot = {s4_by_pixels, DOT_PIXELS, {DOT_CHANNELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
+static ert_tile_fn *const s16_by_pixels[] = {s16_neondot1, s16_neondot2, s16_neondot3, s16_neondot4};
+const ert_tiling ert_tiling_s16_neondot = {
+    s16_by_pixels, DOT_PIXELS / 2, {DOT_CHANNELS, 4, 2, 8, ERT_SCALES_S8}, pack_halves, 2};
 
 #endif

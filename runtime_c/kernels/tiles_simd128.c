@@ -7,15 +7,6 @@
 
 #if ERT_HAS_simd128
 
-/* Sums of two weights with two inputs of each pixel, for each of eight channels. */
-ERT_INLINE void add_pairs(v128_t *a, v128_t *b, v128_t w0, v128_t w1, const int8_t *x, int pixels) {
-  for (int i = 0; i < pixels; i++) {
-    const v128_t v = wasm_v128_load32_splat(x + 4 * i);
-    a[i] = wasm_i32x4_add(a[i], wasm_i32x4_dot_i16x8(w0, v));
-    b[i] = wasm_i32x4_add(b[i], wasm_i32x4_dot_i16x8(w1, v));
-  }
-}
-
 ERT_INLINE void group_s8(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
   const ert_wasm_scales *s = t->scales;
   const int8_t *w = t->weights;
@@ -26,9 +17,10 @@ ERT_INLINE void group_s8(const ert_tile_args *t, const int8_t *x, void *const *o
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
-    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 8), x, pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 8), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 8), x,
+                       pixels);
     if (--pairs == 0) break; /* never here, but it ends the basic block */
-    add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + next, pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(w0, 8), wasm_i16x8_shr(w1, 8), x + next, pixels);
     if (--pairs == 0) break;
   }
   ert_wasm_finish(t, out, a, b, pixels, n);
@@ -98,15 +90,16 @@ ERT_INLINE void add_nibbles(v128_t *a, v128_t *b, const int8_t *w, const int8_t 
     ERT_OPAQUE(w);
     ERT_OPAQUE(x);
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);
-    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 12), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 12), 12), x, pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 12), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 12), 12), x,
+                       pixels);
     if (--pairs == 0) break; /* as above */
-    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 4), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 4), 12), x + next,
-              pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 4), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 4), 12),
+                       x + next, pixels);
     if (--pairs == 0) break;
-    add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 12), x + 2 * next,
-              pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(wasm_i16x8_shl(w0, 8), 12), wasm_i16x8_shr(wasm_i16x8_shl(w1, 8), 12),
+                       x + 2 * next, pixels);
     if (--pairs == 0) break;
-    add_pairs(a, b, wasm_i16x8_shr(w0, 12), wasm_i16x8_shr(w1, 12), x + 3 * next, pixels);
+    ert_wasm_add_pairs(a, b, wasm_i16x8_shr(w0, 12), wasm_i16x8_shr(w1, 12), x + 3 * next, pixels);
     if (--pairs == 0) break;
   }
 }

@@ -42,6 +42,15 @@ ERT_INLINE v128_t ert_wasm_gather(const int8_t *const x[4], int32_t k) {
   return wasm_v128_load32_lane(x[3] + k, v, 3);
 }
 
+/* Sums of two weights with two inputs of each pixel, for each of eight channels. */
+ERT_INLINE void ert_wasm_add_pairs(v128_t *a, v128_t *b, v128_t w0, v128_t w1, const int8_t *x, int pixels) {
+  for (int i = 0; i < pixels; i++) {
+    const v128_t v = wasm_v128_load32_splat(x + 4 * i);
+    a[i] = wasm_i32x4_add(a[i], wasm_i32x4_dot_i16x8(w0, v));
+    b[i] = wasm_i32x4_add(b[i], wasm_i32x4_dot_i16x8(w1, v));
+  }
+}
+
 /* Scales of a panel in layouts that end in d. */
 typedef struct {
   int32_t bias[8], unsigned_bias[8];
@@ -166,6 +175,24 @@ ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, void *const *out, const 
   else ert_wasm_finish_all(t, out, a, b, most, n, 1);
 }
 
+/* Eight channels of an int16 pixel. Wide layers are rounded once, others by an integer product: their outputs have more
+ * bits than doubles leave room for. */
+ERT_INLINE void ert_wasm_finish_s16(const ert_tile_args *t, void *out, v128_t a, v128_t b) {
+  const ert_wasm_scales *s = t->scales;
+  const v128_t magic = wasm_f64x2_const_splat(6755399441055744.0);
+  v128_t y;
+  if (t->zero_point) {
+    y = ert_wasm_rescale8(a, b, s, magic, 0);
+  } else {
+    y = wasm_i16x8_narrow_i32x4(ert_wasm_rescale4_exactly(a, ert_wasm_multipliers4(s, 0), s, 0, magic),
+                                ert_wasm_rescale4_exactly(b, ert_wasm_multipliers4(s, 4), s, 4, magic));
+  }
+  const v128_t low = wasm_i16x8_splat((int16_t)t->min), high = wasm_i16x8_splat((int16_t)t->max);
+  y = wasm_i16x8_max(low, wasm_i16x8_min(high, y));
+  if (t->channels >= ERT_WASM_NR) wasm_v128_store(out, y);
+  else ert_wasm_store_some(out, y, 2 * t->channels);
+}
+
 #if ERT_HAS_relaxed
 #define ert_wasm_madd wasm_f32x4_relaxed_madd
 #else
@@ -241,15 +268,15 @@ ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, voi
       name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any};
 
 /* `group` computes up to 4 pixels, n, from packed inputs. Single pixels are those of fully connected layers. */
-#define ERT_WASM_TILES(name, group, bytes)                                                          \
-  static void name##_any(const ert_tile_args *t) {                                                  \
-    const int8_t *x = t->in[0];                                                                     \
-    for (int32_t i = 0; i < t->pixels; i += ERT_WASM_GROUP, x += ERT_WASM_GROUP * bytes * t->run) { \
-      const int32_t n = t->pixels - i;                                                              \
-      if (n == 1) group(t, x, t->out + i, 1, 1);                                                    \
-      else group(t, x, t->out + i, ERT_WASM_GROUP, n);                                              \
-    }                                                                                               \
-  }                                                                                                 \
+#define ERT_WASM_TILES(name, group, bytes)                                                             \
+  static void name##_any(const ert_tile_args *t) {                                                     \
+    const int8_t *x = t->in[0];                                                                        \
+    for (int32_t i = 0; i < t->pixels; i += ERT_WASM_GROUP, x += ERT_WASM_GROUP * bytes * t->window) { \
+      const int32_t n = t->pixels - i;                                                                 \
+      if (n == 1) group(t, x, t->out + i, 1, 1);                                                       \
+      else group(t, x, t->out + i, ERT_WASM_GROUP, n);                                                 \
+    }                                                                                                  \
+  }                                                                                                    \
   ERT_WASM_ANY(name)
 
 /* All groups of a tile, by a function that packs one. */
@@ -262,7 +289,7 @@ ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, voi
 
 const ert_tiling *ert_tiling_s8_simd128(void);
 const ert_tiling *ert_tiling_s8s4_simd128(void);
-extern const ert_tiling ert_depthwise_tiling_s8_simd128;
+extern const ert_tiling ert_depthwise_tiling_s8_simd128, ert_depthwise_tiling_s16_simd128, ert_tiling_s16_simd128;
 extern const ert_tiling ert_tiling_f32_simd128, ert_tiling_f32s8_simd128, ert_tiling_f32f16_simd128;
 extern const ert_tiling ert_tiling_f32s4_simd128, ert_depthwise_tiling_f32_simd128;
 

@@ -60,6 +60,7 @@ ERT_INLINE int ert_x86_scaled(ert_x86_kind kind) { return kind == ERT_X86_S8 || 
 
 extern const ert_tiling ert_tiling_f32_avx2, ert_tiling_f32f16_avx2, ert_tiling_f32s8_avx2, ert_tiling_f32s4_avx2;
 extern const ert_tiling ert_tiling_s8_avx2, ert_tiling_s8s4_avx2, ert_tiling_s8_avxvnni, ert_tiling_s8s4_avxvnni;
+extern const ert_tiling ert_tiling_s16_avx2, ert_tiling_s16_avxvnni, ert_tiling_s16_avx512vnni;
 extern const ert_tiling ert_tiling_s8_avx512vnni, ert_tiling_s8s4_avx512vnni;
 extern const ert_tiling ert_tiling_f32_avx512vnni, ert_tiling_f32f16_avx512vnni, ert_tiling_f32s8_avx512vnni;
 extern const ert_tiling ert_tiling_f32s4_avx512vnni;

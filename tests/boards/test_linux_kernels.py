@@ -46,7 +46,7 @@ vectors = partial(test_conv.convolutions, sizes=test_conv.VECTORS)
 float_binaries = [test_binary.binaries(op, "float32") for op in ("add", "sub", "mul", "minimum", "maximum")]
 usable = [b.filter(lambda case: test_kernels.binary.layout(case[0]) is not None) for b in float_binaries]
 
-TYPES = dict(zip(("s8s8", "f32", "s8s4", "f32s8", "f32s4", "f32f16"), test_tiles.TYPES, strict=True))
+TYPES = dict(zip(("s8s8", "f32", "s8s4", "f32s8", "f32s4", "f32f16", "s16s8"), test_tiles.TYPES, strict=True))
 TILES: dict[tuple[str, str], st.SearchStrategy] = {
     **{("conv2d", k): vectors("conv2d", t) | test_tiles.convolutions(t) for k, t in TYPES.items()},
     **{("fully_connected", k): test_conv.fully_connected(t) | test_tiles.fully_connected(t) for k, t in TYPES.items()},

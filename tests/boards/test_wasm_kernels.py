@@ -23,6 +23,7 @@ import test_conv
 import test_groups
 import test_normalize
 import test_softmax
+import test_tiles
 import test_unary
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -228,6 +229,7 @@ def float_binaries(op: str) -> SearchStrategy[Any]:
     return test_binary.binaries(op, "float32").filter(lambda case: binary.layout(case[0]) is not None)
 
 
+INT16 = "int16 int8"
 # Weights that are smaller than what they are multiplied with, or stand for floats.
 NARROW = {"s8s4": "int8 int4", "f32s8": "float32 int8", "f32f16": "float32 float16", "f32s4": "float32 int4"}
 # Kernel folder and types -> nodes.
@@ -246,6 +248,9 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     **{("conv2d", key): convolutions(types) for key, types in NARROW.items()},
     **{("fully_connected", key): rows(types) for key, types in NARROW.items()},
     ("fully_connected", "s8s4"): st.one_of(rows("int8 int4"), ties("int4")),
+    ("conv2d", "s16s8"): st.one_of(test_tiles.convolutions(INT16), test_conv.convolutions("conv2d", INT16)),
+    ("depthwise_conv2d", "s16s8"): st.one_of(test_tiles.depthwise(INT16), test_conv.depthwise(INT16)),
+    ("fully_connected", "s16s8"): st.one_of(test_tiles.fully_connected(INT16), test_conv.fully_connected(INT16)),
     ("softmax", "f32"): test_softmax.softmaxes("float32"),
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),

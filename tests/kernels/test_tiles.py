@@ -16,7 +16,7 @@ from edgesdk.ir import Node, Quant
 CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 130]))
 INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 24, 32, 64, 65]))
 # Activations, then weights where they are of another type.
-TYPES = ["int8", "float32", "int8 int4", "float32 int8", "float32 int4", "float32 float16"]
+TYPES = ["int8", "float32", "int8 int4", "float32 int8", "float32 int4", "float32 float16", "int16 int8"]
 DEEP = st.one_of(INPUTS, st.sampled_from([8, 40, 48, 96, 128, 224, 256]))  # around runs of int4 weights
 
 
@@ -27,8 +27,8 @@ def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], typ
     rng, n = np.random.default_rng(draw(seeds)), w_shape[axis]
     attrs["activation"] = draw(activations)
     w, given_x = random_array(rng, w_shape, w_type), random_array(rng, x_shape, dtype)
-    if dtype == "int8" and draw(st.integers(0, 7)) == 0:  # the largest products of all
-        w[:], given_x[:] = w.min(), -128
+    if dtype in ("int8", "int16") and draw(st.integers(0, 7)) == 0:  # the largest products of all
+        w[:], given_x[:] = w.min(), np.iinfo(dtype).min
     quant = Quant(rng.uniform(0.5, 1, n).astype(np.float32), np.zeros(n, np.int32), axis)
     if w_type == "int4" and axis == 0:
         quant = grouped(draw, rng, quant, w_shape)
@@ -37,12 +37,28 @@ def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], typ
         b = random_array(rng, (n,), dtype)
         inputs = [value("x", x_shape, dtype), w_value, value("b", (n,), dtype, None, b)]
         return inferred(op, inputs, None, **attrs), [given_x, w, b]
+    if dtype == "int16":
+        return int16_layer(draw, rng, op, [given_x, w_value], attrs)
     b = rng.integers(-(2**12), 2**12, n).astype(np.int32)
     x = value("x", x_shape, "int8", Quant.per_tensor(1.0, draw(zero_points)))
     low = draw(st.sampled_from([-128, draw(zero_points)]))
     out = Quant.per_tensor(2.0 ** draw(st.floats(0.01, 14)), low)
     node = inferred(op, [x, w_value, value("b", (n,), "int32", None, b)], out, **attrs)
     return node, [given_x, w, b]
+
+
+def int16_layer(draw, rng: np.random.Generator, op: str, given: list, attrs: dict) -> tuple[Node, list]:
+    """The type of the bias says how sums are rounded; few scales are such that vectors do not apply them."""
+    x, w = given
+    n, dtype = w.shape[w.quant.axis], draw(st.sampled_from(["int32", "int64"]))
+    rows = np.moveaxis(np.abs(w.data.astype(np.int64)), w.quant.axis, 0).reshape(n, -1)
+    if rows.sum(1).max() * 2**15 + 2**20 >= 2**31:
+        dtype = "int64"
+    b = rng.integers(-(2**20), 2**20, n).astype(dtype)
+    inputs = [value("x", x.shape, "int16", Quant.per_tensor(1.0, 0)), w, value("b", (n,), dtype, None, b)]
+    growth = draw(st.floats(0.01, 19)) if draw(st.integers(0, 7)) else -2.0
+    out = Quant.per_tensor(2.0**growth, 0)
+    return inferred(op, inputs, out, **attrs), [x, w.data, b]
 
 
 def grouped(draw, rng: np.random.Generator, quant: Quant, w_shape: tuple[int, ...]) -> Quant:
@@ -62,7 +78,7 @@ def split(types: str) -> tuple[str, str]:
 @st.composite
 def convolutions(draw, types: str) -> tuple[Node, list]:
     kernel = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (2, 5), (1, 3)]))
-    in_c, out_c = draw(INPUTS if types in ("int8", "float32") else DEEP), draw(CHANNELS)
+    in_c, out_c = draw(DEEP if "int4" in types else INPUTS), draw(CHANNELS)
     most = 20 if in_c <= 32 else 10
     x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, most)), in_c)
     return layer(
@@ -93,7 +109,7 @@ def depthwise(draw, dtype: str) -> tuple[Node, list]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "float32", "int16 int8"])
 @settings(max_examples=60)
 @given(data=st.data())
 def test_depthwise_convolutions_equal_the_reference(dtype: str, data) -> None:
@@ -128,6 +144,7 @@ def with_weights(node: Node, arrays: list, dtype: str) -> tuple[Node, list]:
 @st.composite
 def fully_connected(draw, types: str) -> tuple[Node, list]:
     in_c = draw(INPUTS if types in ("int8", "float32") else DEEP)
+    in_c = draw(st.sampled_from([in_c, 600, 2100])) if types == "int16 int8" else in_c
     rows, out_c = draw(st.integers(1, 30)), draw(CHANNELS)
     return layer(draw, "fully_connected", (rows, in_c), (out_c, in_c), types)
 

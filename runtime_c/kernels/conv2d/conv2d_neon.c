@@ -32,4 +32,8 @@ void ert_conv2d_s8s4_4x4__neon(const ert_call *c, int32_t y0, int32_t y1) {
   ert_tiles_conv2d_s8(c, &ert_tiling_s4_neon, y0, y1);
 }
 
+void ert_conv2d_s16s8_8x8__neon(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_conv2d_s8(c, &ert_tiling_s16_neon, y0, y1);
+}
+
 #endif

@@ -36,4 +36,12 @@ void ert_fully_connected_f32f16_6x16__avx2(const ert_call *c, int32_t y0, int32_
   ert_tiles_fully_connected_f32(c, &ert_tiling_f32f16_avx2, y0, y1);
 }
 
+void ert_fully_connected_s16s8_6x16__avx2(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s16_avx2, y0, y1);
+}
+
+void ert_fully_connected_s16s8_6x16__avxvnni(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s16_avxvnni, y0, y1);
+}
+
 #endif

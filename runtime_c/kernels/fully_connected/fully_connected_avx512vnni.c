@@ -28,4 +28,8 @@ void ert_fully_connected_f32f16_6x64__avx512vnni(const ert_call *c, int32_t y0, 
   ert_tiles_fully_connected_f32(c, &ert_tiling_f32f16_avx512vnni, y0, y1);
 }
 
+void ert_fully_connected_s16s8_6x64__avx512vnni(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s16_avx512vnni, y0, y1);
+}
+
 #endif

@@ -12,4 +12,8 @@ void ert_fully_connected_s8s4_8x8__neondot(const ert_call *c, int32_t y0, int32_
   ert_tiles_fully_connected_s8(c, &ert_tiling_s4_neondot, y0, y1);
 }
 
+void ert_fully_connected_s16s8_4x8__neondot(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s16_neondot, y0, y1);
+}
+
 #endif

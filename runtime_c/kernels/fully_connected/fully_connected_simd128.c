@@ -28,4 +28,8 @@ void ert_fully_connected_f32s4_4x8__simd128(const ert_call *c, int32_t y0, int32
   ert_tiles_fully_connected_f32(c, &ert_tiling_f32s4_simd128, y0, y1);
 }
 
+void ert_fully_connected_s16s8_4x8__simd128(const ert_call *c, int32_t y0, int32_t y1) {
+  ert_tiles_fully_connected_s8(c, &ert_tiling_s16_simd128, y0, y1);
+}
+
 #endif

@@ -2,8 +2,10 @@
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
-where two products are added up in 16 bits, a d where scales are doubles; of depthwise_conv2d d<NR>, perhaps with that
-p or d, or d<NR>k4, d<NR>k4p and d<NR>k4s (runtime_c/kernels/columns.h).
+where two products are added up in 16 bits, a d where scales are doubles, a t where blocks are transposed, an h where
+inputs are multiplied in halves; of
+depthwise_conv2d d<NR>, perhaps with that p or d, or d<NR>k4, d<NR>k4p, d<NR>k4s and d<NR>k2
+(runtime_c/kernels/columns.h).
 """
 
 from __future__ import annotations
@@ -14,11 +16,11 @@ import numpy as np
 
 from edgesdk.ir import Node, Value
 from edgesdk.kernels import Kernel
-from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
+from edgesdk.ops import double_scales, f32_word, fixedpoint, int16_tiles, rescale, vectors
 from edgesdk.ops.vectors import by_panel
 
-LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
-DEPTHWISE = re.compile(r"d(\d+)(k4)?([pds]?)")
+LAYOUT = re.compile(r"n(\d+)k(\d+)([updth]?)")
+DEPTHWISE = re.compile(r"d(\d+)(?:k(\d))?([pds]?)")
 
 
 def is_tiled(kernel: Kernel) -> bool:
@@ -34,6 +36,8 @@ def fits(node: Node, kernel: Kernel) -> bool:
         return False
     if node.output.dtype == "float32":
         return kernel.isa != "simd128" or _is_finite(node.input(1))
+    if node.output.dtype == "int16":
+        return int16_tiles.fits(node, found[3] == "h")
     if found[3] == "p" and not fits_pairs(node.input(1)):
         return False
     if found[3] == "d" and not _has_factors(node.input(1)) and not double_scales.fits(node):
@@ -75,8 +79,8 @@ def fits_pairs(weights: Value) -> bool:
     return bool(rescale.integer_weights(weights).min(initial=0) > -128)
 
 
-def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:
-    """Weights [O, ..., I] as [panels, runs, k / kr, nr, kr].
+def panels(w: np.ndarray, nr: int, kr: int, transposed: bool = False) -> np.ndarray:
+    """Weights [O, ..., I] as [panels, runs, k / kr, nr, kr], the last two in turn where they are transposed.
 
     >>> panels(np.array([[1, 2], [3, 4], [5, 6]]), 2, 2).tolist()
     [[[[[1, 2], [3, 4]]]], [[[[5, 6], [0, 0]]]]]
@@ -85,7 +89,7 @@ def panels(w: np.ndarray, nr: int, kr: int) -> np.ndarray:
     runs = w.reshape(len(w), -1, in_c) if in_c % kr == 0 else w.reshape(len(w), 1, -1)
     filled = np.pad(runs, ((0, -len(w) % nr), (0, 0), (0, -runs.shape[2] % kr)))
     parts = filled.reshape(len(filled) // nr, nr, filled.shape[1], -1, kr)
-    return np.ascontiguousarray(parts.transpose(0, 2, 3, 1, 4))
+    return np.ascontiguousarray(parts.transpose(0, 2, 3, *((4, 1) if transposed else (1, 4))))
 
 
 def halves(blocks: np.ndarray) -> np.ndarray:
@@ -110,6 +114,8 @@ def fits_depthwise(node: Node, kernel: Kernel) -> bool:
         return False
     if node.output.dtype == "float32":
         return True
+    if node.output.dtype == "int16":
+        return int16_tiles.fits(node) and int16_tiles.is_fast(node)
     if kernel.layout.endswith("p") and not fits_pairs(node.input(1)):
         return False
     if kernel.layout.endswith("d") and not double_scales.fits(node):
@@ -129,6 +135,9 @@ def scale_table(
     node: Node, nr: int, bias_change: np.ndarray | int = 0, factor: int = 1
 ) -> list[int | np.ndarray | None]:
     """[panels][bias times the factor, multiplier, right shift][nr], then the words of zero point and limits."""
+    if node.output.dtype == "int16":
+        own, limits = int16_tiles.columns(node)
+        return [np.ascontiguousarray(np.stack([by_panel(a, nr) for a in own], 1)), *limits]
     scales, limits = vectors.by_channel(node)
     bias = (scales["bias"].astype(np.int64) + bias_change) * factor
     columns = (bias.astype(np.int32), scales["multiplier"], -scales["shift"].astype(np.int32))
@@ -150,36 +159,40 @@ def depthwise_words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]
     if node.output.dtype == "float32":
         w = rescale.real_weights(node, 2).astype(np.float32)
     if found[2]:
-        order = interleaved(nr)
-        table, *limits = scale_table(node, nr, 0 if found[3] else -128 * w.astype(np.int64).sum((0, 1)))
+        depth, is_signed = int(found[2]), bool(found[3]) or node.output.dtype == "int16"
+        table, *limits = scale_table(node, nr, 0 if is_signed else -128 * w.astype(np.int64).sum((0, 1)))
         assert isinstance(table, np.ndarray)
-        return [columns(w, nr), np.ascontiguousarray(table[:, :, order]), *limits]
+        return [columns(w, nr, depth), np.ascontiguousarray(table[:, :, interleaved(nr, depth)]), *limits]
     flat = w.reshape(-1, w.shape[-1])
     filled = np.pad(flat, ((0, 0), (0, -flat.shape[1] % nr))).reshape(len(flat), -1, nr)
     weights = np.ascontiguousarray(filled.transpose(1, 0, 2))
     if node.output.dtype == "float32":
         return [weights, by_panel(rescale.bias(node), nr), *float_limits(node)]
+    if found[3] == "d" and node.output.dtype == "int16":
+        return [weights, *int16_tiles.doubles(node, nr)]
     if found[3] == "d":
         return [weights, *double_scales.words(node, nr, flat.astype(np.int64).sum(0))]
     return [weights, *scale_table(node, nr)]
 
 
-def interleaved(nr: int) -> np.ndarray:
+def interleaved(nr: int, depth: int) -> np.ndarray:
     """The order of the channels of a panel in columns.h.
 
-    >>> interleaved(32)[:12].tolist()
+    >>> interleaved(32, 4)[:12].tolist()
     [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7]
+    >>> interleaved(16, 2).tolist()
+    [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]
     """
-    i = np.arange(nr)
-    return 16 * (i // 4 % (nr // 16)) + 4 * (i // (nr // 4)) + i % 4
+    i, group = np.arange(nr), 4 * depth
+    return group * (i // 4 % (nr // group)) + 4 * (i // (nr // depth)) + i % 4
 
 
-def columns(w: np.ndarray, nr: int) -> np.ndarray:
-    """Weights [KH, KW, C] as [panels, kw, kh / 4, nr, 4], the channels interleaved."""
+def columns(w: np.ndarray, nr: int, depth: int) -> np.ndarray:
+    """Weights [KH, KW, C] as [panels, kw, kh / depth, nr, depth], the channels interleaved; of int16 layers widened."""
     kh, kw, c = w.shape
-    filled = np.pad(w, ((0, -kh % 4), (0, 0), (0, -c % nr)))
-    parts = filled.reshape(-1, 4, kw, filled.shape[2] // nr, nr)[..., interleaved(nr)]
-    return np.ascontiguousarray(parts.transpose(3, 2, 0, 4, 1)).astype(np.int8)
+    filled = np.pad(w, ((0, -kh % depth), (0, 0), (0, -c % nr)))
+    parts = filled.reshape(-1, depth, kw, filled.shape[2] // nr, nr)[..., interleaved(nr, depth)]
+    return np.ascontiguousarray(parts.transpose(3, 2, 0, 4, 1)).astype(np.int16 if depth == 2 else np.int8)
 
 
 def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
@@ -189,7 +202,9 @@ def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     nr, kr, kind = int(found[1]), int(found[2]), found[3]
     value = node.input(1)
     assert value.data is not None
-    w = panels(value.data, nr, kr)
+    w = panels(value.data, nr, kr, kind == "t")
+    if node.output.dtype == "int16":
+        return [w, *int16_tiles.words(node, kernel, nr, kr)]
     weights = halves(w) if value.dtype == "int4" else w
     if node.output.dtype == "float32":
         return [weights, _float_scales(node, nr), *float_limits(node), *_groups(value, nr)]
