@@ -19,7 +19,7 @@ from edgesdk.schedule.frames import Pace
 AWAIT = -1  # a row of the streamed input arrives
 BY_CHANNELS = ("planes",)  # layouts of kernels that go through all rows for each channel
 # Instruction sets of machines with much memory: their kernels compute several rows at once, on several threads.
-BY_BLOCKS = {"avx2", "avx512vnni", "avxvnni", "neon", "neondot", "neoni8mm", "neonfp16", "simd128", "relaxed"}
+BY_BLOCKS = {"avx2", "avx512vnni", "avx512vbmi", "avxvnni", "neon", "neondot", "neoni8mm", "neonfp16", "simd128", "relaxed"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "avg_pool2d/avg_pool2d_bytes.h"
+#include "lut/lut_bytes.h"
+#include "max_pool2d/max_pool2d_bytes.h"
+#include "resize/resize_bytes.h"
+#include "bytes_rows.h"
+
+#if ERT_HAS_simd128
+
+ERT_BYTE_ROWS(simd128)
+
+#endif
