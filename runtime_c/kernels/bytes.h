@@ -7,7 +7,6 @@
 #define ERT_BYTES_H
 
 #include "kernel.h"
-#include "moves.h"
 #include "vectors.h"
 
 #ifdef ERT_LANES
@@ -17,12 +16,14 @@ ERT_BEGIN_LANES
 enum { ERT_BYTES = 16, ERT_WORDS = ERT_BYTES / ERT_LANES, ERT_HALVES = ERT_WORDS / 2 };
 
 typedef int8_t ert_b __attribute__((vector_size(16)));
+typedef uint64_t ert_b_pair __attribute__((vector_size(16)));
 typedef int8_t ert_b_at __attribute__((vector_size(16), aligned(1), may_alias)); /* in memory */
 typedef int16_t ert_h __attribute__((vector_size(4 * ERT_LANES)));
 typedef uint16_t ert_hu __attribute__((vector_size(4 * ERT_LANES)));
 typedef int32_t ert_w __attribute__((vector_size(4 * ERT_LANES)));
 typedef uint32_t ert_wu __attribute__((vector_size(4 * ERT_LANES)));
 typedef int32_t ert_w_at __attribute__((vector_size(4 * ERT_LANES), aligned(4), may_alias));
+typedef int16_t ert_h_at __attribute__((vector_size(4 * ERT_LANES), aligned(2), may_alias));
 typedef float ert_wf __attribute__((vector_size(4 * ERT_LANES)));
 
 ERT_INLINE ert_b ert_b_all(int32_t x) { return (int8_t)x - (ert_b){0}; }
@@ -39,13 +40,40 @@ ERT_INLINE ert_w ert_w_load(const int32_t *p) { return *(const ert_w_at *)(const
 
 ERT_INLINE void ert_w_store(int32_t *p, ert_w v) { *(ert_w_at *)(void *)p = v; }
 
-/* The first n items; the others are `rest`. */
+ERT_INLINE ert_h ert_h_load(const int16_t *p) { return *(const ert_h_at *)(const void *)p; }
+
+ERT_INLINE void ert_h_store(int16_t *p, ert_h v) { *(ert_h_at *)(void *)p = v; }
+
+/* Bytes from p on as a number, the first the lowest; at most eight. Without a detour by memory: a vector that is read
+ * from where bytes were just written waits for them. */
+ERT_INLINE uint64_t ert_b_few(const int8_t *p, int32_t n) {
+  uint64_t low = 0, high = 0;
+  if (n >= 4) {
+    ERT_MEMMOVE(&low, p, 4);
+    ERT_MEMMOVE(&high, p + n - 4, 4);
+    return low | high << (8 * n - 32);
+  }
+  for (int32_t i = 0; i < n; i++) low |= (uint64_t)(uint8_t)p[i] << 8 * i;
+  return low;
+}
+
+/* The first n items, at least one; the others are `rest`. */
 ERT_INLINE ert_b ert_b_load_some(const int8_t *p, int32_t n, int32_t rest) {
   if (n >= ERT_BYTES) return ert_b_load(p);
-  int8_t held[ERT_BYTES];
-  ert_b_store(held, ert_b_all(rest));
-  ert_move_few((uint8_t *)held, (const uint8_t *)p, n);
-  return ert_b_load(held);
+  const ert_b order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const ert_b mask = (ert_b)(order < (int8_t)n);
+  ert_b_pair v = {ert_b_few(p, n < 8 ? n : 8), n > 8 ? ert_b_few(p + 8, n - 8) : 0};
+  return ((ert_b)v & mask) | (ert_b_all(rest) & ~mask);
+}
+
+ERT_INLINE void ert_b_store_few(int8_t *p, uint64_t v, int32_t n) {
+  if (n >= 4) {
+    const uint64_t last = v >> (8 * n - 32);
+    ERT_MEMMOVE(p, &v, 4);
+    ERT_MEMMOVE(p + n - 4, &last, 4);
+    return;
+  }
+  for (int32_t i = 0; i < n; i++) p[i] = (int8_t)(v >> 8 * i);
 }
 
 ERT_INLINE void ert_b_store_some(int8_t *p, ert_b v, int32_t n) {
@@ -53,9 +81,9 @@ ERT_INLINE void ert_b_store_some(int8_t *p, ert_b v, int32_t n) {
     ert_b_store(p, v);
     return;
   }
-  int8_t held[ERT_BYTES];
-  ert_b_store(held, v);
-  ert_move_few((uint8_t *)p, (const uint8_t *)held, n);
+  const ert_b_pair pair = (ert_b_pair)v;
+  ert_b_store_few(p, pair[0], n < 8 ? n : 8);
+  if (n > 8) ert_b_store_few(p + 8, pair[1], n - 8);
 }
 
 /* Runs of n items in blocks of sixteen: where the block after the one from item `at` on begins. The last one ends with the
@@ -92,9 +120,10 @@ ERT_INLINE void ert_h_words(const ert_h *h, ert_w *w) {
   w[1] = (ert_w)_mm256_cvtepi16_epi32(_mm256_extracti128_si256((__m256i)h[0], 1));
 }
 
-/* Words as bytes, saturated. */
-ERT_INLINE ert_b ert_b_of_words(const ert_w *w) {
-  const __m256i h = _mm256_permute4x64_epi64(_mm256_packs_epi32((__m256i)w[0], (__m256i)w[1]), 0xd8);
+/* Words as bytes, saturated; `more` is added to them when they have 16 bits. */
+ERT_INLINE ert_b ert_b_of_sums(const ert_w *w, int32_t more) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32((__m256i)w[0], (__m256i)w[1]), 0xd8);
+  const __m256i h = _mm256_adds_epi16(words, _mm256_set1_epi16((int16_t)more));
   return (ert_b)_mm_packs_epi16(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
 }
 
@@ -120,29 +149,39 @@ ERT_INLINE ert_w ert_w_high(ert_w a, ert_w b) {
   return (ert_w)_mm256_blend_epi32(_mm256_srli_epi64(even, 31), _mm256_slli_epi64(odd, 1), 0xaa);
 }
 
-/* 64-bit sums as 32 bits, saturated, after a shift of `right` bits. */
-ERT_INLINE __m256i ert_ymm_shifted(__m256i sum, int32_t right) {
+/* (x * factor + more * 2^left) / 2^right, rounded half up, its low 32 bits; left from 0 to 30, right from 1 to 62. `more`
+ * may be NULL, for 0. Shifts are those of numbers without a sign, which have 2^63 more. */
+ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, const ert_w *more, int32_t left, int32_t right) {
+  const __m256i half = _mm256_set1_epi64x((int64_t)((UINT64_C(1) << 63) + (UINT64_C(1) << (right - 1))));
   const __m128i count = _mm_cvtsi32_si128(right);
-  if (right < 32) {
-    const __m256i most = _mm256_set1_epi64x((INT64_C(1) << (31 + right)) - 1), least = ~most;
-    sum = _mm256_blendv_epi8(sum, most, _mm256_cmpgt_epi64(sum, most));
-    sum = _mm256_blendv_epi8(sum, least, _mm256_cmpgt_epi64(least, sum));
+  const __m256i x1 = _mm256_srli_epi64((__m256i)x, 32), f1 = _mm256_srli_epi64((__m256i)factor, 32);
+  __m256i even = _mm256_add_epi64(_mm256_mul_epi32((__m256i)x, (__m256i)factor), half);
+  __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(x1, f1), half);
+  if (more) {
+    const __m256i by = _mm256_set1_epi64x(INT64_C(1) << left), m1 = _mm256_srli_epi64((__m256i)*more, 32);
+    even = _mm256_add_epi64(even, _mm256_mul_epi32((__m256i)*more, by));
+    odd = _mm256_add_epi64(odd, _mm256_mul_epi32(m1, by));
   }
-  const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
-  return _mm256_sub_epi64(_mm256_srl_epi64(_mm256_xor_si256(sum, sign), count), _mm256_srl_epi64(sign, count));
+  even = _mm256_srl_epi64(even, count), odd = _mm256_srl_epi64(odd, count);
+  const ert_w both = (ert_w)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+  return ert_w_sub(both, ert_w_all((int32_t)(uint32_t)(UINT64_C(1) << (63 - right))));
 }
 
-/* (x * factor + more * 2^left) / 2^right, rounded half up and saturated; left from 0 to 30, right from 1 to 62. */
-ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, ert_w more, int32_t left, int32_t right) {
-  const __m256i half = _mm256_set1_epi64x(INT64_C(1) << (right - 1)), by = _mm256_set1_epi64x(INT64_C(1) << left);
-  const __m256i x1 = _mm256_srli_epi64((__m256i)x, 32), f1 = _mm256_srli_epi64((__m256i)factor, 32);
-  const __m256i m1 = _mm256_srli_epi64((__m256i)more, 32);
-  const __m256i even =
-      _mm256_add_epi64(_mm256_mul_epi32((__m256i)x, (__m256i)factor), _mm256_mul_epi32((__m256i)more, by));
-  const __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(x1, f1), _mm256_mul_epi32(m1, by));
-  const __m256i low = ert_ymm_shifted(_mm256_add_epi64(even, half), right);
-  const __m256i high = ert_ymm_shifted(_mm256_add_epi64(odd, half), right);
-  return (ert_w)_mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xaa);
+/* The sums of ERT_LANES vectors, in their order. */
+ERT_INLINE ert_w ert_w_sums(const ert_w *v) {
+  const __m256i p = _mm256_hadd_epi32((__m256i)v[0], (__m256i)v[1]), q = _mm256_hadd_epi32((__m256i)v[2], (__m256i)v[3]);
+  const __m256i r = _mm256_hadd_epi32((__m256i)v[4], (__m256i)v[5]), s = _mm256_hadd_epi32((__m256i)v[6], (__m256i)v[7]);
+  const __m256i a = _mm256_hadd_epi32(p, q), b = _mm256_hadd_epi32(r, s);
+  return (ert_w)_mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+ERT_INLINE int32_t ert_b_largest(ert_b v) {
+  __m128i x = (__m128i)v;
+  x = _mm_max_epi8(x, _mm_srli_si128(x, 8));
+  x = _mm_max_epi8(x, _mm_srli_si128(x, 4));
+  x = _mm_max_epi8(x, _mm_srli_si128(x, 2));
+  x = _mm_max_epi8(x, _mm_srli_si128(x, 1));
+  return (int8_t)_mm_cvtsi128_si32(x);
 }
 
 #elif ERT_HAS_neon
@@ -170,10 +209,11 @@ ERT_INLINE void ert_b_words(ert_b x, ert_w *w) {
   ert_h_words(h, w);
 }
 
-ERT_INLINE ert_b ert_b_of_words(const ert_w *w) {
+ERT_INLINE ert_b ert_b_of_sums(const ert_w *w, int32_t more) {
+  const int16x8_t moved = vdupq_n_s16((int16_t)more);
   const int16x8_t low = vcombine_s16(vqmovn_s32((int32x4_t)w[0]), vqmovn_s32((int32x4_t)w[1]));
   const int16x8_t high = vcombine_s16(vqmovn_s32((int32x4_t)w[2]), vqmovn_s32((int32x4_t)w[3]));
-  return (ert_b)vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
+  return (ert_b)vcombine_s8(vqmovn_s16(vqaddq_s16(low, moved)), vqmovn_s16(vqaddq_s16(high, moved)));
 }
 
 ERT_INLINE void ert_b_mix(ert_w *acc, ert_b a, ert_b b, int32_t low, int32_t high) {
@@ -198,13 +238,29 @@ ERT_INLINE ert_w ert_h_dot(ert_w acc, ert_h a, ert_h b) {
 
 ERT_INLINE ert_w ert_w_high(ert_w a, ert_w b) { return (ert_w)vqrdmulhq_s32((int32x4_t)a, (int32x4_t)b); }
 
-ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, ert_w more, int32_t left, int32_t right) {
-  const int32x4_t a = (int32x4_t)x, f = (int32x4_t)factor, m = (int32x4_t)more;
+ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, const ert_w *more, int32_t left, int32_t right) {
+  const int32x4_t a = (int32x4_t)x, f = (int32x4_t)factor, m = more ? (int32x4_t)*more : vdupq_n_s32(0);
   const int64x2_t up = vdupq_n_s64(left), down = vdupq_n_s64(-right);
   const int64x2_t low = vshlq_s64(vmovl_s32(vget_low_s32(m)), up), high = vshlq_s64(vmovl_s32(vget_high_s32(m)), up);
   const int64x2_t p = vrshlq_s64(vmlal_s32(low, vget_low_s32(a), vget_low_s32(f)), down);
   const int64x2_t q = vrshlq_s64(vmlal_s32(high, vget_high_s32(a), vget_high_s32(f)), down);
-  return (ert_w)vcombine_s32(vqmovn_s64(p), vqmovn_s64(q));
+  return (ert_w)vcombine_s32(vmovn_s64(p), vmovn_s64(q));
+}
+
+ERT_INLINE int32x2_t ert_w_two_sums(ert_w a, ert_w b) {
+  const int32x4_t x = (int32x4_t)a, y = (int32x4_t)b;
+  return vpadd_s32(vadd_s32(vget_low_s32(x), vget_high_s32(x)), vadd_s32(vget_low_s32(y), vget_high_s32(y)));
+}
+
+ERT_INLINE ert_w ert_w_sums(const ert_w *v) {
+  return (ert_w)vcombine_s32(ert_w_two_sums(v[0], v[1]), ert_w_two_sums(v[2], v[3]));
+}
+
+ERT_INLINE int32_t ert_b_largest(ert_b v) {
+  int8x8_t x = vpmax_s8(vget_low_s8((int8x16_t)v), vget_high_s8((int8x16_t)v));
+  x = vpmax_s8(x, x);
+  x = vpmax_s8(x, x);
+  return vget_lane_s8(vpmax_s8(x, x), 0);
 }
 
 #else
@@ -232,9 +288,11 @@ ERT_INLINE void ert_b_words(ert_b x, ert_w *w) {
   ert_h_words(h, w);
 }
 
-ERT_INLINE ert_b ert_b_of_words(const ert_w *w) {
-  const v128_t low = wasm_i16x8_narrow_i32x4((v128_t)w[0], (v128_t)w[1]);
-  return (ert_b)wasm_i8x16_narrow_i16x8(low, wasm_i16x8_narrow_i32x4((v128_t)w[2], (v128_t)w[3]));
+ERT_INLINE ert_b ert_b_of_sums(const ert_w *w, int32_t more) {
+  const v128_t moved = wasm_i16x8_splat((int16_t)more);
+  const v128_t low = wasm_i16x8_add_sat(wasm_i16x8_narrow_i32x4((v128_t)w[0], (v128_t)w[1]), moved);
+  const v128_t high = wasm_i16x8_add_sat(wasm_i16x8_narrow_i32x4((v128_t)w[2], (v128_t)w[3]), moved);
+  return (ert_b)wasm_i8x16_narrow_i16x8(low, high);
 }
 
 ERT_INLINE void ert_b_mix(ert_w *acc, ert_b a, ert_b b, int32_t low, int32_t high) {
@@ -263,22 +321,34 @@ ERT_INLINE ert_w ert_w_high(ert_w a, ert_w b) {
   return ert_w_of_pairs(wasm_i64x2_shr(low, 31), wasm_i64x2_shr(high, 31));
 }
 
-ERT_INLINE v128_t ert_w_shifted(v128_t sum, int32_t right) {
-  if (right < 32) {
-    const v128_t most = wasm_i64x2_splat((INT64_C(1) << (31 + right)) - 1), least = wasm_v128_not(most);
-    sum = wasm_v128_bitselect(most, sum, wasm_i64x2_gt(sum, most));
-    sum = wasm_v128_bitselect(least, sum, wasm_i64x2_gt(least, sum));
-  }
+/* The products of two items, and what is added to them. */
+ERT_INLINE v128_t ert_w_wide_sum(v128_t products, v128_t more, int32_t left, int32_t right) {
+  const v128_t half = wasm_i64x2_splat(INT64_C(1) << (right - 1));
+  const v128_t sum = wasm_i64x2_add(wasm_i64x2_add(products, half), wasm_i64x2_shl(more, (uint32_t)left));
   return wasm_i64x2_shr(sum, (uint32_t)right);
 }
 
-ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, ert_w more, int32_t left, int32_t right) {
-  const v128_t half = wasm_i64x2_splat(INT64_C(1) << (right - 1));
-  const v128_t m0 = wasm_i64x2_shl(wasm_i64x2_extend_low_i32x4((v128_t)more), (uint32_t)left);
-  const v128_t m1 = wasm_i64x2_shl(wasm_i64x2_extend_high_i32x4((v128_t)more), (uint32_t)left);
-  const v128_t p = wasm_i64x2_add(wasm_i64x2_extmul_low_i32x4((v128_t)x, (v128_t)factor), wasm_i64x2_add(m0, half));
-  const v128_t q = wasm_i64x2_add(wasm_i64x2_extmul_high_i32x4((v128_t)x, (v128_t)factor), wasm_i64x2_add(m1, half));
-  return ert_w_of_pairs(ert_w_shifted(p, right), ert_w_shifted(q, right));
+ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, const ert_w *more, int32_t left, int32_t right) {
+  const v128_t m = more ? (v128_t)*more : wasm_i32x4_const_splat(0);
+  const v128_t p = wasm_i64x2_extmul_low_i32x4((v128_t)x, (v128_t)factor);
+  const v128_t q = wasm_i64x2_extmul_high_i32x4((v128_t)x, (v128_t)factor);
+  return ert_w_of_pairs(ert_w_wide_sum(p, wasm_i64x2_extend_low_i32x4(m), left, right),
+                        ert_w_wide_sum(q, wasm_i64x2_extend_high_i32x4(m), left, right));
+}
+
+ERT_INLINE ert_w ert_w_sums(const ert_w *v) {
+  const v128_t a = (v128_t)v[0], b = (v128_t)v[1], c = (v128_t)v[2], d = (v128_t)v[3];
+  const v128_t p = wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), wasm_i32x4_shuffle(a, b, 2, 6, 3, 7));
+  const v128_t q = wasm_i32x4_add(wasm_i32x4_shuffle(c, d, 0, 4, 1, 5), wasm_i32x4_shuffle(c, d, 2, 6, 3, 7));
+  return (ert_w)wasm_i32x4_add(wasm_i32x4_shuffle(p, q, 0, 1, 4, 5), wasm_i32x4_shuffle(p, q, 2, 3, 6, 7));
+}
+
+ERT_INLINE int32_t ert_b_largest(ert_b v) {
+  int8_t held[ERT_BYTES];
+  ert_b_store(held, v);
+  int32_t most = held[0];
+  for (int32_t i = 1; i < ERT_BYTES; i++) most = held[i] > most ? held[i] : most;
+  return most;
 }
 
 #endif
@@ -293,6 +363,15 @@ ERT_INLINE int32_t ert_w_sum_of(ert_w v) {
   ert_w_store(held, v);
   for (int32_t k = 0; k < ERT_LANES; k++) sum += (uint32_t)held[k];
   return (int32_t)sum;
+}
+
+/* The first n words, the others are 0; or all are the first where `step` is 0. */
+ERT_INLINE ert_w ert_w_load_some(const int32_t *p, int32_t step, int32_t n) {
+  if (!step) return ert_w_all(*p);
+  if (n >= ERT_LANES) return ert_w_load(p);
+  int32_t held[ERT_LANES] = {0};
+  for (int32_t i = 0; i < n; i++) held[i] = p[i];
+  return ert_w_load(held);
 }
 
 /* requantize.h's rescale, all items by the same; any word may be a shift. */

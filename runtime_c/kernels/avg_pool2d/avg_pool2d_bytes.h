@@ -6,7 +6,7 @@
 #define ERT_AVG_POOL2D_BYTES_H
 
 #include "avg_pool2d/avg_pool2d.h"
-#include "bytes.h"
+#include "pool_bytes.h"
 
 #ifdef ERT_LANES
 
@@ -14,69 +14,90 @@ void ert_avg_pool2d_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1);
 
 ERT_BEGIN_LANES
 
-enum { ERT_B_MOST_COUNT = 1 << 16, ERT_B_MOST_SUMMED = 256 };
+enum { ERT_B_MOST_COUNT = 1 << 16, ERT_B_MOST_SUMMED = 256 }; /* pixels: of a window; that 16 bits hold the sums of */
 
 typedef struct {
-  int32_t count, half, padding;
+  int32_t count, half, padding, min, max;
 } ert_b_quotient;
 
-/* sums += `n` pixels that lie `step` items apart; `room`: items from the first on to the end of the row. */
-ERT_INLINE void ert_b_sum_pixels(ert_w *sums, const int8_t *at, int32_t n, int32_t step, int32_t room) {
-  ert_h part[ERT_HALVES], x[ERT_HALVES];
-  ert_w w[ERT_WORDS];
-  while (n > 0) {
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_HALVES; k++) part[k] = (ert_h){0};
-    for (int32_t i = n < ERT_B_MOST_SUMMED ? n : ERT_B_MOST_SUMMED; i > 0; i--, n--, at += step, room -= step) {
-      ert_b_halves(ert_b_load_some(at, room, 0), x);
-      ERT_UNROLLED
-      for (int k = 0; k < ERT_HALVES; k++) part[k] += x[k];
-    }
-    ert_h_words(part, w);
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) sums[k] = ert_w_add(sums[k], w[k]);
-  }
-}
-
 /* Rounded to nearest, halves away from zero. */
-ERT_INLINE ert_b ert_b_quotients(const ert_w *sums, const ert_b_quotient *q) {
-  ert_w w[ERT_WORDS];
+ERT_INLINE ert_b ert_b_quotients(ert_w *sums, const ert_b_quotient *q) {
   ERT_UNROLLED
   for (int k = 0; k < ERT_WORDS; k++) {
-    const ert_w sum = ert_w_add(sums[k], ert_w_all(q->padding)), below = (ert_w)(sum < 0);
+    const ert_w sum = ert_w_add(sums[k], ert_w_all(q->padding)), below = sum >> 31;
     const ert_w more = ert_w_sub(ert_w_all(q->half) ^ below, below);
     const ert_wf ratio = __builtin_convertvector(ert_w_add(sum, more), ert_wf) / (float)q->count;
-    w[k] = __builtin_convertvector(ratio, ert_w);
+    sums[k] = __builtin_convertvector(ratio, ert_w);
   }
-  return ert_b_of_words(w);
+  return ert_b_clamp(ert_b_of_sums(sums, 0), q->min, q->max);
 }
 
-/* Channels from `o` on. */
-ERT_INLINE ert_b ert_b_mean_of(const ert_call *c, const ert_pool_geometry *g, ert_span rows, ert_span columns, int32_t o,
-                               const ert_b_quotient *q) {
-  ert_w sums[ERT_WORDS];
+/* Moves sums of 16 bits to those of 32. */
+ERT_INLINE void ert_b_move_sums(ert_h *part, ert_w *sums) {
+  ert_w w[ERT_WORDS];
+  ert_h_words(part, w);
   ERT_UNROLLED
-  for (int k = 0; k < ERT_WORDS; k++) sums[k] = (ert_w){0};
-  for (int32_t y = rows.first; y < rows.end; y++) {
-    const int32_t at = columns.first * g->channels + o;
-    ert_b_sum_pixels(sums, (const int8_t *)ert_row(&c->in[0], y) + at, columns.end - columns.first, g->channels,
-                     g->in_w * g->channels - at);
-  }
-  return ert_b_quotients(sums, q);
+  for (int k = 0; k < ERT_WORDS; k++) sums[k] = ert_w_add(sums[k], w[k]);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_HALVES; k++) part[k] = (ert_h){0};
 }
 
-ERT_APART void ert_b_avg_pool_row(const ert_call *c, const ert_avg_pool2d_s8_params *p, int32_t y, int8_t *out) {
-  const ert_pool_geometry *g = &p->g;
-  const ert_span rows = ert_pool_rows(g, y);
-  for (int32_t x = 0; x < g->out_w; x++, out += g->channels) {
-    const ert_span columns = ert_pool_columns(g, x);
-    const int32_t inside = (rows.end - rows.first) * (columns.end - columns.first);
-    const int32_t count = p->count_padding ? g->kernel_h * g->kernel_w : inside;
-    const ert_b_quotient q = {count, count / 2, (count - inside) * p->in_zero_point};
-    for (int32_t o = 0; o < g->channels; o = ert_b_next(o, g->channels)) {
-      const ert_b mean = ert_b_clamp(ert_b_mean_of(c, g, rows, columns, o, &q), p->min, p->max);
-      ert_b_store_some(out + o, mean, (g->out_w - x) * g->channels - o);
+ERT_INLINE void ert_b_add_halves(ert_h *part, ert_b x) {
+  ert_h h[ERT_HALVES];
+  ert_b_halves(x, h);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_HALVES; k++) part[k] += h[k];
+}
+
+ERT_INLINE void ert_b_mean_block(const ert_b_window *w, int32_t o, const int blocks, const ert_b_quotient *q, int8_t *out) {
+  ert_h part[ERT_B_MOST_BLOCKS][ERT_HALVES] = {{{0}}};
+  ert_w sums[ERT_B_MOST_BLOCKS][ERT_WORDS] = {{{0}}};
+  int32_t room = ERT_B_MOST_SUMMED;
+  for (int32_t y = 0; y < w->rows; y++) {
+    const int8_t *at = ert_b_window_row(w, y) + o;
+    for (int32_t x = w->columns; x > 0;) {
+      if (room == 0) {
+        ERT_UNROLLED
+        for (int k = 0; k < blocks; k++) ert_b_move_sums(part[k], sums[k]);
+        room = ERT_B_MOST_SUMMED;
+      }
+      const int32_t n = x < room ? x : room;
+      for (int32_t i = 0; i < n; i++, at += w->step) {
+        ERT_UNROLLED
+        for (int k = 0; k < blocks; k++) ert_b_add_halves(part[k], ert_b_load(at + 16 * k));
+      }
+      x -= n, room -= n;
     }
+  }
+  ERT_UNROLLED
+  for (int k = 0; k < blocks; k++) {
+    ert_b_move_sums(part[k], sums[k]);
+    ert_b_store(out + o + 16 * k, ert_b_quotients(sums[k], q));
+  }
+}
+
+/* A window of fewer than sixteen channels at the end of its row, or whose output is. */
+ERT_APART void ert_b_mean_last(const ert_b_window *w, const ert_b_quotient *q, int8_t *out) {
+  ert_w sums[ERT_WORDS] = {{0}};
+  for (int32_t y = 0; y < w->rows; y++) {
+    const int8_t *at = ert_b_window_row(w, y);
+    for (int32_t x = 0; x < w->columns; x++, at += w->step) {
+      ert_w wide[ERT_WORDS];
+      ert_b_words(ert_b_load_some(at, w->step, 0), wide);
+      ERT_UNROLLED
+      for (int k = 0; k < ERT_WORDS; k++) sums[k] = ert_w_add(sums[k], wide[k]);
+    }
+  }
+  ert_b_store_some(out, ert_b_quotients(sums, q), w->step);
+}
+
+ERT_INLINE void ert_b_avg_pool_row(const ert_call *c, const ert_avg_pool2d_s8_params *p, int32_t y, int8_t *out) {
+  for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.channels) {
+    const ert_b_window w = ert_b_window_of(c, &p->g, y, x);
+    const int32_t inside = w.rows * w.columns, count = p->count_padding ? p->g.kernel_h * p->g.kernel_w : inside;
+    const ert_b_quotient q = {count, count / 2, (count - inside) * p->in_zero_point, p->min, p->max};
+    if (w.is_last) ert_b_mean_last(&w, &q, out);
+    else ERT_B_EACH_BLOCK(ert_b_mean_block, &w, &q, out);
   }
 }
 

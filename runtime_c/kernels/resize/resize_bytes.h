@@ -33,7 +33,7 @@ ERT_INLINE ert_b ert_b_blend(const ert_b_corners *q, int32_t o) {
     const ert_w sum = upper[k] * (1024 - u) + lower[k] * u; /* halves away from zero: below 0 one less is added */
     upper[k] = (sum + (1 << 19) + (sum >> 31)) >> 20;
   }
-  return ert_b_of_words(upper);
+  return ert_b_of_sums(upper, 0);
 }
 
 ERT_INLINE int32_t ert_b_inside(int32_t index, int32_t extent) { return ert_clamp(index, 0, extent - 1); }
