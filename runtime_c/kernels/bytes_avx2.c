@@ -6,6 +6,7 @@
 #include "lut/lut_bytes.h"
 #include "max_pool2d/max_pool2d_bytes.h"
 #include "normalize/normalize_bytes.h"
+#include "reduce/reduce_bytes.h"
 #include "resize/resize_bytes.h"
 #include "softmax/softmax_bytes.h"
 #include "bytes_rows.h"

@@ -20,6 +20,7 @@
   ERT_BYTE_ROW(normalize_s8, x16, isa, ert_b_normalize_rows)              \
   ERT_BYTE_ROW(pixel_softmax_s8, x16, isa, ert_b_pixel_softmax_rows)              \
   ERT_BYTE_ROW(softmax_s8, x16, isa, ert_b_softmax_rows)              \
+  ERT_BYTE_ROW(reduce_s8, x16, isa, ert_b_reduce_rows) \
   ERT_BYTE_ROW(resize_s8, x16, isa, ert_b_resize_rows)
 
 #endif

@@ -6,7 +6,8 @@
 #define ERT_AVG_POOL2D_BYTES_H
 
 #include "avg_pool2d/avg_pool2d.h"
-#include "pool_bytes.h"
+#include "bytes.h"
+#include "pool_vectors.h"
 
 #ifdef ERT_LANES
 
@@ -49,12 +50,12 @@ ERT_INLINE void ert_b_add_halves(ert_h *part, ert_b x) {
   for (int k = 0; k < ERT_HALVES; k++) part[k] += h[k];
 }
 
-ERT_INLINE void ert_b_mean_block(const ert_b_window *w, int32_t o, const int blocks, const ert_b_quotient *q, int8_t *out) {
-  ert_h part[ERT_B_MOST_BLOCKS][ERT_HALVES] = {{{0}}};
-  ert_w sums[ERT_B_MOST_BLOCKS][ERT_WORDS] = {{{0}}};
+ERT_INLINE void ert_b_mean_block(const ert_v_window *w, int32_t o, const int blocks, const ert_b_quotient *q, int8_t *out) {
+  ert_h part[ERT_V_MOST_BLOCKS][ERT_HALVES] = {{{0}}};
+  ert_w sums[ERT_V_MOST_BLOCKS][ERT_WORDS] = {{{0}}};
   int32_t room = ERT_B_MOST_SUMMED;
   for (int32_t y = 0; y < w->rows; y++) {
-    const int8_t *at = ert_b_window_row(w, y) + o;
+    const int8_t *at = (const int8_t *)ert_row(w->in, w->first_row + y) + w->first + o;
     for (int32_t x = w->columns; x > 0;) {
       if (room == 0) {
         ERT_UNROLLED
@@ -77,10 +78,10 @@ ERT_INLINE void ert_b_mean_block(const ert_b_window *w, int32_t o, const int blo
 }
 
 /* A window of fewer than sixteen channels at the end of its row, or whose output is. */
-ERT_APART void ert_b_mean_last(const ert_b_window *w, const ert_b_quotient *q, int8_t *out) {
+ERT_APART void ert_b_mean_last(const ert_v_window *w, const ert_b_quotient *q, int8_t *out) {
   ert_w sums[ERT_WORDS] = {{0}};
   for (int32_t y = 0; y < w->rows; y++) {
-    const int8_t *at = ert_b_window_row(w, y);
+    const int8_t *at = (const int8_t *)ert_row(w->in, w->first_row + y) + w->first;
     for (int32_t x = 0; x < w->columns; x++, at += w->step) {
       ert_w wide[ERT_WORDS];
       ert_b_words(ert_b_load_some(at, w->step, 0), wide);
@@ -93,11 +94,11 @@ ERT_APART void ert_b_mean_last(const ert_b_window *w, const ert_b_quotient *q, i
 
 ERT_INLINE void ert_b_avg_pool_row(const ert_call *c, const ert_avg_pool2d_s8_params *p, int32_t y, int8_t *out) {
   for (int32_t x = 0; x < p->g.out_w; x++, out += p->g.channels) {
-    const ert_b_window w = ert_b_window_of(c, &p->g, y, x);
+    const ert_v_window w = ert_v_window_of(c, &p->g, y, x, ERT_BYTES);
     const int32_t inside = w.rows * w.columns, count = p->count_padding ? p->g.kernel_h * p->g.kernel_w : inside;
     const ert_b_quotient q = {count, count / 2, (count - inside) * p->in_zero_point, p->min, p->max};
     if (w.is_last) ert_b_mean_last(&w, &q, out);
-    else ERT_B_EACH_BLOCK(ert_b_mean_block, &w, &q, out);
+    else ERT_EACH_BLOCK(ert_b_mean_block, ERT_BYTES, &w, &q, out);
   }
 }
 
