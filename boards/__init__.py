@@ -112,7 +112,7 @@ class Board(Record, frozen=True):
 
 
 # The core with every instruction set of a machine's architecture; those that it lacks are left out.
-NATIVE = {"x86_64": "x86-64-v4", "AMD64": "x86-64-v4", "aarch64": "armv8.6-a", "arm64": "armv8.6-a"}
+NATIVE = {"x86_64": "ice-lake", "AMD64": "ice-lake", "aarch64": "armv8.6-a", "arm64": "armv8.6-a"}
 
 # What Linux says of an x86 or an Arm processor, the name first.
 PROCESSOR_KEYS = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")

@@ -18,6 +18,7 @@ static const struct {
     {ERT_ISA_neondot, "neondot"},
     {ERT_ISA_neon, "neon"},
     {ERT_ISA_avxvnni, "avxvnni"},
+    {ERT_ISA_avx512vbmi, "avx512vbmi"},
     {ERT_ISA_avx512vnni, "avx512vnni"},
     {ERT_ISA_avx2, "avx2"},
     {ERT_ISA_mve, "mve"},

@@ -12,22 +12,7 @@
 #include "normalize/normalize.h"
 #include "softmax/softmax.h"
 #include "unary/unary.h"
-
-#if ERT_HAS_avx2
-#include <immintrin.h>
-#define ERT_LANES 8
-#define ERT_BEGIN_LANES ERT_BEGIN_avx2
-#define ERT_END_LANES ERT_END_avx2
-#elif ERT_HAS_neon || ERT_HAS_simd128
-#if ERT_HAS_neon
-#include <arm_neon.h>
-#else
-#include <wasm_simd128.h>
-#endif
-#define ERT_LANES 4
-#define ERT_BEGIN_LANES
-#define ERT_END_LANES
-#endif
+#include "vectors.h"
 
 #ifdef ERT_LANES
 
@@ -131,21 +116,21 @@ ERT_INLINE ert_v ert_v_madd(ert_v a, ert_v b, ert_v c) {
   }
 
 /* The rows of an instruction set. */
-#define ERT_FLOATS(tile, isa)                                                                                        \
-  void ert_activation_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                               \
-    ert_v_activation_rows(c, y0, y1);                                                                                \
-  }                                                                                                                  \
-  void ert_unary_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_unary_rows(c, y0, y1); }     \
-  void ert_softmax_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_softmax_rows(c, y0, y1); } \
-  void ert_pixel_softmax_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                            \
-    ert_v_pixel_softmax_rows(c, y0, y1);                                                                             \
-  }                                                                                                                  \
-  void ert_normalize_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                                \
-    ert_v_normalize_rows(c, y0, y1);                                                                                 \
-  }                                                                                                                  \
-  void ert_batch_matmul_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                             \
-    ert_v_batch_matmul_rows(c, y0, y1);                                                                              \
-  }
+#define ERT_FLOAT_ROW(op, tile, isa, rows) \
+  void ert_##op##_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1); }
+
+#define ERT_FLOATS(tile, isa)                                         \
+  ERT_FLOAT_ROW(activation, tile, isa, ert_v_activation_rows)         \
+  ERT_FLOAT_ROW(avg_pool2d, tile, isa, ert_v_avg_pool_rows)           \
+  ERT_FLOAT_ROW(batch_matmul, tile, isa, ert_v_batch_matmul_rows)     \
+  ERT_FLOAT_ROW(l2_norm, tile, isa, ert_v_l2_norm_rows)               \
+  ERT_FLOAT_ROW(max_pool2d, tile, isa, ert_v_max_pool_rows)           \
+  ERT_FLOAT_ROW(normalize, tile, isa, ert_v_normalize_rows)           \
+  ERT_FLOAT_ROW(pixel_softmax, tile, isa, ert_v_pixel_softmax_rows)   \
+  ERT_FLOAT_ROW(reduce, tile, isa, ert_v_reduce_rows) \
+  ERT_FLOAT_ROW(resize, tile, isa, ert_v_resize_rows)                 \
+  ERT_FLOAT_ROW(softmax, tile, isa, ert_v_softmax_rows)               \
+  ERT_FLOAT_ROW(unary, tile, isa, ert_v_unary_rows)
 
 ERT_END_LANES
 

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "activation/activation_floats.h"
+#include "avg_pool2d/avg_pool2d_floats.h"
 #include "batch_matmul/batch_matmul_floats.h"
+#include "l2_norm/l2_norm_floats.h"
+#include "max_pool2d/max_pool2d_floats.h"
 #include "normalize/normalize_floats.h"
+#include "reduce/reduce_floats.h"
+#include "resize/resize_floats.h"
 #include "softmax/softmax_floats.h"
 #include "unary/unary_floats.h"
 

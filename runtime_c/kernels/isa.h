@@ -14,6 +14,7 @@ enum {
   ERT_ISA_mve,
   ERT_ISA_avx2,       /* x86-64 with AVX2 and FMA */
   ERT_ISA_avx512vnni, /* AVX-512 F, BW, DQ, VL and VNNI */
+  ERT_ISA_avx512vbmi, /* shuffles of bytes, beside avx512vnni */
   ERT_ISA_avxvnni,    /* AVX2 with 256-bit VNNI in VEX encoding */
   ERT_ISA_neon,       /* AArch64, or Armv7-A with NEON */
   ERT_ISA_neondot,    /* sdot and udot */
@@ -71,15 +72,18 @@ enum {
 #define ERT_HAS_x86 1
 #define ERT_BUILT_avx2(f) f
 #define ERT_BUILT_avx512vnni(f) f
+#define ERT_BUILT_avx512vbmi(f) f
 #define ERT_BUILT_avxvnni(f) f
 #else
 #define ERT_HAS_x86 0
 #define ERT_BUILT_avx2(f) NULL
 #define ERT_BUILT_avx512vnni(f) NULL
+#define ERT_BUILT_avx512vbmi(f) NULL
 #define ERT_BUILT_avxvnni(f) NULL
 #endif
 #define ERT_HAS_avx2 ERT_HAS_x86
 #define ERT_HAS_avx512vnni ERT_HAS_x86
+#define ERT_HAS_avx512vbmi ERT_HAS_x86
 #define ERT_HAS_avxvnni ERT_HAS_x86
 
 #if defined(__ARM_NEON)
@@ -136,6 +140,8 @@ enum {
 #define ERT_END_avx2 ERT_END_TARGET
 #define ERT_BEGIN_avx512vnni ERT_BEGIN_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define ERT_END_avx512vnni ERT_END_TARGET
+#define ERT_BEGIN_avx512vbmi ERT_BEGIN_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")
+#define ERT_END_avx512vbmi ERT_END_TARGET
 #define ERT_BEGIN_avxvnni ERT_BEGIN_TARGET("avx2,fma,f16c,avxvnni")
 #define ERT_END_avxvnni ERT_END_TARGET
 #if defined(__clang__)

@@ -3,6 +3,7 @@
 #ifndef ERT_RECIPROCAL_H
 #define ERT_RECIPROCAL_H
 
+#include "isa.h"
 #include "kernel.h"
 
 /* a * b / 2^31, rounded half up */
@@ -25,9 +26,13 @@ static inline int32_t ert_reciprocal(uint32_t x) {
 
 /* For x > 0. */
 static inline int32_t ert_leading_zeros(uint32_t x) {
+#if ERT_HAS_VECTORS && defined(__GNUC__)
+  return __builtin_clz(x); /* an instruction there; elsewhere it may be a call of the compiler's library */
+#else
   int32_t n = 0;
   for (; x < 0x80000000u; x <<= 1) n++;
   return n;
+#endif
 }
 
 #endif

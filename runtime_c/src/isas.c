@@ -16,14 +16,17 @@ static uint32_t kept_registers(void) {
 }
 
 static uint32_t found(void) {
-  enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5, AVXVNNI = 1 << 4, VNNI = 1 << 11 };
+  enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5, AVXVNNI = 1 << 4, VBMI = 1 << 1, VNNI = 1 << 11 };
   const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
   uint32_t a, b, c, d, one, features;
   if (!__get_cpuid(1, &a, &b, &one, &d) || (one & (FMA | OSXSAVE | F16C)) != (FMA | OSXSAVE | F16C)) return 0;
   const uint32_t kept = kept_registers();
   if ((kept & 6) != 6 || !__get_cpuid_count(7, 0, &a, &features, &c, &d) || !(features & AVX2)) return 0;
   uint32_t isas = BIT(avx2);
-  if ((kept & 0xe6) == 0xe6 && (features & avx512) == avx512 && (c & VNNI)) isas |= BIT(avx512vnni);
+  if ((kept & 0xe6) == 0xe6 && (features & avx512) == avx512 && (c & VNNI)) {
+    isas |= BIT(avx512vnni);
+    if (c & VBMI) isas |= BIT(avx512vbmi);
+  }
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVXVNNI)) isas |= BIT(avxvnni);
   return isas;
 }

@@ -226,7 +226,7 @@ def base_schedule(
     whole = passes.reshape_io(graph, stream or bind_input, io)
     live = passes.shrink(whole.copy())
     removed = passes.removed(whole, live)
-    graph = passes.lower(live)
+    graph = passes.lower(live, isa)
     progress("schedule")
     known, warnings = _known(target) if tuned else (None, ())
     made = Base(target, isa, source, graph, _scheduled(graph, isa, threads, known), removed, quantised, known, warnings)
@@ -379,13 +379,13 @@ def compress(
 
 def file_bytes(isa: tuple[str, ...], graph: Graph) -> int:
     """What the file of a network takes, its schedule aside."""
-    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
+    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy()), isa), isa)
     return len(program.write(program.assemble(plain, memory.plan(plain))))
 
 
 def latency(board: Board, isa: tuple[str, ...], graph: Graph) -> float | None:
     """The estimate of a network, layer by layer, in microseconds; None where the board has none."""
-    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy())), isa)
+    plain = schedule.schedule(passes.lower(passes.shrink(graph.copy()), isa), isa)
     return cost.program_cost(plain, board.core.name, board.clock_hz).latency_us
 
 

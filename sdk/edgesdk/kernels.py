@@ -16,6 +16,10 @@ import numpy as np
 from edgesdk.library import isa_bits, library
 
 PORTABLE = "c"
+# Instruction sets of machines with much memory: their kernels compute several rows at once, on several threads.
+VECTORS = frozenset(
+    ("avx2", "avx512vnni", "avx512vbmi", "avxvnni", "neon", "neondot", "neoni8mm", "neonfp16", "simd128", "relaxed")
+)
 
 
 @dataclass(frozen=True)

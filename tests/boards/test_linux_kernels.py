@@ -12,14 +12,18 @@ from pathlib import Path
 import linux_models
 import pytest
 import test_activation
+import test_arithmetic
 import test_batch_matmul
 import test_binary
 import test_conv
 import test_groups
 import test_kernels
+import test_lut
+import test_normalise
 import test_normalize
 import test_pool
 import test_reduce
+import test_resize
 import test_softmax
 import test_tiles
 import test_unary
@@ -69,10 +73,23 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),
     ("unary", "f32"): test_unary.floats(),
+    ("resize", "f32"): test_resize.resizes("resize_bilinear", "float32"),
+    ("l2_norm", "f32"): test_normalise.unit_norms("float32"),
     ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
 }
-NODES = {**test_kernels.NODES, **FLOATS, **TILES}
+# int8 ones that microcontrollers have no kernels of their own for.
+BYTES: dict[tuple[str, str], st.SearchStrategy] = {
+    ("pixel_softmax", "s8"): test_softmax.pixels("int8"),
+    ("normalize", "s8"): test_normalize.norms("int8"),
+    ("l2_norm", "s8"): test_normalise.unit_norms("int8"),
+    ("lut", "s8"): test_lut.tables(),
+    ("resize", "s8"): test_resize.resizes("resize_bilinear", "int8"),
+    ("batch_matmul", "s8s8"): test_batch_matmul.products("int8", test_batch_matmul.BATCHES, adj_x=False),
+    ("div", "s8s8"): test_arithmetic.kernel_cases("div"),
+    ("prelu", "s8s8"): test_arithmetic.kernel_cases("prelu"),
+}
+NODES = {**test_kernels.NODES, **FLOATS, **BYTES, **TILES}
 
 
 def own_rows(isa: tuple[str, ...]) -> list[Kernel]:

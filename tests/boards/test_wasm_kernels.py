@@ -17,11 +17,17 @@ import harness
 import numpy as np
 import pytest
 import test_activation
+import test_arithmetic
 import test_batch_matmul
 import test_binary
 import test_conv
 import test_groups
+import test_lut
+import test_normalise
 import test_normalize
+import test_pool
+import test_reduce
+import test_resize
 import test_softmax
 import test_tiles
 import test_unary
@@ -229,6 +235,10 @@ def float_binaries(op: str) -> SearchStrategy[Any]:
     return test_binary.binaries(op, "float32").filter(lambda case: binary.layout(case[0]) is not None)
 
 
+def int8_binaries(op: str) -> SearchStrategy[Any]:
+    return test_binary.binaries(op, "int8").filter(lambda case: binary.layout(case[0]) is not None)
+
+
 INT16 = "int16 int8"
 # Weights that are smaller than what they are multiplied with, or stand for floats.
 NARROW = {"s8s4": "int8 int4", "f32s8": "float32 int8", "f32f16": "float32 float16", "f32s4": "float32 int4"}
@@ -240,7 +250,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("depthwise_conv2d", "f32"): st.one_of(depthwise("float32"), test_conv.convolutions("depthwise_conv2d", "float32")),
     ("grouped_conv2d", "s8s8"): test_groups.grouped("int8"),
     ("grouped_conv2d", "f32"): test_groups.grouped("float32"),
-    ("add", "s8s8"): sums(),
+    ("add", "s8s8"): st.one_of(sums(), sums(), int8_binaries("add"), int8_binaries("sub")),
     ("add", "f32"): st.one_of(float_binaries("add"), float_binaries("sub")),
     ("mul", "f32"): float_binaries("mul"),
     ("fully_connected", "s8s8"): st.one_of(rows("int8"), ties("int8"), ties("int8"), test_conv.fully_connected("int8")),
@@ -257,6 +267,25 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("unary", "f32"): test_unary.floats(),
     ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
+    ("avg_pool2d", "f32"): test_pool.pools("avg_pool2d", "float32"),
+    ("max_pool2d", "f32"): test_pool.pools("max_pool2d", "float32"),
+    ("resize", "f32"): test_resize.resizes("resize_bilinear", "float32"),
+    ("l2_norm", "f32"): test_normalise.unit_norms("float32"),
+    ("reduce", "f32"): st.one_of(test_reduce.reductions(op, "float32") for op in ("mean", "sum")),
+    ("avg_pool2d", "s8"): test_pool.pools("avg_pool2d", "int8"),
+    ("max_pool2d", "s8"): test_pool.pools("max_pool2d", "int8"),
+    ("resize", "s8"): test_resize.resizes("resize_bilinear", "int8"),
+    ("l2_norm", "s8"): test_normalise.unit_norms("int8"),
+    ("reduce", "s8"): st.one_of(test_reduce.reductions(op, "int8") for op in ("mean", "sum")),
+    ("softmax", "s8"): test_softmax.softmaxes("int8"),
+    ("pixel_softmax", "s8"): test_softmax.pixels("int8"),
+    ("normalize", "s8"): test_normalize.norms("int8"),
+    ("lut", "s8"): test_lut.tables(),
+    ("batch_matmul", "s8s8"): test_batch_matmul.products("int8", test_batch_matmul.BATCHES, adj_x=False),
+    ("mul", "s8s8"): int8_binaries("mul"),
+    ("minmax", "s8s8"): st.one_of(int8_binaries("minimum"), int8_binaries("maximum")),
+    ("div", "s8s8"): test_arithmetic.kernel_cases("div"),
+    ("prelu", "s8s8"): test_arithmetic.kernel_cases("prelu"),
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 
@@ -268,7 +297,7 @@ def cases(op: str, types: str) -> list[Case]:
 
 def machines_of(kernel: kernels.Kernel) -> list[str]:
     """Dot products of bytes matter to int8 alone."""
-    return list(MACHINES) if kernel.types in ("s8s8", "s8s4") and kernel.op != "add" else ["simd128", "relaxed"]
+    return list(MACHINES) if kernel.op in ("conv2d", "depthwise_conv2d", "fully_connected") and kernel.types in ("s8s8", "s8s4") else ["simd128", "relaxed"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from test_binary import broadcast_shapes, lower_and_check
 from edgesdk import ops
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Graph, Node, Quant, Value
-from edgesdk.ops import arithmetic, fixedpoint, integers
+from edgesdk.ops import arithmetic, binary, fixedpoint, integers
 from edgesdk.passes.lower_minmax import lower_minmax
 from edgesdk.passes.lower_requantize import lower_requantize
 
@@ -39,6 +39,18 @@ def cases(draw, op: str, dtype: str) -> tuple[Node, list]:
     ]
     attrs = {"activation": draw(activations)} if op == "div" and dtype != "int64" else {}
     return inferred(op, inputs, quants[2], **attrs), arrays
+
+
+def kernel_cases(op: str) -> st.SearchStrategy:
+    """int8 nodes that need no lowering, and whose scales the formula holds."""
+
+    def usable(case: tuple[Node, list]) -> bool:
+        try:
+            return binary.layout(case[0]) is not None and bool(ops.module(op).reference(*case))
+        except Unsupported:
+            return False
+
+    return cases(op, "int8").filter(usable)
 
 
 @pytest.mark.parametrize("op", arithmetic.NAMES)

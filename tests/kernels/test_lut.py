@@ -28,12 +28,24 @@ DIRECT = {
 }
 
 
-@given(seed=seeds, shape=st.lists(st.integers(1, 5), max_size=4))
-def test_lut_equals_reference(seed: int, shape: list[int]) -> None:
-    rng = np.random.default_rng(seed)
+@st.composite
+def tables(draw) -> tuple[Node, list]:
+    rng, lead = np.random.default_rng(draw(seeds)), draw(st.lists(st.integers(1, 5), max_size=3))
+    shape = (*lead, draw(st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 256, 300]))))
     table = value("table", (256,), "int8", None, random_array(rng, (256,), "int8"))
-    x = value("x", tuple(shape), "int8", Quant.per_tensor(1, 0))
-    harness.check(inferred("lut", [x, table], Quant.per_tensor(1, 0)), [random_array(rng, x.shape, "int8"), table.data])
+    x = value("x", shape, "int8", Quant.per_tensor(1, 0))
+    return inferred("lut", [x, table], Quant.per_tensor(1, 0)), [random_array(rng, shape, "int8"), table.data]
+
+
+@given(data=st.data())
+def test_lut_equals_reference(data) -> None:
+    harness.check(*data.draw(tables()))
+
+
+def test_every_item_of_a_table() -> None:
+    table = value("table", (256,), "int8", None, np.random.default_rng(0).permutation(EVERY))
+    node = inferred("lut", [value("x", (1, 256), "int8", Quant.per_tensor(1, 0)), table], Quant.per_tensor(1, 0))
+    harness.check(node, [EVERY[None], table.data])
 
 
 def unary_node(op: str, source: Quant, output: Quant, **attrs) -> Node:

@@ -20,6 +20,22 @@ ATTRS = {
 shapes = st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple)
 
 
+@st.composite
+def unit_norms(draw, dtype: str) -> tuple[Node, list]:
+    """l2_norm over as many items as vectors hold, and parts of them."""
+    shape = (draw(st.integers(1, 5)), draw(st.one_of(st.integers(1, 40), st.sampled_from([64, 128, 300]))))
+    x = random_array(np.random.default_rng(draw(seeds)), shape, dtype)
+    if dtype == "float32":
+        return inferred("l2_norm", [value("x", shape, dtype)], epsilon=1e-6), [x]
+    return int8_node("l2_norm", shape, draw), [x // np.int8(draw(st.sampled_from([1, 1, 30, 127])))]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@given(data=st.data())
+def test_unit_norms_equal_reference(dtype: str, data) -> None:
+    harness.check(*data.draw(unit_norms(dtype)))
+
+
 @pytest.mark.parametrize("op", ["log_softmax", "l2_norm", "hardmax", "lrn"])
 @given(seed=seeds, shape=shapes, spread=st.floats(-6, 5))
 def test_floats_equal_reference(op: str, seed: int, shape: tuple[int, ...], spread: float) -> None:

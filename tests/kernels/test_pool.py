@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nodes import activations, inferred, quant, random_array, seeds, value
 
 from edgesdk import ops
-from edgesdk.ir import Node
+from edgesdk.ir import Node, Quant
 
 OPS = {"avg_pool2d": "AVERAGE_POOL_2D", "max_pool2d": "MAX_POOL_2D"}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu_n1_to_1": 2, "relu6": 3}
@@ -19,11 +19,12 @@ def pool(draw, op: str, dtype: str, shape, kernel, stride, padding, **attrs) -> 
     return inferred(op, [x], q, kernel=kernel, stride=stride, padding=padding, activation=draw(activations), **attrs)
 
 
-FEW = st.integers(1, 9)
+# As many channels as vectors hold, and parts of them.
+CHANNELS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 17, 31, 32, 49, 64, 83]))
 
 
 @st.composite
-def pools(draw, op: str, dtype: str, channels: st.SearchStrategy[int] = FEW) -> tuple[Node, list]:
+def pools(draw, op: str, dtype: str, channels: st.SearchStrategy[int] = CHANNELS) -> tuple[Node, list]:
     rng = np.random.default_rng(draw(seeds))
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
@@ -42,6 +43,28 @@ def pools(draw, op: str, dtype: str, channels: st.SearchStrategy[int] = FEW) -> 
 @given(data=st.data())
 def test_pool_equals_reference(op: str, dtype: str, data) -> None:
     harness.check(*data.draw(pools(op, dtype)))
+
+
+@pytest.mark.parametrize("size", [(1, 257), (20, 33), (300, 300)])
+@pytest.mark.parametrize("extreme", [-128, 127, None])
+def test_averages_of_many_pixels(size: tuple[int, int], extreme: int | None) -> None:
+    """More than 16 bits can add up, and more than floats divide exactly."""
+    x = random_array(np.random.default_rng(0), (1, *size, 18), "int8")
+    x = x if extreme is None else np.full_like(x, extreme)
+    attrs = {"kernel": size, "stride": (1, 1), "padding": (0, 1, 0, 0), "count_padding": True, "activation": "none"}
+    q = Quant.per_tensor(0.1, -128)
+    harness.check(inferred("avg_pool2d", [value("x", x.shape, "int8", q)], q, **attrs), [x])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 255, 256, 4095])
+def test_every_tie_of_an_average(count: int) -> None:
+    """Rows of items that are nearly alike, whose sums go through every number."""
+    sums = np.arange(-100, 100) + np.array([-10, 0, 10])[:, None] * count
+    x = (sums[..., None] // count + (np.arange(count) < sums[..., None] % count)).reshape(1, -1, count, 1)
+    x = np.clip(x, -128, 127).astype(np.int8)
+    attrs = {"kernel": (1, count), "stride": (1, 1), "padding": (0, 0, 0, 0), "activation": "none"}
+    q = Quant.per_tensor(1.0, 0)
+    harness.check(inferred("avg_pool2d", [value("x", x.shape, "int8", q)], q, **attrs), [x])
 
 
 def float_pool(op: str) -> Node:

@@ -20,6 +20,9 @@ typedef struct {
   float epsilon;
 } ert_l2_norm_f32_params;
 
+/* 1 / sqrt(x) = result * 2^(shift - 31) for x >= 0 */
+int32_t ert_l2_inverse_root(int32_t x, int32_t *shift);
+
 int ert_l2_norm_s8_check(const ert_step *s);
 int ert_l2_norm_f32_check(const ert_step *s);
 

@@ -33,8 +33,7 @@ static int32_t newton(int32_t x) {
   return ert_high_product(y, 1518500250);
 }
 
-/* 1 / sqrt(x) = result * 2^(shift - 31) for x >= 0 */
-static int32_t inverse_root(int32_t x, int32_t *shift) {
+int32_t ert_l2_inverse_root(int32_t x, int32_t *shift) {
   *shift = 0;
   if (x <= 1) return INT32_MAX;
   int32_t right = 11;
@@ -49,7 +48,7 @@ static int32_t inverse_root(int32_t x, int32_t *shift) {
 static void run_s8(const ert_l2_norm_s8_params *p, const int8_t *x, int8_t *out) {
   int32_t sum = 0, shift;
   for (int32_t i = 0; i < p->n; i++) sum += (x[i] - p->zero_point) * (x[i] - p->zero_point);
-  const int32_t multiplier = inverse_root(sum, &shift);
+  const int32_t multiplier = ert_l2_inverse_root(sum, &shift);
   for (int32_t i = 0; i < p->n; i++)
     out[i] = (int8_t)ert_clamp(ert_requantize(x[i] - p->zero_point, multiplier, shift + 7), -128, 127);
 }

@@ -55,6 +55,15 @@ typedef struct {
   float epsilon;
 } ert_normalize_f32_params;
 
+/* (n * d - s) * factor / 2^right is the normalised item with so many places. */
+typedef struct {
+  int64_t factor, half, s;
+  int32_t right, n;
+} ert_normalizer;
+
+/* Of a group of int8 items, with the sums of d and d^2. */
+ert_normalizer ert_normalizer_s8(const ert_normalize_s8_params *p, int64_t sum, uint64_t squares);
+
 /* 1 / sqrt(x) within 2 ulp. */
 float ert_inverse_root(float x);
 

@@ -53,15 +53,9 @@ static int64_t inverse_root(int64_t u) {
   return r;
 }
 
-/* (n * d - s) * factor / 2^right is the normalised item with so many places. */
-typedef struct {
-  int64_t factor, half, s;
-  int32_t right, n;
-} normalizer;
-
 enum { PLACES_S8 = 20, PLACES_S16 = 24 };
 
-static normalizer normalizer_of(const ert_normalize_shape *g, const ert_normalize_root *r, int32_t places, int64_t s,
+static ert_normalizer normalizer_of(const ert_normalize_shape *g, const ert_normalize_root *r, int32_t places, int64_t s,
                                 uint64_t squares) {
   const int32_t n = g->outer * g->inner;
   const int64_t sum = g->centred ? s : 0;
@@ -71,20 +65,24 @@ static normalizer normalizer_of(const ert_normalize_shape *g, const ert_normaliz
   while (e < 30 && (w >> (e + 32)) != 0) e += 2; /* now w < 2^(e + 32), and no less than a quarter of it */
   const uint64_t u = e >= 0 ? w >> e : w << -e;
   const int32_t right = 46 - places + e / 2 - r->fraction / 2;
-  normalizer z = {w ? inverse_root((int64_t)u) : 0, 0, sum, right < 1 ? 1 : right, n};
+  ert_normalizer z = {w ? inverse_root((int64_t)u) : 0, 0, sum, right < 1 ? 1 : right, n};
   z.half = (int64_t)1 << (z.right - 1);
   return z;
 }
 
+ert_normalizer ert_normalizer_s8(const ert_normalize_s8_params *p, int64_t sum, uint64_t squares) {
+  return normalizer_of(&p->shape, &p->root, PLACES_S8, sum, squares);
+}
+
 /* The item normalised, scaled and shifted, in output steps. */
-static int64_t normalized(const normalizer *f, int32_t d, int32_t gain, int32_t offset, int32_t shift) {
+static int64_t normalized(const ert_normalizer *f, int32_t d, int32_t gain, int32_t offset, int32_t shift) {
   const int64_t z = (((int64_t)f->n * d - f->s) * f->factor + f->half) >> f->right;
   const int64_t sum = gain * z + offset * ((int64_t)1 << (shift - 10));
   return (sum + ((int64_t)1 << (shift - 1))) >> shift;
 }
 
 /* Sums of d and d^2 over a group that begins at x. */
-static normalizer measured_s8(const ert_normalize_s8_params *p, const int8_t *x) {
+static ert_normalizer measured_s8(const ert_normalize_s8_params *p, const int8_t *x) {
   const ert_normalize_shape *g = &p->shape;
   int64_t sum = 0;
   uint64_t squares = 0;
@@ -94,14 +92,14 @@ static normalizer measured_s8(const ert_normalize_s8_params *p, const int8_t *x)
       sum += d;
       squares += (uint32_t)(d * d);
     }
-  return normalizer_of(g, &p->root, PLACES_S8, sum, squares);
+  return ert_normalizer_s8(p, sum, squares);
 }
 
 static void group_s8(const ert_call *c, const ert_normalize_s8_params *p, int32_t q, const int8_t *x, int8_t *out) {
   const ert_normalize_shape *g = &p->shape;
   const int32_t *gain = ert_blob(c, p->gain), *offset = ert_blob(c, p->offset);
   const int32_t step = g->per_channel, first = q * g->inner * step, stride = g->groups * g->inner;
-  const normalizer f = measured_s8(p, x);
+  const ert_normalizer f = measured_s8(p, x);
   for (int32_t o = 0; o < g->outer; o++, x += stride, out += stride)
     for (int32_t i = 0; i < g->inner; i++) {
       const int32_t k = first + i * step, d = x[i] - p->in_zero_point;
@@ -119,7 +117,7 @@ void ert_normalize_s8_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   }
 }
 
-static normalizer measured_s16(const ert_normalize_s16_params *p, const int16_t *x) {
+static ert_normalizer measured_s16(const ert_normalize_s16_params *p, const int16_t *x) {
   const ert_normalize_shape *g = &p->shape;
   int64_t sum = 0;
   uint64_t squares = 0;
@@ -135,7 +133,7 @@ static void group_s16(const ert_call *c, const ert_normalize_s16_params *p, int3
   const ert_normalize_shape *g = &p->shape;
   const int32_t *gain = ert_blob(c, p->gain), *offset = ert_blob(c, p->offset);
   const int32_t step = g->per_channel, first = q * g->inner * step, stride = g->groups * g->inner;
-  const normalizer f = measured_s16(p, x);
+  const ert_normalizer f = measured_s16(p, x);
   for (int32_t o = 0; o < g->outer; o++, x += stride, out += stride)
     for (int32_t i = 0; i < g->inner; i++) {
       const int32_t k = first + i * step;

@@ -19,6 +19,12 @@ typedef struct {
   int32_t columns; /* blob: position[out_w] */
 } ert_resize_params;
 
+/* Of a row or a column of floats. */
+typedef struct {
+  int32_t index;
+  float fraction;
+} ert_resize_position;
+
 typedef ert_resize_params ert_resize_b1_params;
 typedef ert_resize_params ert_resize_s8_params;
 typedef ert_resize_params ert_resize_s16_params;

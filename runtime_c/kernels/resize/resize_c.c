@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resize/resize.h"
+#include "moves.h"
 #include "requantize.h"
-
-typedef struct {
-  int32_t index;
-  float fraction;
-} position;
 
 static int resize_ok(const ert_step *s, int32_t size, int32_t words) {
   const ert_resize_params *p = (const void *)s->params;
@@ -30,7 +26,7 @@ void ert_resize_b1_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
     const uint8_t *row = ert_row(&c->in[0], inside(rows[y], p->in_h));
     uint8_t *out = ert_out_row(&c->out, y);
     for (int32_t x = 0; x < p->out_w; x++, out += p->pixel)
-      ERT_MEMMOVE(out, row + inside(columns[x], p->in_w) * p->pixel, p->pixel);
+      ert_move_few(out, row + inside(columns[x], p->in_w) * p->pixel, p->pixel);
   }
 }
 
@@ -65,7 +61,7 @@ static void blend_f32(const float *a, const float *b, float u, float v, int32_t 
 
 void ert_resize_f32_x1__c(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_resize_params *p = (const void *)c->params;
-  const position *rows = ert_blob(c, p->rows), *columns = ert_blob(c, p->columns);
+  const ert_resize_position *rows = ert_blob(c, p->rows), *columns = ert_blob(c, p->columns);
   for (int32_t y = y0; y < y1; y++) {
     const float u = rows[y].fraction;
     const int32_t iy = inside(rows[y].index, p->in_h);

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node
-from edgesdk.kernels import PORTABLE, Kernel
+from edgesdk.kernels import Kernel
 from edgesdk.ops import Encoded, RowView, binary, fixedpoint, rescale
 
 types = rescale.types
@@ -79,15 +79,6 @@ def walk(batch: tuple[int, ...], own: tuple[int, ...]) -> tuple[int, int] | None
 def walks(node: Node) -> list[tuple[int, int] | None]:
     batch = node.output.shape[:-2]
     return [walk(batch, node.input(i).shape[:-2]) for i in (0, 1)]
-
-
-def fits(node: Node, kernel: Kernel) -> bool:
-    """Vectors of integers rescale by shifts to the right, and add half of what they divide by to a sum."""
-    if kernel.isa == PORTABLE or node.output.dtype != "int8":
-        return True
-    _, shift = binary.product_scale(node)
-    largest = 255 * 255 * matrices(node)[0][-1]
-    return -31 <= shift <= -1 and largest + 2 ** (-shift - 1) < 2**31
 
 
 def encode(node: Node, kernel: Kernel) -> Encoded:

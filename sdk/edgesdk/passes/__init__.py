@@ -9,10 +9,10 @@ LOWER leaves only ops that have kernels.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgesdk import ops
+from edgesdk import kernels, ops
 from edgesdk.ir import Graph
 from edgesdk.verify import verify
 
@@ -39,6 +39,9 @@ SHRINK = (
     "fold_tables",  # behind it: operands that turned out to be constant
     "remove_dead_nodes",
 )
+
+# Behind the first of LOWER, for cores with much memory and fast convolutions.
+VECTORS = ("split_phases",)
 
 LOWER = (
     "lower_groups",  # before concats are split and slices become copies
@@ -101,9 +104,10 @@ def _layer_totals(graph: Graph) -> tuple[int, int]:
     return sum(c for c, _ in layers), sum(m for _, m in layers)
 
 
-def lower(graph: Graph) -> Graph:
-    """Only ops with kernels and views are left; integer results keep every byte."""
-    return _run(graph, LOWER, "lowered")
+def lower(graph: Graph, isa: Sequence[str] = ()) -> Graph:
+    """Only ops with kernels and views are left; integer results keep every byte. `isa`: the core's instruction sets."""
+    first = () if kernels.VECTORS.isdisjoint(isa) else VECTORS
+    return _run(graph, (*LOWER[:1], *first, *LOWER[1:]), "lowered")
 
 
 def hybrid(graph: Graph) -> Graph:

@@ -13,13 +13,12 @@ from functools import cache
 
 from edgesdk import ops
 from edgesdk.ir import Value
+from edgesdk.kernels import VECTORS
 from edgesdk.schedule import Step
 from edgesdk.schedule.frames import Pace
 
 AWAIT = -1  # a row of the streamed input arrives
 BY_CHANNELS = ("planes",)  # layouts of kernels that go through all rows for each channel
-# Instruction sets of machines with much memory: their kernels compute several rows at once, on several threads.
-BY_BLOCKS = {"avx2", "avx512vnni", "avxvnni", "neon", "neondot", "neoni8mm", "neonfp16", "simd128", "relaxed"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def whole(steps: Sequence[Step], first: int, by_rows: bool = True) -> Iterator[C
 def goes_by_rows(step: Step) -> bool:
     """Whether one call for all rows writes a row only when no later row needs what lies there: the output may grow
     over the input. (Outputs in place of inputs need no such thing.)"""
-    if step.kernel.layout in BY_CHANNELS or step.kernel.isa in BY_BLOCKS:
+    if step.kernel.layout in BY_CHANNELS or step.kernel.isa in VECTORS:
         return False
     if not can_run_by_rows(step) or ops.in_place(step.node):
         return False

@@ -25,7 +25,7 @@ SCREEN_SHARE, SHARE = 0.35, 0.6  # of the budget, when each candidate was to be 
 EXACT_SHARE = 0.8  # the same where once is enough
 ROUNDS = 15
 # Where a program of portable kernels alone is packed for vectors as it is loaded: its costs tell nothing of them.
-PACKED_AT_LOAD = frozenset(("avx2", "avx512vnni", "avxvnni", "neon", "neondot", "neoni8mm"))
+PACKED_AT_LOAD = frozenset(("avx2", "avx512vnni", "avx512vbmi", "avxvnni", "neon", "neondot", "neoni8mm"))
 Takes = Mapping[str, Candidate]  # of layers by their names
 
 

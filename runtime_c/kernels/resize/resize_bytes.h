@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bilinear int8 rows of resize_c.c on vectors, sixteen channels at a time. Of fewer channels what is read and written
+ * behind a pixel belongs to the next ones. */
+#ifndef ERT_RESIZE_BYTES_H
+#define ERT_RESIZE_BYTES_H
+
+#include "bytes.h"
+#include "requantize.h"
+#include "resize/resize.h"
+
+#ifdef ERT_LANES
+
+ERT_BEGIN_LANES
+
+/* The four neighbours of an output pixel: `left` and `right` are items of both rows, from which `room` and fewer lie in
+ * the row; u and v are the fractions. */
+typedef struct {
+  const int8_t *upper, *lower;
+  int32_t left, right, u, v, row;
+} ert_b_corners;
+
+ERT_INLINE ert_b ert_b_blend(const ert_b_corners *q, int32_t o) {
+  const int32_t i = q->left + o, j = q->right + o, u = q->u, v = q->v;
+  const ert_b a = ert_b_load_some(q->upper + i, q->row - i, 0), b = ert_b_load_some(q->lower + i, q->row - i, 0);
+  const ert_b c = ert_b_load_some(q->upper + j, q->row - j, 0), d = ert_b_load_some(q->lower + j, q->row - j, 0);
+  ert_w upper[ERT_WORDS], lower[ERT_WORDS];
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) upper[k] = lower[k] = (ert_w){0};
+  ert_b_mix(upper, a, c, 1024 - v, v);
+  ert_b_mix(lower, b, d, 1024 - v, v);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) {
+    const ert_w sum = upper[k] * (1024 - u) + lower[k] * u; /* halves away from zero: below 0 one less is added */
+    upper[k] = (sum + (1 << 19) + (sum >> 31)) >> 20;
+  }
+  return ert_b_of_sums(upper, 0);
+}
+
+ERT_INLINE int32_t ert_b_inside(int32_t index, int32_t extent) { return ert_clamp(index, 0, extent - 1); }
+
+ERT_INLINE void ert_b_resize_row(const ert_call *c, const ert_resize_params *p, int32_t y) {
+  const int32_t *rows = ert_blob(c, p->rows), *columns = ert_blob(c, p->columns);
+  const int32_t u = rows[y] & 1023, iy = ert_b_inside(rows[y] >> 10, p->in_h), n = p->pixel;
+  const int8_t *upper = ert_row(&c->in[0], iy), *lower = u ? ert_row(&c->in[0], ert_b_inside(iy + 1, p->in_h)) : upper;
+  int8_t *out = ert_out_row(&c->out, y);
+  for (int32_t x = 0; x < p->out_w; x++, out += n) {
+    const int32_t v = columns[x] & 1023, ix = ert_b_inside(columns[x] >> 10, p->in_w);
+    const int32_t right = v && ix + 1 < p->in_w ? ix + 1 : ix;
+    const ert_b_corners q = {upper, lower, ix * n, right * n, u, v, p->in_w * n};
+    for (int32_t o = 0; o < n; o = ert_b_next(o, n))
+      ert_b_store_some(out + o, ert_b_blend(&q, o), (p->out_w - x) * n - o);
+  }
+}
+
+ERT_APART void ert_b_resize_rows(const ert_call *c, int32_t y0, int32_t y1) {
+  for (int32_t y = y0; y < y1; y++) ert_b_resize_row(c, (const void *)c->params, y);
+}
+
+ERT_END_LANES
+
+#endif
+
+#endif
