@@ -296,8 +296,9 @@ def cases(op: str, types: str) -> list[Case]:
 
 
 def machines_of(kernel: kernels.Kernel) -> list[str]:
-    """Dot products of bytes matter to int8 alone."""
-    return list(MACHINES) if kernel.op in ("conv2d", "depthwise_conv2d", "fully_connected") and kernel.types in ("s8s8", "s8s4") else ["simd128", "relaxed"]
+    """Dot products of bytes matter to int8 layers alone."""
+    is_layer = kernel.op in ("conv2d", "grouped_conv2d", "depthwise_conv2d", "fully_connected")
+    return list(MACHINES) if is_layer and kernel.types in ("s8s8", "s8s4") else ["simd128", "relaxed"]
 
 
 @pytest.mark.parametrize(
