@@ -10,7 +10,9 @@
 #include "batch_matmul/batch_matmul.h"
 #include "isa.h"
 #include "normalize/normalize.h"
+#include "rnn/rnn.h"
 #include "softmax/softmax.h"
+#include "state.h"
 #include "unary/unary.h"
 
 #if ERT_HAS_avx2
@@ -145,6 +147,10 @@ ERT_INLINE ert_v ert_v_madd(ert_v a, ert_v b, ert_v c) {
   }                                                                                                                  \
   void ert_batch_matmul_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                             \
     ert_v_batch_matmul_rows(c, y0, y1);                                                                              \
+  }                                                                                                                  \
+  void ert_rnn_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_rnn_rows(c, y0, y1); }         \
+  void ert_peephole_lstm_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                            \
+    ert_v_peephole_lstm_rows(c, y0, y1);                                                                             \
   }
 
 ERT_END_LANES

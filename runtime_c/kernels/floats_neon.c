@@ -2,6 +2,7 @@
 #include "activation/activation_floats.h"
 #include "batch_matmul/batch_matmul_floats.h"
 #include "normalize/normalize_floats.h"
+#include "rnn/rnn_floats.h"
 #include "softmax/softmax_floats.h"
 #include "unary/unary_floats.h"
 

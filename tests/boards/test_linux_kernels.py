@@ -18,6 +18,7 @@ import test_conv
 import test_kernels
 import test_normalize
 import test_pool
+import test_recurrent
 import test_reduce
 import test_softmax
 import test_tiles
@@ -68,6 +69,8 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("unary", "f32"): test_unary.floats(),
     ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
+    ("rnn", "f32"): test_recurrent.layers(),
+    ("peephole_lstm", "f32"): test_recurrent.layers(peepholes=True),
 }
 NODES = {**test_kernels.NODES, **FLOATS, **TILES}
 

@@ -21,6 +21,7 @@ import test_batch_matmul
 import test_binary
 import test_conv
 import test_normalize
+import test_recurrent
 import test_softmax
 import test_unary
 from hypothesis import Phase, given, settings
@@ -249,6 +250,8 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("unary", "f32"): test_unary.floats(),
     ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
+    ("rnn", "f32"): test_recurrent.layers(),
+    ("peephole_lstm", "f32"): test_recurrent.layers(peepholes=True),
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 
