@@ -13,6 +13,7 @@
 #include "rnn/rnn.h"
 #include "softmax/softmax.h"
 #include "state.h"
+#include "svdf/svdf.h"
 #include "unary/unary.h"
 
 #if ERT_HAS_avx2
@@ -149,6 +150,7 @@ ERT_INLINE ert_v ert_v_madd(ert_v a, ert_v b, ert_v c) {
     ert_v_batch_matmul_rows(c, y0, y1);                                                                              \
   }                                                                                                                  \
   void ert_rnn_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_rnn_rows(c, y0, y1); }         \
+  void ert_svdf_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { ert_v_svdf_rows(c, y0, y1); }       \
   void ert_peephole_lstm_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) {                            \
     ert_v_peephole_lstm_rows(c, y0, y1);                                                                             \
   }

@@ -53,7 +53,7 @@ TILES: dict[tuple[str, str], st.SearchStrategy] = {
 }
 
 # Kernel folder and types -> nodes, beside those that microcontrollers have.
-FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
+OTHERS: dict[tuple[str, str], st.SearchStrategy] = {
     ("depthwise_conv2d", "f32"): vectors("depthwise_conv2d", "float32"),
     ("depthwise_conv2d", "f32s8"): vectors("depthwise_conv2d", "float32 int8"),
     ("depthwise_conv2d", "f32f16"): vectors("depthwise_conv2d", "float32 float16"),
@@ -71,8 +71,11 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("normalize", "f32"): test_normalize.norms("float32"),
     ("rnn", "f32"): test_recurrent.layers(),
     ("peephole_lstm", "f32"): test_recurrent.layers(peepholes=True),
+    ("rnn", "s8s8"): test_recurrent.integer_layers(),
+    **{("lstm", key): test_recurrent.lstms(dtype) for key, dtype in (("s8s8", "int8"), ("s16s8", "int16"))},
+    **{("svdf", key): test_recurrent.filters(state) for key, state in test_recurrent.STATES.items()},
 }
-NODES = {**test_kernels.NODES, **FLOATS, **TILES}
+NODES = {**test_kernels.NODES, **OTHERS, **TILES}
 
 
 def own_rows(isa: tuple[str, ...]) -> list[Kernel]:

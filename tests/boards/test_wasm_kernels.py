@@ -252,6 +252,9 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("normalize", "f32"): test_normalize.norms("float32"),
     ("rnn", "f32"): test_recurrent.layers(),
     ("peephole_lstm", "f32"): test_recurrent.layers(peepholes=True),
+    ("rnn", "s8s8"): test_recurrent.integer_layers(),
+    **{("lstm", key): test_recurrent.lstms(dtype) for key, dtype in (("s8s8", "int8"), ("s16s8", "int16"))},
+    **{("svdf", key): test_recurrent.filters(state) for key, state in test_recurrent.STATES.items()},
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 
@@ -262,8 +265,9 @@ def cases(op: str, types: str) -> list[Case]:
 
 
 def machines_of(kernel: kernels.Kernel) -> list[str]:
-    """Dot products of bytes matter to int8 alone."""
-    return list(MACHINES) if kernel.types in ("s8s8", "s8s4") and kernel.op != "add" else ["simd128", "relaxed"]
+    """Dot products of bytes matter to layers of int8 alone."""
+    layer = kernel.op in ("conv2d", "depthwise_conv2d", "fully_connected")
+    return list(MACHINES) if layer and kernel.types in ("s8s8", "s8s4") else ["simd128", "relaxed"]
 
 
 @pytest.mark.parametrize(

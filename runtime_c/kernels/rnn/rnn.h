@@ -66,6 +66,11 @@ static inline int32_t ert_rnn_vector_scratch(const ert_rnn_layer *l) {
   return 4 * ((ERT_RNN_BLOCK + items) * ert_rnn_gates(l->kind) + items) * l->units;
 }
 
+/* Sums of integers with the input and with the state, and the state in bytes. */
+static inline int32_t ert_rnn_integer_scratch(const ert_rnn_layer *l) {
+  return (4 * 2 * ert_rnn_gates(l->kind) + 1) * ert_whole_vectors(l->units);
+}
+
 int ert_rnn_f32_check(const ert_step *s);
 int ert_peephole_lstm_f32_check(const ert_step *s);
 int ert_rnn_s8s8_check(const ert_step *s);
