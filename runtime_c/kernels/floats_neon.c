@@ -7,7 +7,9 @@
 #include "normalize/normalize_floats.h"
 #include "reduce/reduce_floats.h"
 #include "resize/resize_floats.h"
+#include "rnn/rnn_floats.h"
 #include "softmax/softmax_floats.h"
+#include "svdf/svdf_floats.h"
 #include "unary/unary_floats.h"
 
 #if ERT_HAS_neon

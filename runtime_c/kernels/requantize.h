@@ -51,6 +51,9 @@ static inline int32_t ert_requantize_wide(int64_t x, int32_t multiplier, int32_t
 
 static inline int32_t ert_clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
 
+/* Words of an array in scratch which vectors of any instruction set go through whole. */
+static inline int32_t ert_whole_vectors(int32_t n) { return n > INT32_MAX - 7 ? INT32_MAX : (n + 7) & ~7; }
+
 /* Outputs that a kernel has only saturated, clamped: few layers have a narrower range than their type. */
 void ert_clamp_row(int8_t *out, int32_t n, int32_t low, int32_t high);
 

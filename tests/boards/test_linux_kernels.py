@@ -22,6 +22,7 @@ import test_lut
 import test_normalise
 import test_normalize
 import test_pool
+import test_recurrent
 import test_reduce
 import test_resize
 import test_softmax
@@ -57,7 +58,7 @@ TILES: dict[tuple[str, str], st.SearchStrategy] = {
 }
 
 # Kernel folder and types -> nodes, beside those that microcontrollers have.
-FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
+OTHERS: dict[tuple[str, str], st.SearchStrategy] = {
     ("depthwise_conv2d", "f32"): vectors("depthwise_conv2d", "float32"),
     ("depthwise_conv2d", "f32s8"): vectors("depthwise_conv2d", "float32 int8"),
     ("depthwise_conv2d", "f32f16"): vectors("depthwise_conv2d", "float32 float16"),
@@ -77,6 +78,11 @@ FLOATS: dict[tuple[str, str], st.SearchStrategy] = {
     ("l2_norm", "f32"): test_normalise.unit_norms("float32"),
     ("batch_matmul", "f32"): test_batch_matmul.products("float32", test_batch_matmul.BATCHES, adj_x=False),
     ("normalize", "f32"): test_normalize.norms("float32"),
+    ("rnn", "f32"): test_recurrent.layers(),
+    ("peephole_lstm", "f32"): test_recurrent.layers(peepholes=True),
+    ("rnn", "s8s8"): test_recurrent.integer_layers(),
+    **{("lstm", key): test_recurrent.lstms(dtype) for key, dtype in (("s8s8", "int8"), ("s16s8", "int16"))},
+    **{("svdf", key): test_recurrent.filters(state) for key, state in test_recurrent.STATES.items()},
 }
 # int8 ones that microcontrollers have no kernels of their own for.
 BYTES: dict[tuple[str, str], st.SearchStrategy] = {
@@ -89,7 +95,7 @@ BYTES: dict[tuple[str, str], st.SearchStrategy] = {
     ("div", "s8s8"): test_arithmetic.kernel_cases("div"),
     ("prelu", "s8s8"): test_arithmetic.kernel_cases("prelu"),
 }
-NODES = {**test_kernels.NODES, **FLOATS, **BYTES, **TILES}
+NODES = {**test_kernels.NODES, **OTHERS, **BYTES, **TILES}
 
 
 def own_rows(isa: tuple[str, ...]) -> list[Kernel]:

@@ -26,6 +26,7 @@ import test_lut
 import test_normalise
 import test_normalize
 import test_pool
+import test_recurrent
 import test_reduce
 import test_resize
 import test_softmax
@@ -286,6 +287,11 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("minmax", "s8s8"): st.one_of(int8_binaries("minimum"), int8_binaries("maximum")),
     ("div", "s8s8"): test_arithmetic.kernel_cases("div"),
     ("prelu", "s8s8"): test_arithmetic.kernel_cases("prelu"),
+    ("rnn", "f32"): test_recurrent.layers(),
+    ("peephole_lstm", "f32"): test_recurrent.layers(peepholes=True),
+    ("rnn", "s8s8"): test_recurrent.integer_layers(),
+    **{("lstm", key): test_recurrent.lstms(dtype) for key, dtype in (("s8s8", "int8"), ("s16s8", "int16"))},
+    **{("svdf", key): test_recurrent.filters(state) for key, state in test_recurrent.STATES.items()},
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 

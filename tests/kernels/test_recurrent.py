@@ -15,7 +15,11 @@ from nodes import seeds
 from edgesdk import ops
 from edgesdk.errors import Unsupported
 from edgesdk.ir import Node, Quant, Value
+from edgesdk.kernels import Kernel
 
+Case = tuple[Node, list[Any]]
+
+STATES = {"f32": "float32", "s8s8": "int8", "s8s16": "int16"}  # of svdf, by the types of its kernels
 RANGES = {"int8": 128, "int16": 1 << 15}
 
 
@@ -38,129 +42,144 @@ def tensor(
     return Value(name, shape, dtype, None if dtype == "float32" else quant), random(rng, shape, dtype)
 
 
-def with_data(pair: tuple[Value, np.ndarray]) -> Value:
-    value, array = pair
-    value.data = array
-    return value
+def constant(rng: np.random.Generator, name: str, shape: tuple[int, ...], dtype: str, scale: Any) -> Value:
+    found, found.data = tensor(rng, name, shape, dtype, scale)
+    return found
 
 
-def check(op: str, inputs: list[Value | None], arrays: list[np.ndarray], y: Quant | None, **attrs: Any) -> None:
-    node = Node(op, inputs, [], attrs, "test")
-    quants = [y, *(node.input(i).quant for i in ops.states(Node(op, inputs, [], attrs)).values())]
+def case_of(op: str, inputs: list[Value | None], arrays: list[np.ndarray], y: Quant | None, **attrs: Any) -> Case:
+    """A node, and what all of its inputs hold: `arrays` are those of the inputs that are no constants, in order."""
+    node, given = Node(op, inputs, [], attrs, "test"), iter(arrays)
+    quants = [y, *(node.input(i).quant for i in ops.states(node).values())]
     inferred = ops.module(op).infer(node)
     node.outputs = [Value(f"y{k}", s, d, q) for k, ((s, d), q) in enumerate(zip(inferred, quants, strict=True))]
-    filled = [None if v is None else v.data if v.data is not None else a for v, a in zip(inputs, arrays, strict=True)]
+    return node, [None if v is None else next(given) if v.data is None else v.data for v in inputs]
+
+
+def check(case: Case) -> None:
     try:
-        harness.check(node, filled)
+        harness.check(*case)
     except Unsupported as refused:
         assert "32 bits" in str(refused)
 
 
-@given(
-    st.tuples(*[st.integers(1, n) for n in (3, 6, 4, 3, 5)]),
-    st.sampled_from(["float32", "int8", "int16"]),
-    st.sampled_from(["none", "relu", "relu6"]),
-    st.integers(-20, 20),
-    seeds,
-)
-def test_svdf(shape: tuple[int, ...], state: str, activation: str, zero: int, seed: int) -> None:
-    batch, in_c, units, rank, memory = shape
-    rng, filters = np.random.default_rng(seed), units * rank
+def shapes(*most: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.tuples(*[st.integers(1, n) for n in most])
+
+
+@st.composite
+def filters(draw, state: str) -> Case:  # type: ignore[no-untyped-def]
+    batch, in_c, units, rank, memory = draw(shapes(3, 6, 4, 3, 5) | shapes(2, 70, 20, 3, 40))
+    seed, zero = draw(seeds), draw(st.integers(-20, 20))
+    rng, n = np.random.default_rng(seed), units * rank
     real = "float32" if state == "float32" else "int8"
     x, xs = tensor(rng, "x", (batch, in_c), real, 0.03, zero)
-    feature = with_data(tensor(rng, "feature", (filters, in_c), real, 0.02))
-    time = with_data(tensor(rng, "time", (filters, memory), state, 0.001 if state == "int16" else 0.03))
-    held, old = tensor(
-        rng, "state", (batch, filters * memory), state, rng.uniform(0.001, 0.1), zero * (state == "int8")
-    )
+    feature = constant(rng, "feature", (n, in_c), real, 0.02)
+    time = constant(rng, "time", (n, memory), state, 0.001 if state == "int16" else 0.03)
+    held, old = tensor(rng, "state", (batch, n * memory), state, rng.uniform(0.001, 0.1), zero * (state == "int8"))
     bias = None
     if seed % 3:
         bias = Value("b", (units,), "float32" if state == "float32" else "int32")
         bias.data = rng.integers(-500, 500, units).astype(bias.dtype)
     y = None if state == "float32" else Quant.per_tensor(float(rng.uniform(0.01, 2)), int(rng.integers(-128, 128)))
-    check("svdf", [x, feature, time, bias, held], [xs, None, None, None, old], y, rank=rank, activation=activation)  # type: ignore[list-item]
+    attrs = {"rank": rank, "activation": draw(st.sampled_from(["none", "relu", "relu6"]))}
+    return case_of("svdf", [x, feature, time, bias, held], [xs, old], y, **attrs)
 
 
-sizes = st.tuples(*[st.integers(1, n) for n in (5, 3, 6, 6)])
+@given(st.sampled_from(sorted(STATES.values())).flatmap(filters))
+def test_svdf(case: Case) -> None:
+    check(case)
 
 
-@given(sizes, st.sampled_from(["int8", "int16"]), st.booleans(), st.sampled_from([0.0, 0.7, 4.0]), seeds)
-def test_lstm(shape: tuple[int, ...], dtype: str, time_major: bool, clip: float, seed: int) -> None:
-    steps, batch, in_c, units = shape
+# Time steps, batch, inputs, units: a few, or vectors and blocks of them.
+sizes = shapes(5, 3, 6, 6) | shapes(14, 3, 40, 40) | shapes(4, 14, 20, 20)
+
+
+@st.composite
+def lstms(draw, dtype: str) -> Case:  # type: ignore[no-untyped-def]
+    (steps, batch, in_c, units), time_major, seed = draw(sizes), draw(st.booleans()), draw(seeds)
     rng = np.random.default_rng(seed)
     zero = int(rng.integers(-128, 128)) if dtype == "int8" else 0
     small = 1.0 if dtype == "int8" else 1 / 256
     x, xs = tensor(rng, "x", (steps, batch, in_c) if time_major else (batch, steps, in_c), dtype, 0.02 * small, zero)
     scales = [rng.uniform(0.002, 0.05, 4), rng.uniform(0.002, 0.05)][seed % 2]
-    w = with_data(tensor(rng, "w", (4, units, in_c), "int8", scales))
-    r = with_data(tensor(rng, "r", (4, units, units), "int8", scales))
+    w = constant(rng, "w", (4, units, in_c), "int8", scales)
+    r = constant(rng, "r", (4, units, units), "int8", scales)
     b = Value("b", (4, units), "int32" if dtype == "int8" else "int64")
     b.data = rng.integers(-(2**15), 2**15, b.shape).astype(b.dtype)
     h, hs = tensor(rng, "h", (batch, units), dtype, small / 128, zero)
     c, cs = tensor(rng, "c", (batch, units), "int16", 2.0 ** -int(rng.integers(9, 16)))
-    attrs = {"reverse": seed % 5 < 2, "time_major": time_major, "cell_clip": clip}
-    check("lstm", [x, w, r, b, h, c], [xs, None, None, None, hs, cs], h.quant, **attrs)  # type: ignore[list-item]
+    attrs = {"reverse": seed % 5 < 2, "time_major": time_major, "cell_clip": draw(st.sampled_from([0.0, 0.7, 4.0]))}
+    return case_of("lstm", [x, w, r, b, h, c], [xs, hs, cs], h.quant, **attrs)
 
 
-def float_layer(rng: np.random.Generator, kind: str, shape: tuple[int, ...], time_major: bool) -> tuple[list, list]:  # type: ignore[type-arg]
-    steps, batch, in_c, units = shape
-    gates = ops.rnn.GATES[kind]  # type: ignore[attr-defined]
+@given(st.sampled_from(["int8", "int16"]).flatmap(lstms))
+def test_lstm(case: Case) -> None:
+    check(case)
+
+
+KINDS = ("lstm", "gru_reset_before", "gru_reset_after", "rnn_tanh", "rnn_relu")
+
+
+@st.composite
+def layers(draw, peepholes: bool = False) -> Case:  # type: ignore[no-untyped-def]
+    """Floats. Steps do not amplify rounding: a state grows by no factor above one."""
+    kind, seed = "lstm" if peepholes else draw(st.sampled_from(KINDS)), draw(seeds)
+    (steps, batch, in_c, units), time_major = draw(sizes), draw(st.booleans())
+    rng, gates = np.random.default_rng(seed), ops.module("rnn").GATES[kind]
     x, xs = tensor(rng, "x", (steps, batch, in_c) if time_major else (batch, steps, in_c), "float32", 1.0)
-    weights = [
-        with_data(tensor(rng, n, s, "float32", 1.0))
-        for n, s in (("w", (gates, units, in_c)), ("r", (gates, units, units)), ("b", (2, gates, units)))
-    ]
-    for v in weights:
+    inputs: list[Value | None] = [x]
+    for name, shape in (("w", (gates, units, in_c)), ("r", (gates, units, units)), ("b", (2, gates, units))):
+        v = constant(rng, name, shape, "float32", 1.0)
         assert v.data is not None
-        v.data = v.data / np.float32(4)  # steps do not amplify rounding
+        v.data /= np.float32(max(4.0, 2 * shape[2] ** 0.5))
+        inputs.append(v)
     held = [tensor(rng, n, (batch, units), "float32", 1.0) for n in ("h", "c")[: 2 if kind == "lstm" else 1]]
-    return [x, *weights, *(v for v, _ in held)], [xs, None, None, None, *(a for _, a in held)]
+    inputs += [v for v, _ in held]
+    inputs += [constant(rng, "p", (3, units), "float32", 1.0)] * peepholes
+    attrs = {"kind": kind, "reverse": draw(st.booleans()), "time_major": time_major, "cell_clip": (0.0, 0.5)[seed % 2]}
+    return case_of("rnn", inputs, [xs, *(a for _, a in held)], None, **attrs)
 
 
-@given(
-    st.sampled_from(["lstm", "gru_reset_before", "gru_reset_after", "rnn_tanh", "rnn_relu"]),
-    sizes,
-    st.booleans(),
-    st.booleans(),
-    seeds,
-)
-def test_float_layers(kind: str, shape: tuple[int, ...], reverse: bool, time_major: bool, seed: int) -> None:
-    inputs, arrays = float_layer(np.random.default_rng(seed), kind, shape, time_major)
-    attrs = {"kind": kind, "reverse": reverse, "time_major": time_major, "cell_clip": (0.0, 0.5)[seed % 2]}
-    check("rnn", inputs, arrays, None, **attrs)
+@given(layers())
+def test_float_layers(case: Case) -> None:
+    check(case)
 
 
-@given(sizes, st.booleans(), st.booleans(), seeds)
-def test_peepholes(shape: tuple[int, ...], reverse: bool, time_major: bool, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    inputs, arrays = float_layer(rng, "lstm", shape, time_major)
-    inputs.append(with_data(tensor(rng, "p", (3, shape[3]), "float32", 1.0)))
-    attrs = {"kind": "lstm", "reverse": reverse, "time_major": time_major, "cell_clip": (0.0, 0.5)[seed % 2]}
-    check("rnn", inputs, [*arrays, None], None, **attrs)
+@given(layers(peepholes=True))
+def test_peepholes(case: Case) -> None:
+    check(case)
 
 
-@given(st.sampled_from(["gru_reset_before", "gru_reset_after", "rnn_tanh"]), sizes, st.booleans(), st.booleans(), seeds)
-def test_integer_layers(kind: str, shape: tuple[int, ...], reverse: bool, time_major: bool, seed: int) -> None:
-    steps, batch, in_c, units = shape
-    rng, gates = np.random.default_rng(seed), ops.rnn.GATES[kind]  # type: ignore[attr-defined]
+@st.composite
+def integer_layers(draw) -> Case:  # type: ignore[no-untyped-def]
+    kind, (steps, batch, in_c, units) = draw(st.sampled_from(KINDS[1:4])), draw(sizes)
+    rng, gates, time_major = np.random.default_rng(draw(seeds)), ops.module("rnn").GATES[kind], draw(st.booleans())
     x, xs = tensor(rng, "x", (steps, batch, in_c) if time_major else (batch, steps, in_c), "int8", 0.02, 5)
     scales = rng.uniform(0.001, 0.05, gates)
-    w = with_data(tensor(rng, "w", (gates, units, in_c), "int8", scales))
-    r = with_data(tensor(rng, "r", (gates, units, units), "int8", scales))
+    w = constant(rng, "w", (gates, units, in_c), "int8", scales)
+    r = constant(rng, "r", (gates, units, units), "int8", scales)
     b = Value("b", (2, gates, units), "int32")
     b.data = rng.integers(-3000, 3000, b.shape).astype(np.int32)
     h, hs = tensor(rng, "h", (batch, units), "int16", 2.0**-15)
-    attrs = {"kind": kind, "reverse": reverse, "time_major": time_major, "cell_clip": 0.0}
-    check("rnn", [x, w, r, b, h], [xs, None, None, None, hs], Quant.per_tensor(1 / 128, 0), **attrs)  # type: ignore[list-item]
+    attrs = {"kind": kind, "reverse": draw(st.booleans()), "time_major": time_major, "cell_clip": 0.0}
+    return case_of("rnn", [x, w, r, b, h], [xs, hs], Quant.per_tensor(1 / 128, 0), **attrs)
 
 
-def test_a_constant_is_no_state() -> None:
+@given(integer_layers())
+def test_integer_layers(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("kernel", harness.rows_of("rnn", "f32"), ids=lambda k: k.isa)
+def test_a_constant_is_no_state(kernel: Kernel) -> None:
     """The loader refuses a step that would write into the weights."""
     rng = np.random.default_rng(0)
-    inputs, _ = float_layer(rng, "rnn_tanh", (2, 1, 3, 2), True)
+    held = tensor(rng, "h", (1, 2), "float32", 1.0)
+    x = tensor(rng, "x", (2, 1, 3), "float32", 1.0)
+    weights = [constant(rng, n, s, "float32", 1.0) for n, s in (("w", (1, 2, 3)), ("r", (1, 2, 2)), ("b", (2, 1, 2)))]
     attrs = {"kind": "rnn_tanh", "reverse": False, "time_major": True, "cell_clip": 0.0}
-    node = Node("rnn", inputs, [Value("y", (2, 1, 2), "float32"), Value("h", (1, 2), "float32")], attrs, "test")
-    (kernel,) = harness.rows_of("rnn", "f32")
+    node, _ = case_of("rnn", [x[0], *weights, held[0]], [x[1], held[1]], None, **attrs)
     encoded = ops.module("rnn").encode(node, kernel)
     words, blobs = harness.place(encoded.params)
     harness._check_accepts(kernel, words, encoded, len(blobs))

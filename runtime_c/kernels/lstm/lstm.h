@@ -40,6 +40,17 @@ typedef struct {
 
 typedef ert_lstm_s8s8_params ert_lstm_s16s8_params;
 
+/* One rounding of a sum of 64 bits; what overflows int32 wraps, as in TFLite Micro. */
+static inline int32_t ert_lstm_requantize(uint64_t x, int32_t multiplier, int32_t shift) {
+  const uint64_t half = (uint64_t)1 << (((uint32_t)shift - 1u) & 63); /* any word of a file may be a shift */
+  return ert_saturate16((int32_t)((int64_t)(x * (uint64_t)(int64_t)multiplier + half) >> (shift & 63)));
+}
+
+/* Kernels on vectors: sums of the gates with the input, those of one gate with the state. */
+static inline int32_t ert_lstm_vector_scratch(const ert_lstm_s8s8_params *p) {
+  return 4 * (ERT_LSTM_GATES + 1) * ert_whole_vectors(p->units);
+}
+
 int ert_lstm_s8s8_check(const ert_step *s);
 int ert_lstm_s16s8_check(const ert_step *s);
 

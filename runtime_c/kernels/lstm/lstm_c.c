@@ -56,12 +56,6 @@ static uint64_t dot_s16s8(const int16_t *x, const int8_t *w, int32_t n) {
   return sum;
 }
 
-/* One rounding of a sum of 64 bits; what overflows int32 wraps, as in TFLite Micro. */
-static int32_t requantize64(uint64_t x, int32_t multiplier, int32_t shift) {
-  const uint64_t half = (uint64_t)1 << (((uint32_t)shift - 1u) & 63); /* any word of a file may be a shift */
-  return ert_saturate16((int32_t)((int64_t)(x * (uint64_t)(int64_t)multiplier + half) >> (shift & 63)));
-}
-
 static void gate_s16(const ert_call *c, int32_t k, const int16_t *x, const int16_t *h, int16_t *gate) {
   const params *p = (const void *)c->params;
   const ert_gate_scale *g = (const ert_gate_scale *)ert_blob(c, p->scales) + k;
@@ -71,8 +65,8 @@ static void gate_s16(const ert_call *c, int32_t k, const int16_t *x, const int16
     const int32_t row = k * p->units + o;
     const uint64_t a = dot_s16s8(x, w + row * p->in_c, p->in_c) + (uint64_t)bias[row];
     const uint64_t b = dot_s16s8(h, r + row * p->units, p->units);
-    gate[o] =
-        ert_saturate16(requantize64(a, g->multiplier, g->shift) + requantize64(b, g->state_multiplier, g->state_shift));
+    gate[o] = ert_saturate16(ert_lstm_requantize(a, g->multiplier, g->shift) +
+                             ert_lstm_requantize(b, g->state_multiplier, g->state_shift));
   }
 }
 

@@ -53,6 +53,24 @@ typedef struct {
 
 static inline int32_t ert_rnn_gates(int32_t kind) { return kind == ERT_LSTM ? 4 : kind >= ERT_RNN_TANH ? 1 : 3; }
 
+/* Kernels on vectors multiply a block of inputs with w at once, those of as many time steps as are whole; their states, as
+ * many as a step has in a block, with r. */
+enum { ERT_RNN_BLOCK = 12 };
+
+static inline int32_t ert_rnn_items(const ert_rnn_layer *l) {
+  return l->batch < ERT_RNN_BLOCK ? l->batch : ERT_RNN_BLOCK;
+}
+
+static inline int32_t ert_rnn_vector_scratch(const ert_rnn_layer *l) {
+  const int32_t items = ert_rnn_items(l);
+  return 4 * ((ERT_RNN_BLOCK + items) * ert_rnn_gates(l->kind) + items) * l->units;
+}
+
+/* Sums of integers with the input and with the state, and the state in bytes. */
+static inline int32_t ert_rnn_integer_scratch(const ert_rnn_layer *l) {
+  return (4 * 2 * ert_rnn_gates(l->kind) + 1) * ert_whole_vectors(l->units);
+}
+
 int ert_rnn_f32_check(const ert_step *s);
 int ert_peephole_lstm_f32_check(const ert_step *s);
 int ert_rnn_s8s8_check(const ert_step *s);

@@ -5,7 +5,7 @@
 #include "state.h"
 
 /* The largest that keeps scratch within int32. */
-enum { MAX_UNITS = 1 << 24 };
+enum { MAX_UNITS = 1 << 22 };
 
 static int layer_ok(const ert_step *s, int32_t size, int32_t state_size) {
   const ert_rnn_layer *l = (const void *)s->params;

@@ -37,6 +37,10 @@ typedef struct {
   float min, max;
 } ert_svdf_f32_params;
 
+static inline int32_t ert_svdf_vector_scratch(const ert_svdf_layer *l) {
+  return ert_product(4, ert_whole_vectors(ert_product(l->units, l->rank)));
+}
+
 int ert_svdf_s8s8_check(const ert_step *s);
 int ert_svdf_s8s16_check(const ert_step *s);
 int ert_svdf_f32_check(const ert_step *s);
