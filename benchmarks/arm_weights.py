@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers with int4, int8 and float16 weights on 64-bit Arm cores: instructions in QEMU's user mode, beside those of the
-same layer with the weights that the instruction set multiplies as they are.
+"""Layers with int4, int8 and float16 weights, and with int16 activations, on 64-bit Arm cores: instructions in QEMU's
+user mode, beside those of the same layer of float32 or int8.
 
     python benchmarks/arm_weights.py [--levels neon neondot neoni8mm] [--types "int8 int4" ...] [--layers NAME ...]
 
@@ -27,11 +27,20 @@ TYPES = (
     "int8 int4",
     "int8 int4@32",
     "int8 int4@128",
+    "int16 int8",
     "float32",
     "float32 float16",
     "float32 int8",
     "float32 int4",
 )
+# Of inputs and outputs.
+GRIDS: dict[str, tuple[Quant | None, Quant | None]] = {
+    "int8": (Quant.per_tensor(0.05, -3), Quant.per_tensor(0.5, 4)),
+    "int16": (Quant.per_tensor(0.0002, 0), Quant.per_tensor(0.002, 0)),
+    "float32": (None, None),
+}
+BIASES = {"int8": "int32", "int16": "int64", "float32": "float32"}
+SPREADS = {"int8": 40, "int16": 4000, "float32": 1}
 NUMBERS = np.random.default_rng(3)
 
 
@@ -70,14 +79,15 @@ def weights_of(shape: tuple[int, ...], dtype: str, group: int) -> Value:
 def graph(layer: Layer, types: str) -> Graph:
     activations, _, rest = types.partition(" ")
     dtype, _, group = (rest or activations).partition("@")
-    integer, channels = activations == "int8", layer.weights[0]
-    x = Value("x", layer.image, activations, Quant.per_tensor(0.05, -3) if integer else None)
-    b = Value("b", (channels,), "int32" if integer else "float32", None, np.zeros(channels, "i4" if integer else "f4"))
+    x_quant, y_quant = GRIDS[activations]
+    bias = BIASES[activations]
+    x = Value("x", layer.image, activations, x_quant)
+    b = Value("b", layer.weights[:1], bias, None, np.zeros(layer.weights[0], bias))
     side = (layer.weights[1] - 1) // 2
     window = {"stride": (1, 1), "dilation": (1, 1), "padding": (side,) * 4} if len(layer.image) == 4 else {}
     inputs = [x, weights_of(layer.weights, dtype, int(group or 0)), b]
     op = "conv2d" if window else "fully_connected"
-    return single(op, inputs, Quant.per_tensor(0.5, 4) if integer else None, activation="none", **window)
+    return single(op, inputs, y_quant, activation="none", **window)
 
 
 def count(layer: Layer, types: str, level: str) -> tuple[float, str]:
@@ -88,7 +98,7 @@ def count(layer: Layer, types: str, level: str) -> tuple[float, str]:
     n = int(np.prod(layer.image))
     placed = together(steps, n * np.dtype(dtype).itemsize)
     data = program.write(program.assemble(placed, memory.plan(placed)))
-    given = (NUMBERS.standard_normal(n) * (40 if dtype == "int8" else 1)).astype(dtype)
+    given = (NUMBERS.standard_normal(n) * SPREADS[dtype]).astype(dtype)
     with runners.open(board, data) as session:
         return session.measure([given], 1).steady[0], steps[0].kernel.name
 
@@ -110,7 +120,8 @@ def main() -> None:
             plain: dict[str, float] = {}
             for types in (t for t in options.types if has_groups(LAYERS[name], t)):
                 found, kernel = count(LAYERS[name], types, level)
-                ratio = found / plain.setdefault(types.partition(" ")[0], found)
+                own = types.partition(" ")[0].replace("int16", "int8")
+                ratio = found / plain.setdefault(own, found)
                 table.add_row(level, name, types, f"{found / 1e6:.3f}", f"{ratio:.3f}", kernel.removeprefix("ert_"))
     Console(width=140).print(table)
 

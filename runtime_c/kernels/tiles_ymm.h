@@ -36,7 +36,7 @@ ERT_INLINE __m256i ymm_dot(__m256i sum, __m256i x, __m256i prepared, __m256i w, 
     return sum;
   }
   if (kind == ERT_PAIRS_EVEX) {
-    __asm__("%{evex%} vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(prepared), "vm"(w));
+    __asm__("%{evex%} vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(prepared), "v"(w));
     return sum;
   }
   if (kind == ERT_PAIRS) return _mm256_add_epi32(sum, _mm256_madd_epi16(prepared, w));

@@ -55,7 +55,9 @@ TYPES = dict(zip(("s8s8", "f32", "s8s4", "f32s8", "f32s4", "f32f16", "s16s8"), t
 TILES: dict[tuple[str, str], st.SearchStrategy] = {
     **{("conv2d", k): vectors("conv2d", t) | test_tiles.convolutions(t) for k, t in TYPES.items()},
     **{("fully_connected", k): test_conv.fully_connected(t) | test_tiles.fully_connected(t) for k, t in TYPES.items()},
+    ("depthwise_conv2d", "s16s8"): test_conv.depthwise("int16 int8") | test_tiles.depthwise("int16 int8"),
 }
+TILES["fully_connected", "s16s8"] |= test_tiles.int16_ties() | test_tiles.largest_int16()
 
 # Kernel folder and types -> nodes, beside those that microcontrollers have.
 OTHERS: dict[tuple[str, str], st.SearchStrategy] = {

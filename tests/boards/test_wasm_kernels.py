@@ -261,7 +261,12 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("fully_connected", "s8s4"): st.one_of(rows("int8 int4"), ties("int4")),
     ("conv2d", "s16s8"): st.one_of(test_tiles.convolutions(INT16), test_conv.convolutions("conv2d", INT16)),
     ("depthwise_conv2d", "s16s8"): st.one_of(test_tiles.depthwise(INT16), test_conv.depthwise(INT16)),
-    ("fully_connected", "s16s8"): st.one_of(test_tiles.fully_connected(INT16), test_conv.fully_connected(INT16)),
+    ("fully_connected", "s16s8"): st.one_of(
+        test_tiles.fully_connected(INT16),
+        test_conv.fully_connected(INT16),
+        test_tiles.int16_ties(),
+        test_tiles.largest_int16(),
+    ),
     ("softmax", "f32"): test_softmax.softmaxes("float32"),
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),

@@ -17,6 +17,7 @@ CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 47
 INPUTS = st.one_of(st.integers(1, 9), st.sampled_from([12, 16, 24, 32, 64, 65]))
 # Activations, then weights where they are of another type.
 TYPES = ["int8", "float32", "int8 int4", "float32 int8", "float32 int4", "float32 float16", "int16 int8"]
+WIDTHS = st.sampled_from(["int32", "int64"])  # of an int16 layer's biases, and so of its sums
 DEEP = st.one_of(INPUTS, st.sampled_from([8, 40, 48, 96, 128, 224, 256]))  # around runs of int4 weights
 
 
@@ -50,7 +51,7 @@ def layer(draw, op: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], typ
 def int16_layer(draw, rng: np.random.Generator, op: str, given: list, attrs: dict) -> tuple[Node, list]:
     """The type of the bias says how sums are rounded; few scales are such that vectors do not apply them."""
     x, w = given
-    n, dtype = w.shape[w.quant.axis], draw(st.sampled_from(["int32", "int64"]))
+    n, dtype = w.shape[w.quant.axis], draw(WIDTHS)
     rows = np.moveaxis(np.abs(w.data.astype(np.int64)), w.quant.axis, 0).reshape(n, -1)
     if rows.sum(1).max() * 2**15 + 2**20 >= 2**31:
         dtype = "int64"
@@ -172,6 +173,56 @@ def test_the_largest_sums_of_int4_weights_have_room(
     largest = 128 * 8 * in_c * (255 if grouped else 1)
     node = inferred("fully_connected", inputs, Quant.per_tensor(largest / 128, 3), activation=activation)
     harness.check(node, [x, w, None])
+
+
+@st.composite
+def largest_int16(draw) -> tuple[Node, list]:
+    """Products of one sign, as large as they can be, in one half of the terms or in both: sums leave 32 bits, or come
+    back into them."""
+    rows, in_c, n = draw(st.integers(1, 9)), draw(st.sampled_from([64, 510, 512, 1030, 4096])), 20
+    kind, rng = draw(st.integers(0, 3)), np.random.default_rng(draw(seeds))
+    w = np.full((n, in_c), -128, np.int8)
+    x = np.where(np.arange(rows)[:, None] % 2, 32767, -32768).astype(np.int16).repeat(in_c, 1)
+    if kind == 1:
+        x[:, in_c // 2 :] = -1 - x[:, in_c // 2 :]
+    if kind == 2:
+        w[:, in_c // 2 :] = 127
+    if kind == 3:
+        w[:], x[:] = random_array(rng, w.shape, "int8"), random_array(rng, x.shape, "int16")
+    b = rng.integers(-(2**30), 2**30, n)
+    q = Quant(rng.uniform(0.5, 1, n).astype(np.float32), np.zeros(n, np.int32), 0)
+    inputs = [value("x", x.shape, "int16", Quant.per_tensor(1.0, 0)), value("w", w.shape, "int8", q, w)]
+    inputs.append(value("b", (n,), "int64", None, b))
+    out = Quant.per_tensor(float(rng.choice([1, 2**7, in_c * 2**8])), 0)
+    return inferred("fully_connected", inputs, out, activation="none"), [x, w, b]
+
+
+@st.composite
+def int16_ties(draw) -> tuple[Node, list]:
+    """256 sums in a row around a tie of each channel; int32 biases ask for two roundings, int64 ones for one."""
+    rng, n, shift, bias = np.random.default_rng(draw(seeds)), 37, draw(st.integers(1, 15)), draw(WIDTHS)
+    scales = rng.choice([0.5, 1.0, 0.75, float(rng.uniform(0.5, 1))], n).astype(np.float32)
+    halves = rng.integers(-33000, 33000, n) * 2 + 1
+    ties = np.clip(halves * 2.0 ** (shift - 1) / scales, -(2**29), 2**29).astype(bias)
+    ties[:2] = 2**29, -(2**29)
+    x = value("x", (256, 1), "int16", Quant.per_tensor(1.0, 0))
+    w = value("w", (n, 1), "int8", Quant(scales, np.zeros(n, np.int32), 0), np.ones((n, 1), np.int8))
+    inputs = [x, w, value("b", (n,), bias, None, ties)]
+    out = Quant.per_tensor(2.0**shift, 0)
+    node = inferred("fully_connected", inputs, out, activation=draw(activations))
+    return node, [np.arange(-128, 128).astype(np.int16)[:, None], w.data, ties]
+
+
+@settings(max_examples=40)
+@given(case=largest_int16())
+def test_the_largest_sums_of_int16_inputs_have_room(case) -> None:
+    harness.check(*case)
+
+
+@settings(max_examples=40)
+@given(case=int16_ties())
+def test_sums_of_int16_layers_around_ties_are_rounded_as_the_reference_does(case) -> None:
+    harness.check(*case)
 
 
 @settings(max_examples=60)
