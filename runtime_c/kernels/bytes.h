@@ -86,6 +86,20 @@ ERT_INLINE void ert_b_store_some(int8_t *p, ert_b v, int32_t n) {
   if (n > 8) ert_b_store_few(p + 8, pair[1], n - 8);
 }
 
+/* `call` for each sixteen of n items, from item i on; `some` of them are there, a constant but for the last ones. */
+#define ERT_EACH_SIXTEEN(n, call)                     \
+  do {                                                \
+    int32_t i = 0;                                    \
+    for (; i <= (n) - ERT_BYTES; i += ERT_BYTES) {    \
+      const int32_t some = ERT_BYTES;                 \
+      call;                                           \
+    }                                                 \
+    if (i < (n)) {                                    \
+      const int32_t some = (n) - i;                   \
+      call;                                           \
+    }                                                 \
+  } while (0)
+
 /* Runs of n items in blocks of sixteen: where the block after the one from item `at` on begins. The last one ends with the
  * run, over items of the block before where it must; runs of fewer have one. */
 ERT_INLINE int32_t ert_b_next(int32_t at, int32_t n) {

@@ -12,17 +12,17 @@
 
 ERT_BEGIN_LANES
 
-/* The four neighbours of an output pixel: `left` and `right` are items of both rows, from which `room` and fewer lie in
- * the row; u and v are the fractions. */
+/* The four neighbours of an output pixel: `left` and `right` are items of both rows; u and v are the fractions. */
 typedef struct {
   const int8_t *upper, *lower;
-  int32_t left, right, u, v, row;
+  int32_t left, right, u, v;
 } ert_b_corners;
 
-ERT_INLINE ert_b ert_b_blend(const ert_b_corners *q, int32_t o) {
+/* Channels from o on, `some` of which may be read. */
+ERT_INLINE ert_b ert_b_blend(const ert_b_corners *q, int32_t o, int32_t some) {
   const int32_t i = q->left + o, j = q->right + o, u = q->u, v = q->v;
-  const ert_b a = ert_b_load_some(q->upper + i, q->row - i, 0), b = ert_b_load_some(q->lower + i, q->row - i, 0);
-  const ert_b c = ert_b_load_some(q->upper + j, q->row - j, 0), d = ert_b_load_some(q->lower + j, q->row - j, 0);
+  const ert_b a = ert_b_load_some(q->upper + i, some, 0), b = ert_b_load_some(q->lower + i, some, 0);
+  const ert_b c = ert_b_load_some(q->upper + j, some, 0), d = ert_b_load_some(q->lower + j, some, 0);
   ert_w upper[ERT_WORDS], lower[ERT_WORDS];
   ERT_UNROLLED
   for (int k = 0; k < ERT_WORDS; k++) upper[k] = lower[k] = (ert_w){0};
@@ -46,9 +46,10 @@ ERT_INLINE void ert_b_resize_row(const ert_call *c, const ert_resize_params *p, 
   for (int32_t x = 0; x < p->out_w; x++, out += n) {
     const int32_t v = columns[x] & 1023, ix = ert_b_inside(columns[x] >> 10, p->in_w);
     const int32_t right = v && ix + 1 < p->in_w ? ix + 1 : ix;
-    const ert_b_corners q = {upper, lower, ix * n, right * n, u, v, p->in_w * n};
-    for (int32_t o = 0; o < n; o = ert_b_next(o, n))
-      ert_b_store_some(out + o, ert_b_blend(&q, o), (p->out_w - x) * n - o);
+    const ert_b_corners q = {upper, lower, ix * n, right * n, u, v};
+    if (n >= ERT_BYTES || ((p->in_w - right) * n >= ERT_BYTES && (p->out_w - x) * n >= ERT_BYTES))
+      for (int32_t o = 0; o < n; o = ert_b_next(o, n)) ert_b_store(out + o, ert_b_blend(&q, o, ERT_BYTES));
+    else ert_b_store_some(out, ert_b_blend(&q, 0, n), n);
   }
 }
 
