@@ -86,6 +86,20 @@ ERT_INLINE void ert_b_store_some(int8_t *p, ert_b v, int32_t n) {
   if (n > 8) ert_b_store_few(p + 8, pair[1], n - 8);
 }
 
+/* `call` for each sixteen of n items, from item i on; `some` of them are there, a constant but for the last ones. */
+#define ERT_EACH_SIXTEEN(n, call)                     \
+  do {                                                \
+    int32_t i = 0;                                    \
+    for (; i <= (n) - ERT_BYTES; i += ERT_BYTES) {    \
+      const int32_t some = ERT_BYTES;                 \
+      call;                                           \
+    }                                                 \
+    if (i < (n)) {                                    \
+      const int32_t some = (n) - i;                   \
+      call;                                           \
+    }                                                 \
+  } while (0)
+
 /* Runs of n items in blocks of sixteen: where the block after the one from item `at` on begins. The last one ends with the
  * run, over items of the block before where it must; runs of fewer have one. */
 ERT_INLINE int32_t ert_b_next(int32_t at, int32_t n) {
@@ -134,6 +148,15 @@ ERT_INLINE void ert_b_mix(ert_w *acc, ert_b a, ert_b b, int32_t low, int32_t hig
   const __m256i q = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8((__m128i)a, (__m128i)b));
   acc[0] = ert_w_add(acc[0], (ert_w)_mm256_madd_epi16(p, by));
   acc[1] = ert_w_add(acc[1], (ert_w)_mm256_madd_epi16(q, by));
+}
+
+/* acc += a * low + b * high of halves. */
+ERT_INLINE void ert_h_mix(ert_w *acc, const ert_h *a, const ert_h *b, int32_t low, int32_t high) {
+  const __m256i by = _mm256_set1_epi32((int32_t)((uint32_t)high << 16 | ((uint32_t)low & 0xffff)));
+  const __m256i p = _mm256_madd_epi16(_mm256_unpacklo_epi16((__m256i)a[0], (__m256i)b[0]), by);
+  const __m256i q = _mm256_madd_epi16(_mm256_unpackhi_epi16((__m256i)a[0], (__m256i)b[0]), by);
+  acc[0] = ert_w_add(acc[0], (ert_w)_mm256_permute2x128_si256(p, q, 0x20));
+  acc[1] = ert_w_add(acc[1], (ert_w)_mm256_permute2x128_si256(p, q, 0x31));
 }
 
 /* acc + the products of items, those of several in each of its lanes. */
@@ -213,21 +236,26 @@ ERT_INLINE ert_b ert_b_of_sums(const ert_w *w, int32_t more) {
   const int16x8_t moved = vdupq_n_s16((int16_t)more);
   const int16x8_t low = vcombine_s16(vqmovn_s32((int32x4_t)w[0]), vqmovn_s32((int32x4_t)w[1]));
   const int16x8_t high = vcombine_s16(vqmovn_s32((int32x4_t)w[2]), vqmovn_s32((int32x4_t)w[3]));
+  if (more == 0) return (ert_b)vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
   return (ert_b)vcombine_s8(vqmovn_s16(vqaddq_s16(low, moved)), vqmovn_s16(vqaddq_s16(high, moved)));
+}
+
+ERT_INLINE void ert_h_mix(ert_w *acc, const ert_h *a, const ert_h *b, int32_t low, int32_t high) {
+  ERT_UNROLLED
+  for (int i = 0; i < ERT_HALVES; i++) {
+    const int16x8_t u = (int16x8_t)a[i], v = (int16x8_t)b[i];
+    int32x4_t p = vmlal_n_s16((int32x4_t)acc[2 * i], vget_low_s16(u), (int16_t)low);
+    int32x4_t q = vmlal_n_s16((int32x4_t)acc[2 * i + 1], vget_high_s16(u), (int16_t)low);
+    acc[2 * i] = (ert_w)vmlal_n_s16(p, vget_low_s16(v), (int16_t)high);
+    acc[2 * i + 1] = (ert_w)vmlal_n_s16(q, vget_high_s16(v), (int16_t)high);
+  }
 }
 
 ERT_INLINE void ert_b_mix(ert_w *acc, ert_b a, ert_b b, int32_t low, int32_t high) {
   ert_h x[ERT_HALVES], y[ERT_HALVES];
   ert_b_halves(a, x);
   ert_b_halves(b, y);
-  ERT_UNROLLED
-  for (int i = 0; i < ERT_HALVES; i++) {
-    const int16x8_t u = (int16x8_t)x[i], v = (int16x8_t)y[i];
-    int32x4_t p = vmlal_n_s16((int32x4_t)acc[2 * i], vget_low_s16(u), (int16_t)low);
-    int32x4_t q = vmlal_n_s16((int32x4_t)acc[2 * i + 1], vget_high_s16(u), (int16_t)low);
-    acc[2 * i] = (ert_w)vmlal_n_s16(p, vget_low_s16(v), (int16_t)high);
-    acc[2 * i + 1] = (ert_w)vmlal_n_s16(q, vget_high_s16(v), (int16_t)high);
-  }
+  ert_h_mix(acc, x, y, low, high);
 }
 
 ERT_INLINE ert_w ert_h_dot(ert_w acc, ert_h a, ert_h b) {
@@ -303,6 +331,18 @@ ERT_INLINE void ert_b_mix(ert_w *acc, ert_b a, ert_b b, int32_t low, int32_t hig
   acc[1] = ert_w_add(acc[1], (ert_w)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(p), by));
   acc[2] = ert_w_add(acc[2], (ert_w)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), by));
   acc[3] = ert_w_add(acc[3], (ert_w)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), by));
+}
+
+ERT_INLINE void ert_h_mix(ert_w *acc, const ert_h *a, const ert_h *b, int32_t low, int32_t high) {
+  const v128_t by = wasm_i32x4_splat((int32_t)((uint32_t)high << 16 | ((uint32_t)low & 0xffff)));
+  ERT_UNROLLED
+  for (int i = 0; i < ERT_HALVES; i++) {
+    const v128_t u = (v128_t)a[i], v = (v128_t)b[i];
+    const v128_t p = wasm_i16x8_shuffle(u, v, 0, 8, 1, 9, 2, 10, 3, 11);
+    const v128_t q = wasm_i16x8_shuffle(u, v, 4, 12, 5, 13, 6, 14, 7, 15);
+    acc[2 * i] = ert_w_add(acc[2 * i], (ert_w)wasm_i32x4_dot_i16x8(p, by));
+    acc[2 * i + 1] = ert_w_add(acc[2 * i + 1], (ert_w)wasm_i32x4_dot_i16x8(q, by));
+  }
 }
 
 ERT_INLINE ert_w ert_h_dot(ert_w acc, ert_h a, ert_h b) {

@@ -53,7 +53,13 @@ ERT_INLINE ert_v ert_v_magnitude(ert_v x) { return (ert_v)((ert_v_s32)x & 0x7fff
 
 /* What has no order stays: NaN. */
 ERT_INLINE ert_v ert_v_clip(ert_v x, ert_v low, ert_v high) {
-  return ert_v_choose(x < low, low, ert_v_choose(x > high, high, x));
+#if ERT_HAS_avx2
+  return (ert_v)_mm256_max_ps((__m256)low, _mm256_min_ps((__m256)high, (__m256)x));
+#elif ERT_HAS_neon
+  return (ert_v)vmaxq_f32(vminq_f32((float32x4_t)x, (float32x4_t)high), (float32x4_t)low);
+#else
+  return (ert_v)wasm_f32x4_pmax(wasm_f32x4_pmin((v128_t)x, (v128_t)high), (v128_t)low);
+#endif
 }
 
 /* 2^n for n in [-126, 127] */

@@ -19,18 +19,14 @@ ERT_INLINE ert_v ert_v_mean(ert_v sum, const ert_v_quotient *q) {
   return ert_v_clip(sum * q->scale, ert_v_all(q->min), ert_v_all(q->max));
 }
 
-/* Rows are summed up on their own, so that sums keep their digits. */
 ERT_INLINE void ert_v_mean_block(const ert_v_window *w, int32_t o, const int blocks, const ert_v_quotient *q, float *out) {
   ert_v sums[ERT_V_MOST_BLOCKS] = {{0}};
   for (int32_t y = 0; y < w->rows; y++) {
     const float *at = (const float *)ert_row(w->in, w->first_row + y) + w->first + o;
-    ert_v row[ERT_V_MOST_BLOCKS] = {{0}};
     for (int32_t x = w->columns; x > 0; x--, at += w->step) {
       ERT_UNROLLED
-      for (int k = 0; k < blocks; k++) row[k] += ert_v_load(at + k * ERT_LANES);
+      for (int k = 0; k < blocks; k++) sums[k] += ert_v_load(at + k * ERT_LANES);
     }
-    ERT_UNROLLED
-    for (int k = 0; k < blocks; k++) sums[k] += row[k];
   }
   ERT_UNROLLED
   for (int k = 0; k < blocks; k++) ert_v_store(out + o + k * ERT_LANES, ert_v_mean(sums[k], q));

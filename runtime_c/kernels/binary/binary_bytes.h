@@ -14,9 +14,9 @@ ERT_BEGIN_LANES
 
 ERT_WALK_RUNS(ert_b_walk, int8_t)
 
-/* Items from i on of a run of n, or one that stands for all. */
-ERT_INLINE ert_b ert_b_items(const int8_t *x, int32_t step, int32_t i, int32_t n) {
-  return step ? ert_b_load_some(x + i, n - i, 0) : ert_b_all(*x);
+/* `some` items from i on, or one that stands for all. */
+ERT_INLINE ert_b ert_b_items(const int8_t *x, int32_t step, int32_t i, int32_t some) {
+  return step ? ert_b_load_some(x + i, some, 0) : ert_b_all(*x);
 }
 
 ERT_INLINE void ert_b_differences(ert_b x, int32_t zero_point, ert_w *w) {
@@ -32,56 +32,68 @@ ERT_INLINE ert_w ert_b_rescaled(ert_w x, const ert_scale *s) {
   return ert_w_add(ert_w_add(high, half), high >> 31) >> s->shift;
 }
 
-static void ert_b_add_items(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
+ERT_INLINE void ert_b_add_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
+                                  int32_t some) {
   const ert_add_s8s8_params *p = (const void *)g;
   const ert_w a_factor = ert_w_all(p->a_factor), b_factor = ert_w_all(p->b_factor), b_gain = ert_w_all(p->b_gain);
-  for (int32_t i = 0; i < n; i += ERT_BYTES) {
-    ert_w x[ERT_WORDS], y[ERT_WORDS];
-    ert_b_differences(ert_b_items(a, g->a_item, i, n), p->a_zero_point, x);
-    ert_b_differences(ert_b_items(b, g->b_item, i, n), p->b_zero_point, y);
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) {
-      const ert_w small = ert_w_mul(ert_b_rescaled(ert_w_mul(y[k], b_gain), &p->b_scale), b_factor);
-      x[k] = ert_b_rescaled(ert_w_add(ert_w_mul(x[k], a_factor), small), &p->scale);
-    }
-    ert_b_store_some(out + i, ert_b_clamp(ert_b_of_sums(x, p->zero_point), p->min, p->max), n - i);
+  ert_w x[ERT_WORDS], y[ERT_WORDS];
+  ert_b_differences(ert_b_items(a, g->a_item, i, some), p->a_zero_point, x);
+  ert_b_differences(ert_b_items(b, g->b_item, i, some), p->b_zero_point, y);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) {
+    const ert_w small = ert_w_mul(ert_b_rescaled(ert_w_mul(y[k], b_gain), &p->b_scale), b_factor);
+    x[k] = ert_b_rescaled(ert_w_add(ert_w_mul(x[k], a_factor), small), &p->scale);
   }
+  ert_b_store_some(out + i, ert_b_clamp(ert_b_of_sums(x, p->zero_point), p->min, p->max), some);
+}
+
+static void ert_b_add_items(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
+  ERT_EACH_SIXTEEN(n, ert_b_add_block(g, a, b, out, i, some));
+}
+
+ERT_INLINE void ert_b_mul_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
+                                  int32_t some) {
+  const ert_mul_s8s8_params *p = (const void *)g;
+  ert_w x[ERT_WORDS], y[ERT_WORDS];
+  ert_b_differences(ert_b_items(a, g->a_item, i, some), p->a_zero_point, x);
+  ert_b_differences(ert_b_items(b, g->b_item, i, some), p->b_zero_point, y);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) x[k] = ert_w_requantize(x[k] * y[k], p->multiplier, p->shift);
+  ert_b_store_some(out + i, ert_b_clamp(ert_b_of_sums(x, p->zero_point), p->min, p->max), some);
 }
 
 static void ert_b_mul_items(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
-  const ert_mul_s8s8_params *p = (const void *)g;
-  for (int32_t i = 0; i < n; i += ERT_BYTES) {
-    ert_w x[ERT_WORDS], y[ERT_WORDS];
-    ert_b_differences(ert_b_items(a, g->a_item, i, n), p->a_zero_point, x);
-    ert_b_differences(ert_b_items(b, g->b_item, i, n), p->b_zero_point, y);
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) x[k] = ert_w_requantize(x[k] * y[k], p->multiplier, p->shift);
-    ert_b_store_some(out + i, ert_b_clamp(ert_b_of_sums(x, p->zero_point), p->min, p->max), n - i);
-  }
+  ERT_EACH_SIXTEEN(n, ert_b_mul_block(g, a, b, out, i, some));
+}
+
+ERT_INLINE void ert_b_minmax_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
+                                  int32_t some) {
+  const int smallest = ((const ert_minmax_s8s8_params *)(const void *)g)->sign > 0;
+  const ert_b x = ert_b_items(a, g->a_item, i, some), y = ert_b_items(b, g->b_item, i, some);
+  ert_b_store_some(out + i, smallest ? ert_b_min(x, y) : ert_b_max(x, y), some);
 }
 
 static void ert_b_minmax_items(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
-  const int smallest = ((const ert_minmax_s8s8_params *)(const void *)g)->sign > 0;
-  for (int32_t i = 0; i < n; i += ERT_BYTES) {
-    const ert_b x = ert_b_items(a, g->a_item, i, n), y = ert_b_items(b, g->b_item, i, n);
-    ert_b_store_some(out + i, smallest ? ert_b_min(x, y) : ert_b_max(x, y), n - i);
+  ERT_EACH_SIXTEEN(n, ert_b_minmax_block(g, a, b, out, i, some));
+}
+
+ERT_INLINE void ert_b_prelu_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
+                                  int32_t some) {
+  const ert_prelu_s8s8_params *p = (const void *)g;
+  const ert_left_scale whole = p->scale, slope = p->slope_scale;
+  ert_w x[ERT_WORDS], y[ERT_WORDS];
+  ert_b_differences(ert_b_items(a, g->a_item, i, some), p->a_zero_point, x);
+  ert_b_differences(ert_b_items(b, g->b_item, i, some), p->b_zero_point, y);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) {
+    const ert_w below = ert_w_requantize(x[k] * y[k], slope.multiplier, slope.shift);
+    x[k] = ert_w_choose((ert_w)(x[k] < 0), below, ert_w_requantize(x[k], whole.multiplier, whole.shift));
   }
+  ert_b_store_some(out + i, ert_b_of_sums(x, p->zero_point), some);
 }
 
 static void ert_b_prelu_items(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
-  const ert_prelu_s8s8_params *p = (const void *)g;
-  const ert_left_scale whole = p->scale, slope = p->slope_scale;
-  for (int32_t i = 0; i < n; i += ERT_BYTES) {
-    ert_w x[ERT_WORDS], y[ERT_WORDS];
-    ert_b_differences(ert_b_items(a, g->a_item, i, n), p->a_zero_point, x);
-    ert_b_differences(ert_b_items(b, g->b_item, i, n), p->b_zero_point, y);
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) {
-      const ert_w below = ert_w_requantize(x[k] * y[k], slope.multiplier, slope.shift);
-      x[k] = ert_w_choose((ert_w)(x[k] < 0), below, ert_w_requantize(x[k], whole.multiplier, whole.shift));
-    }
-    ert_b_store_some(out + i, ert_b_of_sums(x, p->zero_point), n - i);
-  }
+  ERT_EACH_SIXTEEN(n, ert_b_prelu_block(g, a, b, out, i, some));
 }
 
 /* Bits of x up to its highest one, for x from 0 to 2^24: the exponent of it as a float. */
@@ -131,26 +143,24 @@ ERT_INLINE ert_w ert_b_ratio(const ert_div_s8s8_params *p, ert_w a, const ert_b_
 }
 
 /* Divisors one by one, or a single one. */
-ERT_INLINE void ert_b_quotients_of(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n,
-                                   const int single) {
-  const ert_div_s8s8_params *p = (const void *)g;
-  const ert_b_divisor one = ert_b_divisor_of(p, ert_w_all(*b - p->b_zero_point));
-  for (int32_t i = 0; i < n; i += ERT_BYTES) {
-    ert_w x[ERT_WORDS], y[ERT_WORDS];
-    ert_b_differences(ert_b_items(a, g->a_item, i, n), p->a_zero_point, x);
-    ert_b_differences(ert_b_items(b, !single, i, n), p->b_zero_point, y);
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) {
-      const ert_b_divisor d = single ? one : ert_b_divisor_of(p, y[k]);
-      x[k] = ert_b_ratio(p, x[k], &d);
-    }
-    ert_b_store_some(out + i, ert_b_clamp(ert_b_of_sums(x, p->zero_point), p->min, p->max), n - i);
+ERT_INLINE void ert_b_div_block(const ert_div_s8s8_params *p, const int8_t *a, const int8_t *b, const ert_b_divisor *one,
+                                int8_t *out, int32_t i, int32_t some) {
+  ert_w x[ERT_WORDS], y[ERT_WORDS];
+  ert_b_differences(ert_b_items(a, p->shape.a_item, i, some), p->a_zero_point, x);
+  ert_b_differences(ert_b_items(b, !one, i, some), p->b_zero_point, y);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) {
+    const ert_b_divisor d = one ? *one : ert_b_divisor_of(p, y[k]);
+    x[k] = ert_b_ratio(p, x[k], &d);
   }
+  ert_b_store_some(out + i, ert_b_clamp(ert_b_of_sums(x, p->zero_point), p->min, p->max), some);
 }
 
 static void ert_b_div_items(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t n) {
-  if (g->b_item) ert_b_quotients_of(g, a, b, out, n, 0);
-  else ert_b_quotients_of(g, a, b, out, n, 1);
+  const ert_div_s8s8_params *p = (const void *)g;
+  const ert_b_divisor one = ert_b_divisor_of(p, ert_w_all(*b - p->b_zero_point));
+  if (g->b_item) ERT_EACH_SIXTEEN(n, ert_b_div_block(p, a, b, NULL, out, i, some));
+  else ERT_EACH_SIXTEEN(n, ert_b_div_block(p, a, b, &one, out, i, some));
 }
 
 ERT_INLINE void ert_b_add_rows(const ert_call *c, int32_t y0, int32_t y1) { ert_b_walk(c, y0, y1, ert_b_add_items); }

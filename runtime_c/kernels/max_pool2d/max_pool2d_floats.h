@@ -16,7 +16,14 @@ ERT_INLINE ert_v ert_v_least(void) { return (ert_v)((ert_v_u32){0} + 0xff800000u
 
 /* A NaN on either side stays. */
 ERT_INLINE ert_v ert_v_larger(ert_v most, ert_v x) {
-  return ert_v_choose((ert_v_s32)(x > most) | (ert_v_s32)(x != x), x, most);
+#if ERT_HAS_avx2
+  const __m256 a = (__m256)x, larger = _mm256_max_ps(a, (__m256)most); /* of a NaN and a number the second */
+  return (ert_v)_mm256_blendv_ps(larger, a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+#elif ERT_HAS_neon
+  return (ert_v)vmaxq_f32((float32x4_t)x, (float32x4_t)most);
+#else
+  return (ert_v)wasm_f32x4_max((v128_t)x, (v128_t)most);
+#endif
 }
 
 ERT_INLINE void ert_v_max_block(const ert_v_window *w, int32_t o, const int blocks, const ert_max_pool2d_f32_params *p,

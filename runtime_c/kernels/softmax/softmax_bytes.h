@@ -18,28 +18,31 @@ ERT_INLINE int32_t ert_b_largest_of(const int8_t *x, int32_t n) {
   return ert_b_largest(most);
 }
 
+/* Exponentials of sixteen items, 0 of those that are not there. */
 #if ERT_HAS_avx2
 
-ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max, int32_t *e) {
+ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max, int32_t *e,
+                           int32_t some) {
   const __m256i most = _mm256_set1_epi32(max), end = _mm256_set1_epi32(p->n_exp), none = _mm256_setzero_si256();
-  for (int32_t i = 0; i < p->n; i += ERT_BYTES) {
-    ert_w w[ERT_WORDS];
-    ert_b_words(ert_b_load_some(x + i, p->n - i, max), w);
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) {
-      const __m256i d = _mm256_sub_epi32(most, (__m256i)w[k]);
-      ert_w_store(e + i + k * ERT_LANES, (ert_w)_mm256_mask_i32gather_epi32(none, table, d, _mm256_cmpgt_epi32(end, d), 4));
-    }
+  ert_w w[ERT_WORDS];
+  ert_b_words(ert_b_load_some(x, some, max), w);
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) {
+    const __m256i d = _mm256_sub_epi32(most, (__m256i)w[k]);
+    ert_w_store(e + k * ERT_LANES, (ert_w)_mm256_mask_i32gather_epi32(none, table, d, _mm256_cmpgt_epi32(end, d), 4));
   }
-  for (int32_t i = p->n; i % ERT_BYTES; i++) e[i] = 0;
+  for (int32_t i = some; i < ERT_BYTES; i++) e[i] = 0;
 }
 
 #else
 
-ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max, int32_t *e) {
-  int32_t i = 0;
-  for (; i < p->n; i++) e[i] = max - x[i] < p->n_exp ? table[max - x[i]] : 0;
-  for (; i % ERT_BYTES; i++) e[i] = 0;
+ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max, int32_t *e,
+                           int32_t some) {
+  for (int32_t i = 0; i < some; i++) {
+    const int32_t d = max - x[i];
+    e[i] = d < p->n_exp ? table[d] : 0;
+  }
+  for (int32_t i = some; i < ERT_BYTES; i++) e[i] = 0;
 }
 
 #endif
@@ -50,21 +53,24 @@ ERT_INLINE uint32_t ert_b_sum_of_exps(const int32_t *e, int32_t n) {
   return (uint32_t)ert_w_sum_of((ert_w)sum);
 }
 
+ERT_INLINE void ert_b_shares(const int32_t *e, ert_w scale, int32_t shift, int8_t *out, int32_t some) {
+  ert_w w[ERT_WORDS];
+  ERT_UNROLLED
+  for (int k = 0; k < ERT_WORDS; k++) {
+    const ert_wu q = (ert_wu)ert_w_high(scale, ert_w_load(e + k * ERT_LANES));
+    w[k] = (ert_w)((q + (1u << (shift - 1))) >> (uint32_t)shift);
+  }
+  ert_b_store_some(out, ert_b_of_sums(w, -128), some);
+}
+
 ERT_INLINE void ert_b_softmax_row(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t *e,
                                   int8_t *out) {
-  ert_b_exps(p, table, x, ert_b_largest_of(x, p->n), e);
+  const int32_t max = ert_b_largest_of(x, p->n);
+  ERT_EACH_SIXTEEN(p->n, ert_b_exps(p, table, x + i, max, e + i, some));
   const uint32_t exps = ert_b_sum_of_exps(e, p->n), sum = exps ? exps : 1;
   const int32_t zeros = ert_leading_zeros(sum), shift = zeros < 4 ? 31 : 35 - zeros;
   const ert_w scale = ert_w_all(zeros < 4 ? 0 : ert_reciprocal(sum << zeros));
-  for (int32_t i = 0; i < p->n; i += ERT_BYTES) {
-    ert_w w[ERT_WORDS];
-    ERT_UNROLLED
-    for (int k = 0; k < ERT_WORDS; k++) {
-      const ert_wu q = (ert_wu)ert_w_high(scale, ert_w_load(e + i + k * ERT_LANES));
-      w[k] = (ert_w)((q + (1u << (shift - 1))) >> (uint32_t)shift);
-    }
-    ert_b_store_some(out + i, ert_b_of_sums(w, -128), p->n - i);
-  }
+  ERT_EACH_SIXTEEN(p->n, ert_b_shares(e + i, scale, shift, out + i, some));
 }
 
 ERT_APART void ert_b_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
