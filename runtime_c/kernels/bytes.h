@@ -181,7 +181,7 @@ ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, const ert_w *more, int32_t le
   __m256i even = _mm256_add_epi64(_mm256_mul_epi32((__m256i)x, (__m256i)factor), half);
   __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(x1, f1), half);
   if (more) {
-    const __m256i by = _mm256_set1_epi64x(INT64_C(1) << left), m1 = _mm256_srli_epi64((__m256i)*more, 32);
+    const __m256i by = _mm256_set1_epi64x((int64_t)((uint64_t)1 << left)), m1 = _mm256_srli_epi64((__m256i)*more, 32);
     even = _mm256_add_epi64(even, _mm256_mul_epi32((__m256i)*more, by));
     odd = _mm256_add_epi64(odd, _mm256_mul_epi32(m1, by));
   }

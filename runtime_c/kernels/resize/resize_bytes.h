@@ -20,8 +20,9 @@ typedef struct {
 
 /* Sums of weight 2^20 as bytes, halves away from zero: below 0 one less is added. Of a quarter of them, 2^18. */
 ERT_INLINE ert_b ert_b_of_blends(ert_w *sums, const int places) {
+  const int32_t half = INT32_C(1) << (places - 1);
   ERT_UNROLLED
-  for (int k = 0; k < ERT_WORDS; k++) sums[k] = (sums[k] + (1 << (places - 1)) + (sums[k] >> 31)) >> places;
+  for (int k = 0; k < ERT_WORDS; k++) sums[k] = (sums[k] + half + (sums[k] >> 31)) >> places;
   return ert_b_of_sums(sums, 0);
 }
 
