@@ -26,6 +26,7 @@ import test_lut
 import test_normalise
 import test_normalize
 import test_pool
+import test_quantize
 import test_reduce
 import test_resize
 import test_softmax
@@ -180,7 +181,8 @@ def convolutions(draw, types: str) -> Any:  # type: ignore[no-untyped-def]
 def depthwise(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
     kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 1), (2, 3), (1, 2)]))
     c = draw(st.one_of(st.integers(1, 20), st.sampled_from([24, 31, 32, 40])))
-    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), c)
+    width = draw(st.one_of(st.integers(9, 20), st.sampled_from([48, 51, 100])))  # rows that are one block, and more
+    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), width, c)
     return layer(
         draw, "depthwise_conv2d", x_shape, (*kernel, c), dtype,
         stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
@@ -286,6 +288,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("minmax", "s8s8"): st.one_of(int8_binaries("minimum"), int8_binaries("maximum")),
     ("div", "s8s8"): test_arithmetic.kernel_cases("div"),
     ("prelu", "s8s8"): test_arithmetic.kernel_cases("prelu"),
+    ("quantize", "f32s8"): test_quantize.conversions("quantize int8"),
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 
