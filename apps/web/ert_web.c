@@ -3,6 +3,7 @@
  *
  *   at = edge_room(n_bytes)        0: out of memory
  *   put the bytes of a .edge file at `at`
+ *   edge_pack(0)                   leaves portable files as they are; else loading packs them for vectors
  *   edge_load(at, n_bytes)         0 or a negative code: those of ert.h, and two more below
  *   edge_tensor(i)                 inputs, then outputs; address of a `tensor`
  *   edge_run(0)
@@ -15,11 +16,11 @@
 #include <wasm_simd128.h>
 #endif
 
-enum { PAGE_SHIFT = 16 };
+enum { PAGE_SHIFT = 16, PACK_ALIGN = 64 };
 
 typedef struct {
   int32_t n_inputs, n_outputs, n_steps, streamed;
-  uint32_t arena_bytes;
+  uint32_t arena_bytes, packed_bytes;
 } about;
 
 typedef struct {
@@ -35,7 +36,8 @@ static struct {
   uint64_t next, limit; /* of the memory: the first free byte, and where the caller wants it to end */
   ert_model model;
   ert_session session;
-  int loaded;
+  int loaded, as_is;
+  uint32_t packed_bytes;
   about about;
   tensor tensor;
 } own = {.limit = (uint64_t)1 << 32};
@@ -63,10 +65,25 @@ static int bind(void) {
   return at ? ert_bind_input(&own.session, 0, (const void *)(uintptr_t)at) : EDGE_EMEMORY;
 }
 
+EXPORT(edge_pack) void edge_pack(int32_t on) { own.as_is = !on; }
+
+/* Brings the layers of a portable file in the order of this module's vectors. Where memory is short, it runs without. */
+static void pack(void) {
+  own.packed_bytes = 0;
+#ifndef EDGE_AS_IS
+  const uint64_t bytes = own.as_is ? 0 : ert_packed_bytes(&own.model), next = own.next;
+  const uint32_t at = bytes && bytes < UINT32_MAX - PACK_ALIGN ? edge_room((uint32_t)bytes + PACK_ALIGN) : 0;
+  const uintptr_t begin = (at + PACK_ALIGN - 1) & ~(uintptr_t)(PACK_ALIGN - 1);
+  if (at && ert_pack(&own.model, (void *)begin, (size_t)bytes) == ERT_OK) own.packed_bytes = (uint32_t)bytes;
+  else own.next = next;
+#endif
+}
+
 EXPORT(edge_load) int32_t edge_load(uint32_t at, uint32_t bytes) {
   own.loaded = 0;
   const int code = ert_load(&own.model, (const void *)(uintptr_t)at, bytes);
   if (code) return code;
+  pack();
   const uint32_t arena_bytes = ert_arena_bytes(&own.model), arena = edge_room(arena_bytes);
   if (!arena) return EDGE_EMEMORY;
   const int begun = ert_begin(&own.session, &own.model, (void *)(uintptr_t)arena, arena_bytes);
@@ -83,7 +100,7 @@ EXPORT(edge_check) int32_t edge_check(uint32_t at, uint32_t bytes) {
 
 EXPORT(edge_about) const about *edge_about(void) {
   const ert_model *m = &own.model;
-  own.about = (about){m->n_inputs, m->n_outputs, m->n_steps, m->streamed, m->arena_bytes};
+  own.about = (about){m->n_inputs, m->n_outputs, m->n_steps, m->streamed, m->arena_bytes, own.packed_bytes};
   return own.loaded ? &own.about : NULL;
 }
 

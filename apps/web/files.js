@@ -68,10 +68,10 @@ export function isForThreads(file) {
         return false;
     }
 }
-/** Bytes that the file and the arenas of so many threads have together, as its header tells. */
+/** Bytes that the file, packed once more, and the arenas of so many threads have together, as its header tells. */
 export function bytesFor(file, threads) {
     const arena = file.length < SECTIONS_AT ? 0 : new DataView(file.buffer, file.byteOffset).getUint32(24, true);
-    return file.length + threads * arena;
+    return 2 * file.length + threads * arena;
 }
 /** The JSON of the metadata section of a file that was loaded; empty where there is none, or it cannot be read: a model
  * runs without it. */

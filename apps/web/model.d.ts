@@ -18,6 +18,8 @@ export declare class Model {
     readonly streamed: boolean;
     readonly sliding: boolean;
     readonly arenaBytes: number;
+    /** Of a portable model that was packed for the engine's vectors: bytes of its layers in their order; else 0. */
+    readonly packedBytes: number;
     private constructor();
     /** A model from the address of a .edge file (in node also its path) or from its bytes. */
     static load(source: string | URL | Bytes, options?: LoadOptions): Promise<Model>;

@@ -19,6 +19,8 @@ export class Model {
     streamed;
     sliding;
     arenaBytes;
+    /** Of a portable model that was packed for the engine's vectors: bytes of its layers in their order; else 0. */
+    packedBytes;
     constructor(runtime, team, metadata) {
         this.runtime = runtime;
         this.team = team;
@@ -26,8 +28,8 @@ export class Model {
         if (team)
             forgotten?.register(this, team, this);
         const { exports } = runtime;
-        const about = new Int32Array(exports.memory.buffer, exports.edge_about(), 5);
-        const [inputs, outputs, steps, streamed, arena] = about;
+        const about = new Int32Array(exports.memory.buffer, exports.edge_about(), 6);
+        const [inputs, outputs, steps, streamed, arena, packed] = about;
         const names = [...listOf(metadata, 'inputs'), ...listOf(metadata, 'outputs')];
         const tensors = Array.from({ length: inputs + outputs }, (_, i) => tensorAt(exports, i, String(names[i] ?? `tensor${i}`)));
         this.inputs = tensors.slice(0, inputs);
@@ -36,6 +38,7 @@ export class Model {
         this.streamed = streamed > 0;
         this.sliding = streamed === 2;
         this.arenaBytes = arena >>> 0;
+        this.packedBytes = packed >>> 0;
     }
     /** A model from the address of a .edge file (in node also its path) or from its bytes. */
     static async load(source, options = {}) {
@@ -51,6 +54,8 @@ export class Model {
         new Uint8Array(exports.memory.buffer, at).set(file);
         if (options.check)
             raise(exports, exports.edge_check(at, file.length), what);
+        if (options.pack === false)
+            exports.edge_pack(0);
         raise(exports, exports.edge_load(at, file.length), what);
         const team = await startTeam(runtime, threads);
         return new Model(runtime, team, await metadataOf(file));

@@ -11,6 +11,9 @@ export interface LoadOptions {
     maxBytes?: number;
     /** Checks the model's checksum, which reads every byte of it. */
     check?: boolean;
+    /** Whether a portable model is packed for the engine's vectors while it is loaded, which takes memory of about its own
+     * size; default: yes. */
+    pack?: boolean;
     /** Threads for a model that was converted for several; default: one for each core, at most four. Pages that are not
      * cross-origin isolated run one, as `Model.threads` tells. */
     threads?: number;
@@ -20,6 +23,7 @@ export interface Exports {
     memory: WebAssembly.Memory;
     edge_limit(bytes: number): void;
     edge_room(bytes: number): number;
+    edge_pack(on: number): void;
     edge_load(at: number, bytes: number): number;
     edge_check(at: number, bytes: number): number;
     edge_about(): number;

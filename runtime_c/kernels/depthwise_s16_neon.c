@@ -95,6 +95,6 @@ static ert_tile_fn *const by_pixels[] = {depthwise_s16_neon1, depthwise_s16_neon
 #endif
 
 const ert_tiling ert_depthwise_s16_neon = {
-    by_pixels, TAPS16_PIXELS, {TAPS16_CHANNELS, 1, 2, 8, ERT_SCALES_S8}, NULL, 0};
+    by_pixels, TAPS16_PIXELS, {TAPS16_CHANNELS, 1, 2, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

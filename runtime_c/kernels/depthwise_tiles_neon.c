@@ -122,8 +122,9 @@ static ert_tile_fn *const by_pixels[] = {depthwise_neon1, depthwise_neon2};
 static ert_tile_fn *const wide_by_pixels[] = {depthwise_wide_neon1, depthwise_wide_neon2};
 #endif
 
-const ert_tiling ert_depthwise_s8_neon = {by_pixels, TAPS_PIXELS, {TAPS_CHANNELS, 1, 1, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_depthwise_s8_neon = {by_pixels, TAPS_PIXELS, {TAPS_CHANNELS, 1, 1, 8, ERT_SCALES_S8}, NULL, 0, 0,
+                                          0};
 const ert_tiling ert_depthwise_s8_wide_neon = {
-    wide_by_pixels, TAPS_PIXELS, {TAPS_CHANNELS, 1, 1, 8, ERT_SCALES_S8}, NULL, 0};
+    wide_by_pixels, TAPS_PIXELS, {TAPS_CHANNELS, 1, 1, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

@@ -175,12 +175,15 @@ typedef struct {
   const void *weights;
   const void *scales;
   const uint8_t *factors; /* [groups][NR] of the panel; NULL for none */
+  void *spare;            /* memory for the packed inputs of NR pixels, where the tiling wants some */
   int32_t group, groups;  /* weights of a channel that share a factor, and how many groups there are */
   int32_t stride;         /* of `in`, in pointers */
   int32_t pixels;         /* for micro-kernels that take any number */
   int32_t offset;         /* depthwise: bytes to add to every pointer of `in` for the panel's first channel */
-  int32_t runs, run;      /* items of a run, a multiple of KR */
-  int32_t channels;       /* of the panel that there are: NR, or fewer in the last one */
+  int32_t line;       /* depthwise, whole blocks: pixels whose square windows are neighbours; 0 where they are not */
+  int32_t out_offset; /* bytes to add to every pointer of `out`, of tilings that take whole blocks */
+  int32_t runs, run;  /* items of a run, a multiple of KR */
+  int32_t channels;   /* of the panel that there are: NR, or fewer in the last one */
   int32_t zero_point, min, max;
   float low, high;
   /* int16, whose zero_point says whether the layer is wide: */
@@ -209,6 +212,8 @@ typedef struct ert_tiling {
   ert_tile_layout layout; /* nr may be that of several panels of the layout: what they have follows each other */
   ert_tile_pack_fn *pack; /* NULL: inputs are read as they are; else in[0] is where packed ones begin */
   int32_t packed;         /* bytes of a packed item */
+  int32_t group;          /* 0, or micro-kernels take all pixels of a block at once, by groups of so many */
+  int32_t spare;          /* packed pixels of a block whose memory is the micro-kernel's: 0 or NR */
 } ert_tiling;
 
 static inline int32_t ert_round_up(int32_t n, int32_t to) { return (n + to - 1) / to * to; }

@@ -154,7 +154,7 @@ ERT_BY_PIXELS(TILE, S4)
 ERT_END_avx2
 
 #define TILING(types, kind, kr, bits, scales) \
-  const ert_tiling ert_tiling_##types##_avx2 = {kind##_by_pixels, PIXELS, {PANEL, kr, 4, bits, scales}, NULL, 0};
+  const ert_tiling ert_tiling_##types##_avx2 = {kind##_by_pixels, PIXELS, {PANEL, kr, 4, bits, scales}, NULL, 0, 0, 0};
 TILING(f32, F32, 1, 32, ERT_SCALES_F32)
 TILING(f32f16, F16, 1, 16, ERT_SCALES_F32)
 TILING(f32s8, S8, 1, 8, ERT_SCALES_SCALED)

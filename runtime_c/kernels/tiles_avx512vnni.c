@@ -346,10 +346,10 @@ ERT_BY_PIXELS(ERT_ZMM_TILE, zmm_tile_s8s4)
 ERT_END_avx512vnni
 
 const ert_tiling ert_tiling_s8_avx512vnni = {
-    zmm_tile_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
+    zmm_tile_s8_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 const ert_tiling ert_tiling_s16_avx512vnni = {
-    zmm_tile_s16_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 2, 2, 8, ERT_SCALES_S8}, NULL, 0};
+    zmm_tile_s16_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 2, 2, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 const ert_tiling ert_tiling_s8s4_avx512vnni = {
-    zmm_tile_s8s4_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
+    zmm_tile_s8s4_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

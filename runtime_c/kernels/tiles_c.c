@@ -13,6 +13,7 @@ typedef struct {
   int32_t runs, run;        /* of a window */
   int32_t n, block;         /* pixels that there is room for, and those of most blocks */
   int32_t panel;            /* channels of a panel of a group */
+  int32_t line;             /* pixels of a row in a block, where their windows share columns; else 0 */
   int32_t deeper;           /* bytes from a panel's first input to the next one's: depthwise */
   const void **in;          /* [runs][n] */
   void **out;               /* [n] */
@@ -25,11 +26,12 @@ typedef struct {
 
 static uint8_t *aligned(uint8_t *p) { return p + ((uintptr_t)0 - (uintptr_t)p) % ERT_TILE_ALIGN; }
 
-/* Blocks of `pixels` pixels: whole tiles, and the last block not much smaller than the others. */
+/* Blocks of `pixels` pixels: whole tiles or groups, and the last block not much smaller than the others. */
 static void lay_out(tiled *v, int32_t pixels) {
   v->n = v->k->pixels * ERT_BLOCK_TILES;
-  const int32_t blocks = pixels / v->n + (pixels % v->n != 0);
-  v->block = blocks > 0 ? ert_round_up((pixels + blocks - 1) / blocks, v->k->pixels) : v->n;
+  const int32_t most = v->n - v->k->spare, blocks = pixels / most + (pixels % most != 0);
+  const int32_t whole = v->k->group ? v->k->group : v->k->pixels;
+  v->block = blocks > 0 ? ert_round_up((pixels + blocks - 1) / blocks, whole) : most;
   v->in = v->c->scratch;
   v->out = (void **)(v->in + v->runs * v->n);
   v->padding = aligned((uint8_t *)(v->out + v->n));
@@ -53,9 +55,39 @@ static void pack(const tiled *v, int32_t pixels) {
   }
 }
 
+/* All panels for all of `pixels` pixels whose pointers are set. */
+static void multiply_whole(const tiled *v, int32_t pixels, int32_t out_c) {
+  const ert_tiling *k = v->k;
+  const ert_tile_layout *l = &k->layout;
+  const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * l->nr * l->bits / 8;
+  ert_tile_args t = *v->t;
+  t.stride = v->n, t.runs = v->runs, t.run = v->run, t.in = v->in, t.out = v->out, t.pixels = pixels;
+  t.window = v->runs * v->run;
+  t.line = v->line < pixels ? v->line : pixels;
+  if (k->pack) {
+    k->pack(v->packed, v->in, v->n, pixels, v->runs, v->run);
+    v->in[0] = v->packed;
+    t.runs = 1, t.run *= v->runs;
+    t.spare = v->packed + k->packed * (v->n - k->spare) * t.run;
+  }
+  for (int32_t o = 0; o < out_c; o += l->nr) {
+    t.channels = out_c - o < l->nr ? out_c - o : l->nr;
+    t.out_offset = o * l->item;
+    k->by_pixels[0](&t);
+    t.weights = (const uint8_t *)t.weights + panel_bytes;
+    t.scales = (const uint8_t *)t.scales + l->scales * l->nr;
+    if (t.factors) t.factors += (ptrdiff_t)t.groups * l->nr;
+    t.offset += v->deeper;
+  }
+}
+
 /* All panels for `pixels` pixels whose pointers are set, in as few tiles as possible, which are about equally large. */
 static void multiply(const tiled *v, int32_t pixels, int32_t out_c) {
   const ert_tiling *k = v->k;
+  if (k->group) {
+    multiply_whole(v, pixels, out_c);
+    return;
+  }
   const ert_tile_layout *l = &k->layout;
   const ptrdiff_t panel_bytes = (ptrdiff_t)v->runs * v->run * l->nr * l->bits / 8;
   const int32_t tiles = tiles_of(v, pixels), out_bytes = l->nr * l->item;
@@ -217,7 +249,7 @@ static void find_pixels(const tiled *v, ert_tiles_way way, int32_t y, int32_t x,
 /* Every pixel of rows [y0, y1): windows are gathered or pointed at, and multiplied when a block of them is full. */
 static void convolve_block(tiled *v, ert_tiles_way way, int32_t y0, int32_t y1) {
   const ert_conv2d_geometry *g = v->g;
-  const int together = apart(v->c, y1);
+  const int together = apart(v->c, y1) && v->line <= v->block;
   int32_t held = 0;
   for (int32_t y = y0; y < y1; y++) {
     uint8_t *out = (uint8_t *)ert_out_row(&v->c->out, y) + v->to;
@@ -276,13 +308,25 @@ static void convolve(const ert_call *c, const ert_conv2d_geometry *g, int32_t gr
   convolve_groups(&v, joined ? JOINED : in_place ? POINTED : GATHERED, groups, y0, y1);
 }
 
+/* Windows of a row next to each other share their columns: blocks are whole rows then, or parts of one. */
+static void keep_lines(tiled *v, int32_t rows) {
+  const ert_conv2d_geometry *g = v->g;
+  if (!v->k->group || g->kernel_w != g->kernel_h || g->stride_w != 1 || g->dilation_w != 1 || rows < 1) return;
+  v->line = g->out_w;
+  const int32_t most = v->n / g->out_w, parts = (g->out_w + v->n - 1) / v->n;
+  if (most < 1) v->block = (g->out_w + parts - 1) / parts;
+  else v->block = (rows + (rows + most - 1) / most - 1) / ((rows + most - 1) / most) * g->out_w;
+}
+
 static void convolve_depthwise(const ert_call *c, const ert_conv2d_geometry *g, const ert_tiling *k,
                                const ert_tile_args *t, int fill, int32_t y0, int32_t y1) {
   const int32_t item = k->layout.item;
   tiled v = {.c = c, .g = g, .k = k, .t = t, .item = item, .fill = fill};
   v.runs = g->kernel_h * g->kernel_w, v.run = 1, v.deeper = k->layout.nr * item;
   v.from_pixel = g->in_c * item, v.to_pixel = g->out_c * item;
-  lay_out(&v, g->out_w * (apart(c, y1) ? y1 - y0 : 1));
+  const int32_t rows = apart(c, y1) ? y1 - y0 : 1;
+  lay_out(&v, g->out_w * rows);
+  keep_lines(&v, rows);
   ERT_MEMSET(v.padding, fill, g->in_c * item);
   convolve_block(&v, POINTED, y0, y1);
 }

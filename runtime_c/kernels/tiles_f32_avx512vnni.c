@@ -159,7 +159,7 @@ ERT_END_avx512vnni
 
 #define TILING(types, kr, bits, scales)                \
   const ert_tiling ert_tiling_##types##_avx512vnni = { \
-      zmm_##types##_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, kr, 4, bits, scales}, NULL, 0};
+      zmm_##types##_by_pixels, ERT_ZMM_PIXELS, {NR * ERT_ZMM_PANELS, kr, 4, bits, scales}, NULL, 0, 0, 0};
 TILING(f32, 1, 32, ERT_SCALES_F32)
 TILING(f32f16, 1, 16, ERT_SCALES_F32)
 TILING(f32s8, 1, 8, ERT_SCALES_SCALED)

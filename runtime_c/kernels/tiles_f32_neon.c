@@ -350,7 +350,8 @@ ERT_INLINE void tile_of_groups(const ert_tile_args *t, const int pixels) {
 /* The micro-kernels for weights of a type, of which a block has `terms`. */
 #define TILES(name, bits, terms, scales) \
   SIZES(name, bits)                      \
-  const ert_tiling ert_tiling_##name = {name##_by_pixels, F32_PIXELS, {F32_CHANNELS, terms, 4, bits, scales}, NULL, 0};
+  const ert_tiling ert_tiling_##name = { \
+      name##_by_pixels, F32_PIXELS, {F32_CHANNELS, terms, 4, bits, scales}, NULL, 0, 0, 0};
 TILES(f32_neon, 32, 1, ERT_SCALES_F32)
 TILES(f32f16_neon, 16, 1, ERT_SCALES_F32)
 TILES(f32s8_neon, 8, 4, ERT_SCALES_SCALED)

@@ -300,7 +300,7 @@ ERT_WASM_PACK(pack_f32, pack_group_f32, 4)
 
 #define TILING(name, kr, bits, scales)             \
   const ert_tiling ert_tiling_##name##_simd128 = { \
-      tiles_##name, ERT_WASM_PIXELS, {ERT_WASM_NR, kr, 4, bits, scales}, pack_f32, 4};
+      tiles_##name, ERT_WASM_PIXELS, {ERT_WASM_NR, kr, 4, bits, scales}, pack_f32, 4, 0, 0};
 
 TILING(f32, 1, 32, ERT_SCALES_F32)
 TILING(f32s8, 1, 8, ERT_SCALES_SCALED)

@@ -140,8 +140,9 @@ static ert_tile_fn *const by_pixels[] = {s8_neon1, s8_neon2};
 static ert_tile_fn *const wide_by_pixels[] = {s8_wide_neon1, s8_wide_neon2};
 #endif
 
-const ert_tiling ert_tiling_s8_neon = {by_pixels, S8_PIXELS, {S8_CHANNELS, S8_DEPTH, 1, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8_neon = {by_pixels, S8_PIXELS, {S8_CHANNELS, S8_DEPTH, 1, 8, ERT_SCALES_S8}, NULL, 0,
+                                       0,         0};
 const ert_tiling ert_tiling_s8_wide_neon = {
-    wide_by_pixels, S8_PIXELS, {S8_CHANNELS, S8_DEPTH, 1, 8, ERT_SCALES_S8}, NULL, 0};
+    wide_by_pixels, S8_PIXELS, {S8_CHANNELS, S8_DEPTH, 1, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

@@ -299,10 +299,11 @@ static ert_tile_fn *const by_pixels[] = {s8_neondot1, s8_neondot2, s8_neondot3, 
                                          s8_neondot5, s8_neondot6, s8_neondot7, s8_neondot8};
 static ert_tile_fn *const s4_by_pixels[] = {s4_neondot1, s4_neondot2, s4_neondot3, s4_neondot4,
                                             s4_neondot5, s4_neondot6, s4_neondot7, s4_neondot8};
-const ert_tiling ert_tiling_s8_neondot = {by_pixels, DOT_PIXELS, {DOT_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
-const ert_tiling ert_tiling_s4_neondot = {s4_by_pixels, DOT_PIXELS, {DOT_CHANNELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8_neondot = {by_pixels, DOT_PIXELS, {DOT_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
+const ert_tiling ert_tiling_s4_neondot = {
+    s4_by_pixels, DOT_PIXELS, {DOT_CHANNELS, 8, 1, 4, ERT_SCALES_S8}, NULL, 0, 0, 0};
 static ert_tile_fn *const s16_by_pixels[] = {s16_neondot1, s16_neondot2, s16_neondot3, s16_neondot4};
 const ert_tiling ert_tiling_s16_neondot = {
-    s16_by_pixels, DOT_PIXELS / 2, {DOT_CHANNELS, 4, 2, 8, ERT_SCALES_S8}, pack_halves, 2};
+    s16_by_pixels, DOT_PIXELS / 2, {DOT_CHANNELS, 4, 2, 8, ERT_SCALES_S8}, pack_halves, 2, 0, 0};
 
 #endif

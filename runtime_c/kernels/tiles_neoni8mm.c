@@ -251,7 +251,8 @@ static ert_tile_fn *const by_pixels[] = {s8_neoni8mm1, s8_neoni8mm2, s8_neoni8mm
                                          s8_neoni8mm5, s8_neoni8mm6, s8_neoni8mm7, s8_neoni8mm8};
 static ert_tile_fn *const s4_by_pixels[] = {s4_neoni8mm1, s4_neoni8mm2, s4_neoni8mm3, s4_neoni8mm4,
                                             s4_neoni8mm5, s4_neoni8mm6, s4_neoni8mm7, s4_neoni8mm8};
-const ert_tiling ert_tiling_s8_neoni8mm = {by_pixels, MM_PIXELS, {MM_CHANNELS, 8, 1, 8, ERT_SCALES_S8}, pack, 1};
-const ert_tiling ert_tiling_s4_neoni8mm = {s4_by_pixels, MM_PIXELS, {MM_CHANNELS, 16, 1, 4, ERT_SCALES_S8}, pack, 1};
+const ert_tiling ert_tiling_s8_neoni8mm = {by_pixels, MM_PIXELS, {MM_CHANNELS, 8, 1, 8, ERT_SCALES_S8}, pack, 1, 0, 0};
+const ert_tiling ert_tiling_s4_neoni8mm = {
+    s4_by_pixels, MM_PIXELS, {MM_CHANNELS, 16, 1, 4, ERT_SCALES_S8}, pack, 1, 0, 0};
 
 #endif

@@ -21,8 +21,8 @@ ERT_INLINE void add_fours(v128_t *a, v128_t *b, v128_t w0, v128_t w1, const int8
   }
 }
 
-ERT_INLINE void group(const ert_tile_args *t, const int32_t *bias, const int8_t *x, void *const *out, int pixels,
-                      int32_t n) {
+ERT_INLINE void group(const ert_tile_args *t, const ert_wasm_floats *f, const int32_t *bias, const int8_t *x,
+                      void *const *out, int pixels, int32_t n) {
   const int8_t *w = t->weights;
   v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = wasm_v128_load(bias), b[i] = wasm_v128_load(bias + 4);
@@ -36,18 +36,20 @@ ERT_INLINE void group(const ert_tile_args *t, const int32_t *bias, const int8_t 
       b[i] = ERT_RELAXED_DOT(w1, v, b[i]);
     }
   }
-  ert_wasm_finish(t, out, a, b, pixels, n);
+  ert_wasm_finish(t, f, out, a, b, pixels, n);
 }
 
-ERT_INLINE void group_signed(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
-  group(t, ((const ert_wasm_scales *)t->scales)->bias, x, out, pixels, n);
+ERT_INLINE void group_signed(const ert_tile_args *t, const ert_wasm_floats *f, const int8_t *x, void *const *out,
+                             int pixels, int32_t n) {
+  group(t, f, ((const ert_wasm_scales *)t->scales)->bias, x, out, pixels, n);
 }
-ERT_WASM_TILES(tiles_signed, group_signed, 1)
+ERT_WASM_BLOCKS(tiles_signed, group_signed, 1)
 
-ERT_INLINE void group_unsigned(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
-  group(t, ((const ert_wasm_scales *)t->scales)->unsigned_bias, x, out, pixels, n);
+ERT_INLINE void group_unsigned(const ert_tile_args *t, const ert_wasm_floats *f, const int8_t *x, void *const *out,
+                               int pixels, int32_t n) {
+  group(t, f, ((const ert_wasm_scales *)t->scales)->unsigned_bias, x, out, pixels, n);
 }
-ERT_WASM_TILES(tiles_unsigned, group_unsigned, 1)
+ERT_WASM_BLOCKS(tiles_unsigned, group_unsigned, 1)
 
 ERT_INLINE void pack_one(int8_t *to, const int8_t *x, int32_t n, v128_t top) {
   int32_t k = 0;
@@ -84,9 +86,9 @@ ERT_INLINE void pack_group_unsigned(int8_t *to, const void *const *in, int32_t s
 ERT_WASM_PACK(pack_unsigned, pack_group_unsigned, 1)
 
 static const ert_tiling by_signed = {
-    tiles_signed, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_signed, 1};
+    tiles_signed, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_signed, 1, ERT_WASM_GROUP, 0};
 static const ert_tiling by_unsigned = {
-    tiles_unsigned, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_unsigned, 1};
+    tiles_unsigned, ERT_WASM_PIXELS, {ERT_WASM_NR, 4, 1, 8, ERT_SCALES_DOUBLES}, pack_unsigned, 1, ERT_WASM_GROUP, 0};
 
 enum { N_CORNERS = 32 };
 
@@ -141,10 +143,11 @@ ERT_INLINE void add_nibbles(v128_t *a, v128_t *b, const int8_t *w, const int8_t 
   }
 }
 
-ERT_INLINE void group_s8s4(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n) {
-  ert_wasm_group_s8s4(t, x, out, pixels, n, add_nibbles, 12 * ERT_WASM_LANES(pixels));
+ERT_INLINE void group_s8s4(const ert_tile_args *t, const ert_wasm_floats *f, const int8_t *x, void *const *out,
+                           int pixels, int32_t n) {
+  ert_wasm_group_s8s4(t, f, x, out, pixels, n, add_nibbles, 12 * ERT_WASM_LANES(pixels));
 }
-ERT_WASM_TILES(tiles_s8s4, group_s8s4, 2)
+ERT_WASM_BLOCKS(tiles_s8s4, group_s8s4, 2)
 
 /* Eight inputs of four pixels, those of lane i of the one; a single one has the first lane alone. */
 ERT_INLINE int8_t *pack_eight(int8_t *to, v128_t first, v128_t second, v128_t *sums) {
@@ -192,7 +195,7 @@ ERT_INLINE void pack_group_s8s4(int8_t *to, const void *const *in, int32_t strid
 ERT_WASM_PACK(pack_s8s4, pack_group_s8s4, 2)
 
 static const ert_tiling by_nibbles = {
-    tiles_s8s4, ERT_WASM_PIXELS, {ERT_WASM_NR, 8, 1, 4, ERT_SCALES_DOUBLES}, pack_s8s4, 2};
+    tiles_s8s4, ERT_WASM_PIXELS, {ERT_WASM_NR, 8, 1, 4, ERT_SCALES_DOUBLES}, pack_s8s4, 2, ERT_WASM_GROUP, 0};
 
 /* Engines that have the dot product as several instructions gain nothing by it. */
 const ert_tiling *ert_tiling_s8s4_relaxed(void) { return ert_tiling_s8_relaxed() ? &by_nibbles : NULL; }

@@ -53,7 +53,9 @@ ERT_BY_PIXELS(PAIRS_VNNI, s16_vnni)
 
 ERT_END_avx2
 
-const ert_tiling ert_tiling_s16_avx2 = {s16_pairs_by_pixels, 6, {ERT_YMM_CHANNELS, 2, 2, 8, ERT_SCALES_S8}, NULL, 0};
-const ert_tiling ert_tiling_s16_avxvnni = {s16_vnni_by_pixels, 6, {ERT_YMM_CHANNELS, 2, 2, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s16_avx2 = {
+    s16_pairs_by_pixels, 6, {ERT_YMM_CHANNELS, 2, 2, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
+const ert_tiling ert_tiling_s16_avxvnni = {
+    s16_vnni_by_pixels, 6, {ERT_YMM_CHANNELS, 2, 2, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

@@ -142,6 +142,7 @@ static ert_tile_fn *const by_pixels[] = {s16_neon1, s16_neon2, s16_neon3, s16_ne
 static ert_tile_fn *const by_pixels[] = {s16_neon1, s16_neon2, s16_neon3, s16_neon4};
 #endif
 
-const ert_tiling ert_tiling_s16_neon = {by_pixels, S16_PIXELS, {S16_CHANNELS, S16_DEPTH, 2, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s16_neon = {by_pixels, S16_PIXELS, {S16_CHANNELS, S16_DEPTH, 2, 8, ERT_SCALES_S8}, NULL, 0,
+                                        0,         0};
 
 #endif

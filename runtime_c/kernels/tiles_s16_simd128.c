@@ -68,6 +68,6 @@ ERT_INLINE void pack_group_s16(int8_t *to, const void *const *in, int32_t stride
 ERT_WASM_PACK(pack_s16, pack_group_s16, 2)
 
 const ert_tiling ert_tiling_s16_simd128 = {
-    tiles_s16, ERT_WASM_PIXELS, {ERT_WASM_NR, 2, 2, 8, ERT_SCALES_DOUBLES}, pack_s16, 2};
+    tiles_s16, ERT_WASM_PIXELS, {ERT_WASM_NR, 2, 2, 8, ERT_SCALES_DOUBLES}, pack_s16, 2, 0, 0};
 
 #endif

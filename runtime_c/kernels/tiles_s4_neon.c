@@ -217,6 +217,7 @@ static ert_tile_fn *const by_pixels[] = {s4_neon1, s4_neon2, s4_neon3, s4_neon4}
 static ert_tile_fn *const by_pixels[] = {s4_neon1, s4_neon2};
 #endif
 
-const ert_tiling ert_tiling_s4_neon = {by_pixels, S4_PIXELS, {S4_CHANNELS, S4_DEPTH, 1, 4, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s4_neon = {by_pixels, S4_PIXELS, {S4_CHANNELS, S4_DEPTH, 1, 4, ERT_SCALES_S8}, NULL, 0,
+                                       0,         0};
 
 #endif

@@ -47,9 +47,9 @@ static void vnni_tile6(const ert_tile_args *t) { ert_ymm_tile(t, 6, ERT_VNNI); }
 ERT_END_avx2
 
 static ert_tile_fn *const signed_by_pixels[] = {signed_tile1, signed_tile2, signed_tile3, signed_tile4};
-const ert_tiling ert_tiling_s8_avx2 = {signed_by_pixels, 4, {ERT_YMM_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8_avx2 = {signed_by_pixels, 4, {ERT_YMM_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 static ert_tile_fn *const vnni_by_pixels[] = {vnni_tile1, vnni_tile2, vnni_tile3, vnni_tile4, vnni_tile5, vnni_tile6};
-const ert_tiling ert_tiling_s8_avxvnni = {vnni_by_pixels, 6, {ERT_YMM_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8_avxvnni = {vnni_by_pixels, 6, {ERT_YMM_CHANNELS, 4, 1, 8, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

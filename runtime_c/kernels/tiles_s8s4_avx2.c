@@ -115,7 +115,9 @@ ERT_BY_FIVE(AVXVNNI, s8s4_vnni)
 
 ERT_END_avx2
 
-const ert_tiling ert_tiling_s8s4_avx2 = {s8s4_pairs_by_pixels, PIXELS, {PANEL, BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0};
-const ert_tiling ert_tiling_s8s4_avxvnni = {s8s4_vnni_by_pixels, PIXELS, {PANEL, BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0};
+const ert_tiling ert_tiling_s8s4_avx2 = {
+    s8s4_pairs_by_pixels, PIXELS, {PANEL, BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0, 0, 0};
+const ert_tiling ert_tiling_s8s4_avxvnni = {
+    s8s4_vnni_by_pixels, PIXELS, {PANEL, BLOCK, 1, 4, ERT_SCALES_S8}, NULL, 0, 0, 0};
 
 #endif

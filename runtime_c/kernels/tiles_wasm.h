@@ -64,38 +64,50 @@ typedef struct {
 ERT_INLINE v128_t ert_wasm_madd64(v128_t x, v128_t w, v128_t sum) { return wasm_f64x2_add(wasm_f64x2_mul(x, w), sum); }
 #endif
 
-/* Two channels from the low sums of `x`. The integer next to a double below 2^51 is the low word of its sum with
- * 1.5 * 2^52, to which the zero point is added. */
-ERT_INLINE v128_t ert_wasm_rescale2(v128_t x, const ert_wasm_scales *s, int at, v128_t magic, int signs) {
+/* int16 layers that are rounded once, half up: two channels from the low sums of `x`. The integer next to a double below
+ * 2^51 is the low word of its sum with 1.5 * 2^52. */
+ERT_INLINE v128_t ert_wasm_rescale2(v128_t x, const ert_wasm_scales *s, int at, v128_t magic) {
   const v128_t y = wasm_f64x2_convert_low_i32x4(x);
-  v128_t z = ert_wasm_madd64(y, wasm_v128_load(s->factor + at), wasm_v128_load(s->half + at));
-  if (signs) {
-    const v128_t below = wasm_f64x2_lt(y, wasm_f64x2_const_splat(0));
-    z = wasm_f64x2_sub(z, wasm_v128_and(below, wasm_v128_load(s->less + at)));
-  }
-  return wasm_f64x2_add(z, magic);
+  return wasm_f64x2_add(ert_wasm_madd64(y, wasm_v128_load(s->factor + at), wasm_v128_load(s->half + at)), magic);
 }
 
-ERT_INLINE v128_t ert_wasm_rescale4(v128_t x, const ert_wasm_scales *s, int at, v128_t magic, int signs) {
+ERT_INLINE v128_t ert_wasm_rescale4(v128_t x, const ert_wasm_scales *s, int at, v128_t magic) {
   const v128_t high = wasm_i64x2_shuffle(x, x, 1, 1);
-  return wasm_i32x4_shuffle(ert_wasm_rescale2(x, s, at, magic, signs), ert_wasm_rescale2(high, s, at + 2, magic, signs),
-                            0, 2, 4, 6);
+  return wasm_i32x4_shuffle(ert_wasm_rescale2(x, s, at, magic), ert_wasm_rescale2(high, s, at + 2, magic), 0, 2, 4, 6);
 }
 
-/* Eight channels of a pixel as int16. */
-ERT_INLINE v128_t ert_wasm_rescale8(v128_t a, v128_t b, const ert_wasm_scales *s, v128_t magic, int signs) {
-  return wasm_i16x8_narrow_i32x4(ert_wasm_rescale4(a, s, 0, magic, signs), ert_wasm_rescale4(b, s, 4, magic, signs));
+/* The scales of a panel as floats. A sum times its factor, moved up by half a unit, lies with `offset` between two powers
+ * of two, where floats have 14 bits behind the point: its floor is in the bits above. */
+typedef struct {
+  v128_t factor[2], half[2], offset[2];
+} ert_wasm_floats;
+
+enum {
+  ERT_WASM_BEHIND = 14, /* bits behind the point */
+  ERT_WASM_CLOSE = 4,   /* last places by which no result is wrong: 1.75 in both directions */
+  ERT_WASM_BASE = 69888 /* the bits of 768 above the point */
+};
+
+ERT_INLINE v128_t ert_wasm_floats4(const double *d) {
+  const v128_t a = wasm_f32x4_demote_f64x2_zero(wasm_v128_load(d));
+  return wasm_i64x2_shuffle(a, wasm_f32x4_demote_f64x2_zero(wasm_v128_load(d + 2)), 0, 2);
 }
 
-/* Whether doubles hold all products of a panel: shifts are 13 or less. */
-ERT_INLINE int ert_wasm_doubles_hold(const ert_wasm_scales *s) {
-  const v128_t a = wasm_f64x2_pmin(wasm_v128_load(s->less), wasm_v128_load(s->less + 2));
-  const v128_t b = wasm_f64x2_pmin(wasm_v128_load(s->less + 4), wasm_v128_load(s->less + 6));
-  return wasm_i64x2_all_true(wasm_f64x2_ge(wasm_f64x2_pmin(a, b), wasm_f64x2_const_splat(0x1p-13)));
+/* Halves go away from zero: what is added has the sum's sign, unless nothing below the zero point gets through. */
+ERT_INLINE ert_wasm_floats ert_wasm_floats_of(const ert_tile_args *t) {
+  const ert_wasm_scales *s = t->scales;
+  ert_wasm_floats f;
+  for (int i = 0; i < 2; i++) {
+    f.factor[i] = ert_wasm_floats4(s->factor + 4 * i);
+    f.half[i] = ert_wasm_floats4(s->half + 4 * i);
+    f.offset[i] = wasm_f32x4_const_splat(768.5f + 0x1p-13f);
+    if (t->min >= t->zero_point) f.offset[i] = wasm_f32x4_add(f.offset[i], f.half[i]);
+  }
+  return f;
 }
 
-/* Sums of layers whose weights have factors may be too large for products of doubles: the first product is of integers
- * then, sum * multiplier rounded to a multiple of 2^31. Unsigned, with 2^63 more, the engine need not know signs. */
+/* Where floats are too close to a tie, sum * multiplier is rounded to a multiple of 2^31 in integers. Unsigned, with 2^63
+ * more, the engine need not know signs. */
 ERT_INLINE v128_t ert_wasm_high4(v128_t x, v128_t m) {
   const v128_t more = wasm_i64x2_const_splat((int64_t)(((uint64_t)1 << 63) + (1 << 30)));
   const v128_t low = wasm_u64x2_shr(wasm_i64x2_add(wasm_i64x2_extmul_low_i32x4(x, m), more), 31);
@@ -134,45 +146,92 @@ ERT_INLINE void ert_wasm_store_some(void *out, v128_t bytes, int32_t n) {
 }
 
 /* Eight channels of a pixel, as many as there are. */
-ERT_INLINE void ert_wasm_store_s8(const ert_tile_args *t, void *out, v128_t words) {
+ERT_INLINE void ert_wasm_store_s8(const ert_tile_args *t, int8_t *out, v128_t words) {
   const v128_t low = wasm_i8x16_splat((int8_t)t->min), high = wasm_i8x16_splat((int8_t)t->max);
   const v128_t y = wasm_i8x16_max(low, wasm_i8x16_min(high, wasm_i8x16_narrow_i16x8(words, words)));
   if (t->channels >= ERT_WASM_NR) wasm_v128_store64_lane(out, y, 0);
   else ert_wasm_store_some(out, y, t->channels);
 }
 
-/* Sums a, b of a pixel to bytes. What is below the zero point rounds as it likes where nothing of it gets through. */
-ERT_INLINE void ert_wasm_finish1(const ert_tile_args *t, void *out, v128_t a, v128_t b, int signs) {
-  const v128_t magic = wasm_f64x2_splat(6755399441055744.0 + t->zero_point);
-  ert_wasm_store_s8(t, out, ert_wasm_rescale8(a, b, t->scales, magic, signs));
-}
-
-/* n of up to four pixels. */
-ERT_INLINE void ert_wasm_finish_exactly(const ert_tile_args *t, void *const *out, const v128_t *a, const v128_t *b,
-                                        int32_t n) {
+/* n of up to four pixels, whose sums are [pixel][channels / 4]. */
+ERT_APART void ert_wasm_finish_exactly(const ert_tile_args *t, void *const *out, const v128_t *sums, int32_t n) {
   const ert_wasm_scales *s = t->scales;
   const v128_t magic = wasm_f64x2_splat(6755399441055744.0 + t->zero_point);
   const v128_t m = ert_wasm_multipliers4(s, 0), k = ert_wasm_multipliers4(s, 4);
   for (int32_t i = 0; i < n; i++) {
-    const v128_t y = ert_wasm_rescale4_exactly(a[i], m, s, 0, magic),
-                 z = ert_wasm_rescale4_exactly(b[i], k, s, 4, magic);
-    ert_wasm_store_s8(t, out[i], wasm_i16x8_narrow_i32x4(y, z));
+    const v128_t y = ert_wasm_rescale4_exactly(sums[2 * i], m, s, 0, magic),
+                 z = ert_wasm_rescale4_exactly(sums[2 * i + 1], k, s, 4, magic);
+    ert_wasm_store_s8(t, (int8_t *)out[i] + t->out_offset, wasm_i16x8_narrow_i32x4(y, z));
   }
 }
 
-/* Those of `most` pixels, of which there are n. Loops that end early would not be unrolled. */
-ERT_INLINE void ert_wasm_finish_all(const ert_tile_args *t, void *const *out, const v128_t *a, const v128_t *b,
-                                    int most, int32_t n, int signs) {
-  ert_wasm_finish1(t, out[0], a[0], b[0], signs);
-  if (most > 1 && n > 1) ert_wasm_finish1(t, out[1], a[1], b[1], signs);
-  if (most > 2 && n > 2) ert_wasm_finish1(t, out[2], a[2], b[2], signs);
-  if (most > 3 && n > 3) ert_wasm_finish1(t, out[3], a[3], b[3], signs);
+/* Four sums in last places of floats, 2^14 to a unit. Those far outside int8 stay outside. */
+ERT_INLINE v128_t ert_wasm_places4(v128_t x, v128_t factor, v128_t half, v128_t offset, int signs) {
+  const v128_t y = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(x), factor);
+  if (!signs) return wasm_f32x4_add(y, offset);
+  const v128_t sign = wasm_v128_and(y, wasm_f32x4_const_splat(-0.0f));
+  return wasm_f32x4_add(wasm_f32x4_add(y, wasm_v128_or(half, sign)), offset);
 }
 
-ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, void *const *out, const v128_t *a, const v128_t *b, int most,
-                                int32_t n) {
-  if (t->min >= t->zero_point) ert_wasm_finish_all(t, out, a, b, most, n, 0);
-  else ert_wasm_finish_all(t, out, a, b, most, n, 1);
+/* Eight channels of a pixel from sums a, b; `least` is how far behind the point the closest one lies. */
+ERT_INLINE v128_t ert_wasm_words(v128_t a, v128_t b, const ert_wasm_floats *f, v128_t base, v128_t *least, int signs) {
+  const v128_t x = ert_wasm_places4(a, f->factor[0], f->half[0], f->offset[0], signs);
+  const v128_t y = ert_wasm_places4(b, f->factor[1], f->half[1], f->offset[1], signs);
+  const int above = 32 - ERT_WASM_BEHIND;
+  *least = wasm_u32x4_min(*least, wasm_u32x4_min(wasm_i32x4_shl(x, above), wasm_i32x4_shl(y, above)));
+  return wasm_i16x8_narrow_i32x4(wasm_i32x4_sub(wasm_i32x4_shr(x, ERT_WASM_BEHIND), base),
+                                 wasm_i32x4_sub(wasm_i32x4_shr(y, ERT_WASM_BEHIND), base));
+}
+
+/* Two pixels at once, or the only one. */
+ERT_INLINE void ert_wasm_store_two(const ert_tile_args *t, void *const *out, v128_t x, v128_t y, int32_t n) {
+  const v128_t low = wasm_i8x16_splat((int8_t)t->min), high = wasm_i8x16_splat((int8_t)t->max);
+  const v128_t z = wasm_i8x16_max(low, wasm_i8x16_min(high, wasm_i8x16_narrow_i16x8(x, y)));
+  int8_t *first = (int8_t *)out[0] + t->out_offset, *second = n > 1 ? (int8_t *)out[1] + t->out_offset : first;
+  if (t->channels >= ERT_WASM_NR) {
+    if (n > 1) wasm_v128_store64_lane(second, z, 1);
+    wasm_v128_store64_lane(first, z, 0);
+    return;
+  }
+  if (n > 1) ert_wasm_store_some(second, wasm_i64x2_shuffle(z, z, 1, 1), t->channels);
+  ert_wasm_store_some(first, z, t->channels);
+}
+
+/* Those of `most` pixels, of which there are n; `kept`: where the same sums lie in memory. Loops that end early would not
+ * be unrolled. */
+ERT_INLINE void ert_wasm_finish_some(const ert_tile_args *t, const ert_wasm_floats *scales, void *const *out,
+                                     const v128_t *a, const v128_t *b, const v128_t *kept, int most, int32_t n,
+                                     int signs) {
+  const ert_wasm_floats f = *scales;
+  const v128_t base = wasm_i32x4_splat(ERT_WASM_BASE - t->zero_point);
+  v128_t least = wasm_i32x4_const_splat(-1), x[ERT_WASM_GROUP];
+  for (int i = 0; i < most; i++) x[i] = ert_wasm_words(a[i], b[i], &f, base, &least, signs);
+  ert_wasm_store_two(t, out, x[0], x[most > 1], n);
+  if (most > 2 && n > 2) ert_wasm_store_two(t, out + 2, x[2], x[most > 3 ? 3 : 2], n - 2);
+  const v128_t close = wasm_i32x4_const_splat((int32_t)((uint32_t)ERT_WASM_CLOSE << (32 - ERT_WASM_BEHIND)));
+  if (wasm_v128_any_true(wasm_u32x4_lt(least, close))) ert_wasm_finish_exactly(t, out, kept, n);
+}
+
+ERT_INLINE void ert_wasm_finish_all(const ert_tile_args *t, const ert_wasm_floats *f, void *const *out, const v128_t *a,
+                                    const v128_t *b, const v128_t *kept, int most, int32_t n) {
+  if (t->min >= t->zero_point) ert_wasm_finish_some(t, f, out, a, b, kept, most, n, 0);
+  else ert_wasm_finish_some(t, f, out, a, b, kept, most, n, 1);
+}
+
+ERT_INLINE void ert_wasm_finish(const ert_tile_args *t, const ert_wasm_floats *f, void *const *out, const v128_t *a,
+                                const v128_t *b, int most, int32_t n) {
+  v128_t sums[2 * ERT_WASM_GROUP], *kept = sums;
+  ERT_OPAQUE(kept);
+  for (int i = 0; i < most; i++) kept[2 * i] = a[i], kept[2 * i + 1] = b[i];
+  ert_wasm_finish_all(t, f, out, a, b, kept, most, n < most ? n : most);
+}
+
+/* Up to four of n pixels whose sums are in memory, [pixel][channels / 4]; there is room for four. */
+ERT_INLINE void ert_wasm_finish_sums(const ert_tile_args *t, const ert_wasm_floats *f, void *const *out,
+                                     const v128_t *kept, int32_t n) {
+  v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
+  for (int i = 0; i < ERT_WASM_GROUP; i++) a[i] = kept[2 * i], b[i] = kept[2 * i + 1];
+  ert_wasm_finish_all(t, f, out, a, b, kept, ERT_WASM_GROUP, n < ERT_WASM_GROUP ? n : ERT_WASM_GROUP);
 }
 
 /* Eight channels of an int16 pixel. Wide layers are rounded once, others by an integer product: their outputs have more
@@ -182,7 +241,7 @@ ERT_INLINE void ert_wasm_finish_s16(const ert_tile_args *t, void *out, v128_t a,
   const v128_t magic = wasm_f64x2_const_splat(6755399441055744.0);
   v128_t y;
   if (t->zero_point) {
-    y = ert_wasm_rescale8(a, b, s, magic, 0);
+    y = wasm_i16x8_narrow_i32x4(ert_wasm_rescale4(a, s, 0, magic), ert_wasm_rescale4(b, s, 4, magic));
   } else {
     y = wasm_i16x8_narrow_i32x4(ert_wasm_rescale4_exactly(a, ert_wasm_multipliers4(s, 0), s, 0, magic),
                                 ert_wasm_rescale4_exactly(b, ert_wasm_multipliers4(s, 4), s, 4, magic));
@@ -241,8 +300,8 @@ ERT_INLINE void ert_wasm_sum_groups(const ert_tile_args *t, v128_t *a, v128_t *b
 }
 
 /* A group of pixels of an int4 layer: `sum` takes nibbles for what they are, not 16 times as large. */
-ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, void *const *out, int pixels, int32_t n,
-                                    ert_wasm_sum_fn *sum, int32_t eight) {
+ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const ert_wasm_floats *f, const int8_t *x, void *const *out,
+                                    int pixels, int32_t n, ert_wasm_sum_fn *sum, int32_t eight) {
   const ert_wasm_scales *s = t->scales;
   const v128_t bias0 = wasm_i32x4_shr(wasm_v128_load(s->bias), 4),
                bias1 = wasm_i32x4_shr(wasm_v128_load(s->bias + 4), 4);
@@ -251,14 +310,13 @@ ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, voi
     ERT_OPAQUE(a);
     for (int i = 0; i < pixels; i++) a[i] = bias0, a[ERT_WASM_GROUP + i] = bias1;
     ert_wasm_sum_groups(t, a, a + ERT_WASM_GROUP, x, pixels, sum, eight);
-    if (ert_wasm_doubles_hold(s)) ert_wasm_finish(t, out, a, a + ERT_WASM_GROUP, pixels, n);
-    else ert_wasm_finish_exactly(t, out, a, a + ERT_WASM_GROUP, n);
+    ert_wasm_finish(t, f, out, a, a + ERT_WASM_GROUP, pixels, n);
     return;
   }
   v128_t a[ERT_WASM_GROUP], b[ERT_WASM_GROUP];
   for (int i = 0; i < pixels; i++) a[i] = bias0, b[i] = bias1;
   sum(a, b, t->weights, x, t->run, pixels);
-  ert_wasm_finish(t, out, a, b, pixels, n);
+  ert_wasm_finish(t, f, out, a, b, pixels, n);
 }
 
 /* A micro-kernel for every number of pixels. */
@@ -266,6 +324,23 @@ ERT_INLINE void ert_wasm_group_s8s4(const ert_tile_args *t, const int8_t *x, voi
   static ert_tile_fn *const name[ERT_WASM_PIXELS] = {                                                 \
       name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, \
       name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any, name##_any};
+
+/* Groups of up to 4 pixels from packed inputs, by group(args, scales, inputs, outputs, 1 or 4, how many there are). Single
+ * pixels are those of fully connected layers. */
+#define ERT_WASM_GROUPS(t, group, bytes)                                                                \
+  do {                                                                                                  \
+    const int8_t *x = (t)->in[0];                                                                       \
+    const ert_wasm_floats f = ert_wasm_floats_of(t);                                                    \
+    for (int32_t i = 0; i < (t)->pixels; i += ERT_WASM_GROUP, x += ERT_WASM_GROUP * bytes * (t)->run) { \
+      const int32_t n = (t)->pixels - i;                                                                \
+      if (n == 1) group(t, &f, x, (t)->out + i, 1, 1);                                                  \
+      else group(t, &f, x, (t)->out + i, ERT_WASM_GROUP, n);                                            \
+    }                                                                                                   \
+  } while (0)
+
+#define ERT_WASM_BLOCKS(name, group, bytes)                                            \
+  static void name##_any(const ert_tile_args *t) { ERT_WASM_GROUPS(t, group, bytes); } \
+  static ert_tile_fn *const name[] = {name##_any};
 
 /* `group` computes up to 4 pixels, n, from packed inputs. Single pixels are those of fully connected layers. */
 #define ERT_WASM_TILES(name, group, bytes)                                                             \

@@ -19,12 +19,17 @@ typedef struct {
   const char *op, *types, *layout;
 } row;
 
-/* In the order of preference. */
+/* In the order of preference. Those of sets that this build has not got keep their numbers alone. */
 #undef ERT_KERNEL
 #undef ERT_PACKED
-#define ERT_KERNEL(number, op, types, tile, isa, bytes) {number, #op, #types, ""},
-#define ERT_PACKED(number, op, types, layout, tile, isa, bytes) {number, #op, #types, #layout},
+#define ERT_KERNEL(number, op, types, tile, isa, bytes) {number, ERT_BUILT_##isa(#op), ERT_BUILT_##isa(#types), ""},
+#define ERT_PACKED(number, op, types, layout, tile, isa, bytes) \
+  {number, ERT_BUILT_##isa(#op), ERT_BUILT_##isa(#types), ERT_BUILT_##isa(#layout)},
+#ifdef ERT_USED
+#define ROWS ERT_USED
+#else
 #define ROWS "ops.inc"
+#endif
 static const row rows[] = {
 #include ROWS
 };
@@ -58,7 +63,7 @@ static int same(const char *a, const char *b) {
 /* The portable row of that number, NULL for other numbers. */
 static const row *portable_row(int32_t number) {
   for (const row *r = rows; r < rows + N_ROWS; r++)
-    if (r->number == number) return ert_find_kernel(number)->isa == ERT_ISA_c && !r->layout[0] ? r : NULL;
+    if (r->number == number && r->op) return ert_find_kernel(number)->isa == ERT_ISA_c && !r->layout[0] ? r : NULL;
   return NULL;
 }
 
@@ -189,7 +194,7 @@ static int choose(packing *p, const ert_step *s, choice *c) {
   const row *plain = portable_row(s->number);
   if (plain == NULL) return 0;
   for (const row *r = rows; r < rows + N_ROWS; r++) {
-    if (!same(r->op, plain->op) || !same(r->types, plain->types)) continue;
+    if (!r->op || !same(r->op, plain->op) || !same(r->types, plain->types)) continue;
     c->kernel = ert_find_kernel(r->number);
     if (c->kernel == NULL || c->kernel->isa < ERT_ISA_avx2 || c->kernel->run == NULL ||
         !(p->isas >> c->kernel->isa & 1))

@@ -17,7 +17,7 @@ int ert_pack_layout_of(const char *name, ert_pack_layout *l) {
   at = read_number(at, &l->nr);
   if (*at == 'k') at = read_number(at + 1, &l->kr);
   if (*at != '\0') l->last = *at++;
-  const int known = l->last == '\0' || l->last == 'u' || l->last == 'p' || l->last == 's';
+  const int known = l->last == '\0' || l->last == 'u' || l->last == 'p' || l->last == 's' || l->last == 'd';
   return *at == '\0' && known && l->nr > 0 && l->kr > 0;
 }
 
@@ -50,6 +50,7 @@ static int channel_fits(const ert_layer *layer, const ert_pack_layout *l, int32_
   if (multiplier == 0) return 1;
   if (!ert_within(right, 1, 31)) return 0;
   const int64_t bias = layer->bias[o], most = (bias < 0 ? -bias : bias) + 128 * t.magnitude;
+  if (l->last == 'd' && right > 13 && most >= 1 << 21) return 0;
   return most + ((int64_t)1 << (right - 1)) <= INT32_MAX;
 }
 
@@ -79,9 +80,14 @@ uint64_t ert_pack_weights_bytes(const ert_layer *layer, const ert_pack_layout *l
   return filled(layer, l) * (uint32_t)l->nr * (uint32_t)panels_of(layer, l) * (uint32_t)layer->item;
 }
 
+/* Of a channel. */
+static uint32_t scale_bytes(const ert_layer *layer, const ert_pack_layout *l) {
+  if (layer->item != 1) return ERT_SCALES_F32;
+  return l->last == 'd' ? ERT_SCALES_DOUBLES : ERT_SCALES_S8;
+}
+
 uint64_t ert_pack_scales_bytes(const ert_layer *layer, const ert_pack_layout *l) {
-  const uint64_t lanes = (uint64_t)(uint32_t)panels_of(layer, l) * (uint32_t)l->nr;
-  return lanes * (layer->item == 1 ? (uint32_t)ERT_SCALES_S8 : (uint32_t)ERT_SCALES_F32);
+  return (uint64_t)(uint32_t)panels_of(layer, l) * (uint32_t)l->nr * scale_bytes(layer, l);
 }
 
 /* `kr` weights of channel o from the i-th on, zeros behind the last one. */
@@ -147,7 +153,38 @@ static void put_scales(const ert_layer *layer, const ert_pack_layout *l, int32_t
   to[2 * l->nr] = multiplier ? -layer->shift[o * layer->step] : 1;
 }
 
+/* 2^-n for 0 <= n < 1023. */
+static double unit_of(int32_t n) {
+  const uint64_t bits = (uint64_t)(uint32_t)(1023 - n) << 52;
+  double unit;
+  ERT_MEMMOVE(&unit, &bits, sizeof unit);
+  return unit;
+}
+
+/* Of channel o: bias, bias of unsigned inputs, multiplier, half and unit; `doubles` are those of the panel. */
+static void put_doubles(const ert_layer *layer, int32_t nr, int32_t o, int32_t *to, uint8_t *doubles) {
+  const int32_t multiplier = layer->multiplier[o * layer->step];
+  const double unit = multiplier ? unit_of(-layer->shift[o * layer->step]) : 0.0;
+  const double all[] = {multiplier * unit * unit_of(31), unit * unit_of(1) + unit * unit_of(32), unit};
+  to[0] = layer->bias[o];
+  to[nr] = (int32_t)((uint32_t)layer->bias[o] - 128u * (uint32_t)totals_of(layer, o).sum);
+  for (int32_t i = 0; i < 3; i++) ERT_MEMMOVE(doubles + 8 * nr * i, &all[i], 8);
+}
+
+/* Layouts that end in d. */
+static void put_panels_of_doubles(const ert_layer *layer, int32_t nr, int32_t *to) {
+  for (int32_t o = 0; o < layer->channels; o += nr, to += nr * ERT_SCALES_DOUBLES / 4) {
+    ERT_MEMSET(to, 0, nr * ERT_SCALES_DOUBLES);
+    for (int32_t i = 0; i < nr && o + i < layer->channels; i++)
+      put_doubles(layer, nr, o + i, to + i, (uint8_t *)(to + 2 * nr) + 8 * i);
+  }
+}
+
 void ert_pack_scales(const ert_layer *layer, const ert_pack_layout *l, int32_t *to) {
+  if (layer->item == 1 && l->last == 'd') {
+    put_panels_of_doubles(layer, l->nr, to);
+    return;
+  }
   const int32_t panels = panels_of(layer, l), words = layer->item == 1 ? 3 * l->nr : l->nr;
   for (int32_t o = 0; o < panels * l->nr; o += l->nr, to += words) {
     ERT_MEMSET(to, 0, 4 * words);

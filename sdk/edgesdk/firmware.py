@@ -25,6 +25,7 @@ from edgesdk.toolchain import Toolchain, Unit
 STACK_BYTES = 1024
 RESERVED_BYTES = STACK_BYTES + 640  # of RAM, for stack, session and link buffers
 CORE_FLAGS = ("-Os",)
+TABLES = ("table.c", "pack.c")  # sources that list all kernels, or the ones that are used
 MEMORY_FLAGS = ("-O2",)
 REGION_BYTES = 0x4000000  # see firmware.ld
 NO_MODEL_ARENA = 16
@@ -65,26 +66,30 @@ def agent_folder() -> Path:
 
 def kernel_rows() -> dict[int, str]:
     """Kernel number -> its row in a kernels.inc."""
-    lines = (line for path in runtime_folder().glob("kernels/*/kernels.inc") for line in path.read_text().splitlines())
+    lines = (
+        line
+        for path in sorted(runtime_folder().glob("kernels/*/kernels.inc"))
+        for line in path.read_text().splitlines()
+    )
     rows = ((re.match(r"ERT_(?:KERNEL|PACKED)\((\w+),", line), line) for line in lines)
     return {int(match[1], 0): line for match, line in rows if match}
 
 
-def used_rows(model: program.Program) -> str:
-    """The rows of the kernels that a program calls: the content of used.inc."""
+def used_rows(model: program.Program, more: frozenset[int] = frozenset()) -> str:
+    """The rows of the kernels that a program calls, and of `more`: the content of used.inc."""
     rows = kernel_rows()
-    numbers = sorted({step.kernel for step in model.steps})
-    missing = [f"{n:#06x}" for n in numbers if n not in rows]
+    wanted = {step.kernel for step in model.steps} | more
+    missing = [f"{n:#06x}" for n in sorted(wanted) if n not in rows]
     if missing:
         raise UsageError(
             f"the model calls kernels {', '.join(missing)}, which this edgesdk has not got; convert it again"
         )
-    return "".join(rows[n] + "\n" for n in numbers)
+    return "".join(row + "\n" for n, row in rows.items() if n in wanted)
 
 
-def write_used(model: program.Program) -> Path:
+def write_used(model: program.Program, more: frozenset[int]) -> Path:
     """used.inc under the cache, named by its content: programs with the same kernels share their objects."""
-    text = used_rows(model)
+    text = used_rows(model, more)
     path = toolchain.cache_folder() / f"used-{toolchain.digest(text)[:32]}.inc"
     if not path.exists():
         fresh = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
@@ -98,15 +103,18 @@ def other_isas(isa: tuple[str, ...]) -> set[str]:
     return (known | {"relaxed"}) - set(isa)  # no core has that one: wasm.py builds modules with it
 
 
-def runtime_units(board: Board, model: program.Program | None, threads: bool = False) -> Iterator[Unit]:
-    """The runtime's sources; kernel files carry their instruction set as suffix."""
+def runtime_units(
+    board: Board, model: program.Program | None, threads: bool = False, more: frozenset[int] = frozenset()
+) -> Iterator[Unit]:
+    """The runtime's sources, with the model's kernels and `more`, or all; kernel files carry their instruction set as
+    suffix."""
     one = () if threads else ("-DERT_ONE_THREAD",)
     root = runtime_folder()
     needed = tuple(f"-DERT_NEEDS_{isa}" for isa in board.core.isa if isa != "c")
     headers = toolchain.digest_files([*root.rglob("*.h"), *root.rglob("*.inc")])
     include = tuple(f"-I{root / name}" for name in ("include", "kernels", "src"))
     for source in sorted(root.glob("src/*.c")):
-        used = [f'-DERT_USED="{write_used(model)}"'] if source.name == "table.c" and model else []
+        used = [f'-DERT_USED="{write_used(model, more)}"'] if source.name in TABLES and model else []
         yield Unit(source, (*CORE_FLAGS, *one, *include, *needed, *used), headers)
     skipped = other_isas(board.core.isa)
     for source in sorted([*root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]):

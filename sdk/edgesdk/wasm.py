@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgesdk import boards, firmware, program, toolchain
+from edgesdk import boards, firmware, kernels, program, toolchain
 from edgesdk.boards import Board
 from edgesdk.errors import UsageError
 from edgesdk.toolchain import Toolchain, Unit
@@ -26,7 +26,7 @@ FLAVOURS: dict[str, tuple[str, ...]] = {
 }
 BASE = ("mvp", "bulk_memory", "bulk_memory_opt", "mutable_globals", "nontrapping_fptoint", "sign_ext")
 FEATURES = {"simd128": "simd128", "relaxed": "relaxed_simd"}
-SCRIPTS = ("edgesdk", "errors", "files", "model", "runtime", "tensor", "threads", "worker")
+SCRIPTS = ("edgesdk", "errors", "files", "model", "runtime", "tensor", "threads", "tune", "worker")
 PACKAGE = (*(f"{name}{end}" for name in SCRIPTS for end in (".js", ".d.ts")), "package.json", "README.md")
 THREADED = ("simd128", "relaxed")  # flavours that modules with threads have: every engine with them has vectors
 STACK_BYTES = 65536  # below the data: an overflow traps instead of overwriting it
@@ -68,12 +68,24 @@ def board_of(flavour: str) -> Board:
     return msgspec.structs.replace(board, core=core)
 
 
+def vectors_of(model: program.Program) -> frozenset[int]:
+    """The kernels that a portable program may be packed for while it is loaded; none for other programs."""
+    if not all(kernels.is_portable(step.kernel) for step in model.steps):
+        return frozenset()
+    called = {step.kernel for step in model.steps}
+    jobs = {(k.op, k.types) for k in kernels.table() if k.number in called}
+    return frozenset(k.number for k in kernels.table() if k.isa == "simd128" and (k.op, k.types) in jobs)
+
+
 def units(flavour: str, model: program.Program | None, threads: bool = False) -> Iterator[Unit]:
-    yield from firmware.runtime_units(board_of(flavour), model, threads)
+    """A module for one program that is not packed lacks what packs."""
+    more = vectors_of(model) if model and flavour != "plain" else frozenset()
+    yield from firmware.runtime_units(board_of(flavour), model, threads, more)
     include = firmware.runtime_folder() / "include"
     headers = toolchain.digest_files([*include.glob("*.h"), web_folder() / "ert_web.h"])
+    flags = (*firmware.CORE_FLAGS, f"-I{include}", *(("-DEDGE_AS_IS",) if model and not more else ()))
     for name in ("ert_web.c", *(("ert_web_threads.c",) * threads)):
-        yield Unit(web_folder() / name, (*firmware.CORE_FLAGS, f"-I{include}"), headers)
+        yield Unit(web_folder() / name, flags, headers)
     yield Unit(web_folder() / "memory.c", ("-O3",), "")
 
 

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads';
 
 const folder = process.env.FOLDER;
 const at = (name) => join(folder, name);
-const { EdgeError, FLAVOURS, Model, canShare, flavours } = await import(pathToFileURL(at('edgesdk.js')));
+const { EdgeError, FLAVOURS, Model, canShare, flavours, loadFastest } = await import(pathToFileURL(at('edgesdk.js')));
 const { image, scores, rows, result, hostile } = JSON.parse(readFileSync(at('case.json')));
 const bytes = readFileSync(at('digits.edge'));
 const pixels = Int8Array.from(image);
@@ -224,4 +224,73 @@ test('works in a worker', async () => {
 test('flavours are listed slowest first', () => {
   assert.deepEqual(FLAVOURS, ['plain', 'simd128', 'relaxed']);
   assert.deepEqual(flavours(), FLAVOURS.slice(0, flavours().length));
+});
+
+test('packs portable models for the vectors of the engine, unless asked not to', async () => {
+  const loads = (maxBytes) => Model.load(bytes, { flavour: 'simd128', maxBytes }).then(() => true, () => false);
+  let least = 0; // memory without which it does not load: none is left to pack it
+  for (let step = 1 << 24; step >= 16; step /= 2) if (!(await loads(least + step))) least += step;
+  for (const options of [{}, { pack: false }, { flavour: 'plain' }, { maxBytes: least + 16 }]) {
+    const model = await Model.load(bytes, { flavour: 'simd128', ...options });
+    assert.equal(model.packedBytes > 0, Object.keys(options).length === 0, JSON.stringify(options));
+    assert.deepEqual([...model.run([pixels])[0]], scores);
+  }
+  assert.equal((await Model.load(at('vectors.edge'))).packedBytes, 0);
+});
+
+/** A store of this test's own. */
+function stored() {
+  const items = new Map();
+  return { items, getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value) };
+}
+
+test('takes the fastest candidate, and remembers it', async () => {
+  const ways = [
+    { source: at('digits.edge'), flavour: 'plain' },
+    { source: at('missing.edge') },
+    { source: at('vectors.edge'), flavour: 'simd128' },
+  ];
+  const store = stored(), options = { store, budget: 50 };
+  const first = await loadFastest(ways, options);
+  assert.equal(first.times.length, 3);
+  assert.ok(first.times[0] > 0 && Number.isNaN(first.times[1]) && first.times[2] > 0);
+  assert.equal(first.chosen, first.times[2] < first.times[0] * 0.97 ? 2 : 0);
+  assert.deepEqual([...first.model.run([pixels])[0]], scores);
+  assert.equal(store.items.size, 1);
+  const second = await loadFastest(ways, options);
+  assert.deepEqual([second.chosen, second.times], [first.chosen, null]);
+  assert.deepEqual([...second.model.run([pixels])[0]], scores);
+  const [key] = store.items.keys();
+  assert.ok(key.includes(globalThis.navigator?.userAgent ?? process.version));
+  store.setItem(key, JSON.stringify({ chosen: 2, mark: 'of an older file' }));
+  assert.ok((await loadFastest(ways, options)).times);
+  store.setItem(key, 'nonsense');
+  assert.ok((await loadFastest(ways, options)).times);
+  await loadFastest([...ways, { source: bytes }], options);
+  assert.equal(store.items.size, 2);
+});
+
+test('measures a slow candidate as slow, wherever it stands', async () => {
+  const slow = { source: bytes, flavour: 'plain' }, fast = { source: at('streamed.edge') };
+  const [a, b] = [await loadFastest([slow, fast], { store: null }), await loadFastest([fast, slow], { store: null })];
+  const ratio = a.times[0] / a.times[1];
+  assert.ok(Math.max(ratio, 1 / ratio) > 1.5, `the test wants models that differ: ${a.times}`);
+  assert.equal(a.chosen, ratio > 1 ? 1 : 0);
+  assert.equal(b.chosen, 1 - a.chosen);
+});
+
+test('measures nothing where it is told not to, or there is nothing to choose', async () => {
+  const store = stored(), both = [{ source: at('missing.edge') }, { source: bytes }];
+  const found = await loadFastest(both, { measure: false, store });
+  assert.deepEqual([found.chosen, found.times, store.items.size], [1, null, 0]);
+  assert.deepEqual([(await loadFastest([{ source: bytes }], { store })).times, store.items.size], [null, 0]);
+  await assert.rejects(loadFastest([], { store }), refused('EINPUT'));
+  await assert.rejects(loadFastest([both[0], both[0]], { store }), refused('EFETCH'));
+  await assert.rejects(loadFastest([both[0], both[0]], { measure: false }), refused('EFETCH'));
+});
+
+test('a store that fails does no harm', async () => {
+  const fails = () => { throw new Error('no storage here'); };
+  const found = await loadFastest([{ source: bytes }, { source: bytes }], { store: { getItem: fails, setItem: fails }, budget: 1 });
+  assert.deepEqual([...found.model.run([pixels])[0]], scores);
 });

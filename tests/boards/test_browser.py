@@ -42,11 +42,11 @@ CASES = [
 ]
 
 
-def digits(board: str) -> bytes:
+def digits(board: str, portable: bool = False) -> bytes:
     """The int8 digit classifier for a board."""
     pytest.importorskip("onnx")
     images = np.random.default_rng(5).random((20, 8, 8, 1), np.float32)
-    return convert(DIGITS, board, quantize="int8", calibration={"image": images}).data
+    return convert(DIGITS, board, quantize="int8", calibration={"image": images}, portable=portable).data
 
 
 @needs_browser
@@ -156,6 +156,40 @@ def test_pages_run_threads_where_they_are_isolated(
     found = json.loads(shown(tmp_path, "page.html", browser.HEADERS if isolated else {}))
     most = min(4, os.cpu_count() or 1)
     assert found == {"isolated": isolated, "threads": [1, 2, most] if isolated else [1, 1, 1], "same": True}
+
+
+TUNE_PAGE = """<script type="module">
+import { loadFastest } from './edgesdk.js';
+const ways = ['portable.edge', 'digits.edge', 'missing.edge'].map((source) => ({ source }));
+const items = Int8Array.from({ length: 64 }, (_, i) => i * 4 - 128);
+const found = [];
+for (const options of [{ budget: 100 }, { budget: 100 }, { measure: false }]) {
+  const { model, chosen, times } = await loadFastest(ways, options);
+  found.push({ chosen, times, scores: Array.from(model.run([items])[0]), kept: localStorage.length });
+}
+const key = localStorage.key(0);
+found.push({ key, kept: JSON.parse(localStorage.getItem(key)) });
+fetch('shown', { method: 'POST', body: JSON.stringify(found) });
+</script>"""
+
+
+@needs_browser
+@needs_zig
+def test_pages_measure_their_files_once(tmp_path: Path) -> None:
+    """The first visit measures what loads, later ones take what was fastest, and nobody has to."""
+    wasm.write_package(tmp_path)
+    (tmp_path / "page.html").write_text(TUNE_PAGE)
+    (tmp_path / "digits.edge").write_bytes(digits("wasm"))
+    (tmp_path / "portable.edge").write_bytes(digits("wasm", portable=True))
+    first, second, unmeasured, kept = json.loads(shown(tmp_path, "page.html", {}))
+    assert min(first["times"][:2]) > 0 and first["times"][2] is None and first["kept"] == 1
+    assert first["chosen"] == int(first["times"][1] < 0.97 * first["times"][0])
+    assert (second["chosen"], second["times"]) == (first["chosen"], None)
+    assert (unmeasured["chosen"], unmeasured["times"], unmeasured["kept"]) == (0, None, 1)
+    image = [(np.arange(64) * 4 - 128).astype(np.int8).reshape(1, 8, 8, 1)]
+    scores = runtime.run(runtime.open_session(digits("host")), image)[0].ravel().tolist()
+    assert [case["scores"] for case in (first, second, unmeasured)] == [scores] * 3
+    assert "Chrome" in kept["key"] and kept["kept"]["chosen"] == first["chosen"]
 
 
 # Tells the server what the page shows, once it says more than that it is loading.

@@ -126,13 +126,13 @@ def test_bytes_of_tflite_micro(engine: str, key: str, request: pytest.FixtureReq
 
 
 @cache
-def digits() -> tuple[bytes, Program, list[np.ndarray]]:
-    """The int8 digit classifier for every flavour and for this machine, and random images."""
+def digits(portable: bool = True) -> tuple[bytes, Program, list[np.ndarray]]:
+    """The int8 digit classifier for every flavour and this machine, or for flavours with vectors, and random images."""
     pytest.importorskip("onnx")
     rng = np.random.default_rng(5)
     images = rng.random((20, 8, 8, 1), np.float32)
     source, samples = ROOT / "apps/digits/digits.onnx", {"image": images}
-    converted = convert(source, "wasm", quantize="int8", calibration=samples, portable=True)
+    converted = convert(source, "wasm", quantize="int8", calibration=samples, portable=portable)
     shape = converted.program.inputs[0].shape
     return converted.data, converted.program, [rng.integers(-128, 128, shape).astype(np.int8) for _ in images]
 
@@ -366,6 +366,7 @@ def test_binding(tmp_path: Path) -> None:
     """apps/web/edgesdk.js as users call it: tests/boards/binding.test.mjs."""
     data, _, images = digits()
     (tmp_path / "digits.edge").write_bytes(data)
+    (tmp_path / "vectors.edge").write_bytes(digits(portable=False)[0])
     streamed = next(p for p in PINNED if p.name.endswith("_int8.streamed.edge"))
     (tmp_path / "streamed.edge").write_bytes(streamed.read_bytes())
     inputs = small_models.inputs(GRAPHS[streamed.stem.partition(".")[0]])

@@ -26,6 +26,7 @@ import test_lut
 import test_normalise
 import test_normalize
 import test_pool
+import test_quantize
 import test_recurrent
 import test_reduce
 import test_resize
@@ -99,11 +100,11 @@ def run(machine: str, case: Case) -> np.ndarray:
     return found
 
 
-def case_of(node: Node, arrays: list[np.ndarray]) -> Case | None:
+def case_of(node: Node, arrays: list[np.ndarray], chain: tuple[str, ...]) -> Case | None:
     inputs = [(v, a) for v, a in zip(node.inputs, arrays, strict=True) if v is not None and v.data is None]
     graph = Graph("one node", [v for v, _ in inputs], [node.output], [node])
     try:
-        chosen = schedule.schedule(graph, CHAIN)
+        chosen = schedule.schedule(graph, chain)
     except Unsupported:  # sums that could leave their type
         return None
     kernel = chosen.steps[0].kernel
@@ -113,7 +114,7 @@ def case_of(node: Node, arrays: list[np.ndarray]) -> Case | None:
     return Case(kernel.name, what, data, [a for _, a in inputs], expected, harness.magnitude(node, arrays))
 
 
-def drawn(nodes: SearchStrategy[Any], n: int) -> Iterator[Case]:
+def drawn(nodes: SearchStrategy[Any], n: int, chain: tuple[str, ...] = CHAIN) -> Iterator[Case]:
     found: list[tuple[Node, list[np.ndarray]]] = []
 
     @settings(max_examples=n, database=None, phases=[Phase.generate], derandomize=True)
@@ -122,7 +123,7 @@ def drawn(nodes: SearchStrategy[Any], n: int) -> Iterator[Case]:
         found.append(case)
 
     collect()
-    return (case for node, arrays in found if (case := case_of(node, arrays)) is not None)
+    return (case for node, arrays in found if (case := case_of(node, arrays, chain)) is not None)
 
 
 CHANNELS = st.one_of(st.integers(1, 20), st.sampled_from([16, 24, 31, 32, 33, 40]))
@@ -181,7 +182,8 @@ def convolutions(draw, types: str) -> Any:  # type: ignore[no-untyped-def]
 def depthwise(draw, dtype: str) -> Any:  # type: ignore[no-untyped-def]
     kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 1), (2, 3), (1, 2)]))
     c = draw(st.one_of(st.integers(1, 20), st.sampled_from([24, 31, 32, 40])))
-    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), draw(st.integers(9, 20)), c)
+    width = draw(st.one_of(st.integers(9, 20), st.sampled_from([48, 51, 100])))  # rows that are one block, and more
+    x_shape = (draw(st.integers(1, 2)), draw(st.integers(5, 7)), width, c)
     return layer(
         draw, "depthwise_conv2d", x_shape, (*kernel, c), dtype,
         stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
@@ -297,6 +299,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("rnn", "s8s8"): test_recurrent.integer_layers(),
     **{("lstm", key): test_recurrent.lstms(dtype) for key, dtype in (("s8s8", "int8"), ("s16s8", "int16"))},
     **{("svdf", key): test_recurrent.filters(state) for key, state in test_recurrent.STATES.items()},
+    ("quantize", "f32s8"): test_quantize.conversions("quantize int8"),
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 
@@ -322,3 +325,22 @@ def test_kernels_give_the_bytes_of_the_reference(kernel: kernels.Kernel, machine
     )
     for case in found:
         harness.compare(case.what, run(machine, case), case.expected, case.magnitude)
+
+
+def packed_bytes(machine: str) -> int:
+    """Of the program that was loaded last."""
+    made = instance(machine)
+    at = made.address("edge_about")
+    return int(in_wasmtime.ABOUT.unpack(made.memory()[at : at + in_wasmtime.ABOUT.size].tobytes())[-1])
+
+
+@pytest.mark.parametrize("machine", ["simd128", "relaxed"])
+@pytest.mark.parametrize("types", ["s8s8", "f32"])
+@pytest.mark.parametrize("op", ["conv2d", "depthwise_conv2d", "fully_connected"])
+def test_portable_layers_are_packed_when_they_are_loaded(op: str, types: str, machine: str) -> None:
+    packed = 0
+    for case in drawn(NODES[op, types], CASES // 2, ("c",)):
+        found = run(machine, case)
+        packed += packed_bytes(machine) > 0
+        harness.compare(case.what, found, case.expected, case.magnitude)
+    assert packed >= CASES // 8, f"{packed} of {CASES // 2} portable layers were packed"

@@ -59,7 +59,7 @@ def test_one_file_keeps_used_rows_only(tmp_path: Path) -> None:
     if compiler is None or shutil.which("nm") is None:
         pytest.skip("no C compiler")
     (tmp_path / "main.c").write_text('#include "ert.h"\nint main(void) { ert_model m; return ert_load(&m, &m, 0); }\n')
-    flags = ["-std=c99", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
+    flags = ["-std=c99", "-O1", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
     source = amalgamate(tmp_path, USED)
     subprocess.run([compiler, *flags, source, tmp_path / "main.c", "-o", tmp_path / "main"], check=True)
     symbols = subprocess.run(["nm", tmp_path / "main"], check=True, capture_output=True, text=True).stdout

@@ -25,7 +25,7 @@ from edgesdk.runtime import LoadError, joined_steps
 WARM_UP = 3
 STEP_RUNS = 5
 MEMORY_CODE = -100  # of ert_web.c
-ABOUT = struct.Struct("<4iI")
+ABOUT = struct.Struct("<4i2I")
 ADDRESSES = 0xFFFFFFFF  # wasmtime takes them for signed
 ADDRESS = struct.Struct("<I")
 
@@ -125,7 +125,7 @@ class WasmtimeSession:
     def measure(self, inputs: Sequence[np.ndarray], runs: int) -> Measurement:
         first, *warm_up = (self._time(inputs) for _ in range(1 + WARM_UP))
         made, about = self.instance, self.instance.address("edge_about")
-        arena = ABOUT.unpack(made.memory()[about : about + ABOUT.size].tobytes())[-1]
+        arena = ABOUT.unpack(made.memory()[about : about + ABOUT.size].tobytes())[-2]
         return Measurement(
             clock="us",
             init=self.init_us,
