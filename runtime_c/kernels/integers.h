@@ -21,6 +21,10 @@ enum {
 
 typedef int8_t ert_v_bytes __attribute__((vector_size(16)));
 typedef int16_t ert_v_halves __attribute__((vector_size(2 * ERT_LANES)));
+/* In memory: builds without libc call a function to move bytes. */
+typedef int8_t ert_v_bytes_at __attribute__((vector_size(16), aligned(1), may_alias));
+typedef int16_t ert_v_halves_at __attribute__((vector_size(2 * ERT_LANES), aligned(2), may_alias));
+typedef int32_t ert_v_words_at __attribute__((vector_size(4 * ERT_LANES), aligned(4), may_alias));
 
 /* Sixteen int16 as an instruction set multiplies them. */
 #if ERT_HAS_avx2
@@ -112,17 +116,13 @@ ERT_INLINE void ert_v_store_totals(int32_t *out, ert_v_s32 a, ert_v_s32 b, ert_v
 #endif
 }
 
-ERT_INLINE ert_v_bytes ert_v_bytes_at(const int8_t *p) {
-  ert_v_bytes v;
-  ERT_MEMMOVE(&v, p, sizeof v);
-  return v;
-}
+ERT_INLINE ert_v_bytes ert_v_load_bytes(const int8_t *p) { return *(const ert_v_bytes_at *)(const void *)p; }
 
 /* What a chunk that ends with a run of n items has and those before it have not. */
 ERT_INLINE ert_v_bytes ert_v_last_bytes(int32_t n) {
   int8_t held[ERT_V_CHUNK];
   for (int32_t i = 0; i < ERT_V_CHUNK; i++) held[i] = i < ERT_V_CHUNK - n % ERT_V_CHUNK ? 0 : -1;
-  return ert_v_bytes_at(held);
+  return ert_v_load_bytes(held);
 }
 
 /* out[r] = bias[r] + sum over k of x[k] * w[r][k], modulo 2^32; where each row has an x of its own, x[r][k]. */
@@ -143,40 +143,34 @@ ERT_APART void ert_v_few_dots(const ert_v_dots *d) {
   }
 }
 
-ERT_INLINE void ert_v_add_bias(int32_t *out, const int32_t *bias) {
-  for (int i = 0; i < ERT_V_RUNS; i++) out[i] = (int32_t)((uint32_t)out[i] + (uint32_t)bias[i]);
-}
-
 /* Rows o ... */
 ERT_INLINE void ert_v_eight_dots(const ert_v_dots *d, ptrdiff_t o, int own) {
   const ptrdiff_t n = d->n;
   const int8_t *w = d->w + o * n, *x = own ? d->x + o * n : d->x;
-  const ert_v_s32 none = {0};
   ert_v_s32 sums[ERT_V_RUNS];
   ptrdiff_t k = 0;
   ERT_UNROLLED
-  for (int r = 0; r < ERT_V_RUNS; r++) sums[r] = none;
+  for (int r = 0; r < ERT_V_RUNS; r++) sums[r] = (ert_v_s32){d->bias[o + r]};
   for (; k + ERT_V_CHUNK <= n; k += ERT_V_CHUNK) {
-    const ert_v_factors all = ert_v_factors_of(ert_v_bytes_at(x + k));
+    const ert_v_factors all = ert_v_factors_of(ert_v_load_bytes(x + k));
     ERT_UNROLLED
     for (int r = 0; r < ERT_V_RUNS; r++) {
-      const ert_v_factors f = own ? ert_v_factors_of(ert_v_bytes_at(x + r * n + k)) : all;
-      sums[r] = ert_v_add_bytes(sums[r], f, ert_v_factors_of(ert_v_bytes_at(w + r * n + k)));
+      const ert_v_factors f = own ? ert_v_factors_of(ert_v_load_bytes(x + r * n + k)) : all;
+      sums[r] = ert_v_add_bytes(sums[r], f, ert_v_factors_of(ert_v_load_bytes(w + r * n + k)));
     }
   }
   if (k < n) {
     const ert_v_bytes mask = ert_v_last_bytes(d->n);
-    const ert_v_factors all = ert_v_factors_of(ert_v_bytes_at(x + n - ERT_V_CHUNK) & mask);
+    const ert_v_factors all = ert_v_factors_of(ert_v_load_bytes(x + n - ERT_V_CHUNK) & mask);
     k = n - ERT_V_CHUNK;
     ERT_UNROLLED
     for (int r = 0; r < ERT_V_RUNS; r++) {
-      const ert_v_factors f = own ? ert_v_factors_of(ert_v_bytes_at(x + r * n + k) & mask) : all;
-      sums[r] = ert_v_add_bytes(sums[r], f, ert_v_factors_of(ert_v_bytes_at(w + r * n + k)));
+      const ert_v_factors f = own ? ert_v_factors_of(ert_v_load_bytes(x + r * n + k) & mask) : all;
+      sums[r] = ert_v_add_bytes(sums[r], f, ert_v_factors_of(ert_v_load_bytes(w + r * n + k)));
     }
   }
   ert_v_store_totals(d->out + o, sums[0], sums[1], sums[2], sums[3]);
   ert_v_store_totals(d->out + o + 4, sums[4], sums[5], sums[6], sums[7]);
-  ert_v_add_bias(d->out + o, d->bias + o);
 }
 
 /* The last rows begin where there are enough of them: some sums are computed twice. */
@@ -209,12 +203,26 @@ ERT_INLINE ert_v_s32 ert_v_doubling_product(ert_v_s32 x, int32_t multiplier) {
 #endif
 }
 
-/* ert_requantize, for one multiplier and shift; multipliers of files that a converter wrote are above -2^31. */
-ERT_INLINE ert_v_s32 ert_v_requantize(ert_v_s32 x, int32_t multiplier, int32_t shift) {
-  if (shift >= 0) return ert_v_doubling_product((ert_v_s32)((ert_v_u32)x << (uint32_t)(shift & 31)), multiplier);
-  const ert_v_s32 high = ert_v_doubling_product(x, multiplier);
-  const ert_v_s32 halves = (ert_v_s32)((ert_v_u32)high + (ert_v_u32)(high >> 31)) >> (~shift & 31);
-  return (ert_v_s32)((ert_v_u32)halves + 1u) >> 1;
+/* A multiplier and a shift taken apart. Multipliers of files that a converter wrote are above -2^31. */
+typedef struct {
+  int32_t multiplier, left, right, below; /* below: -1 where the shift is to the right */
+} ert_v_scale;
+
+ERT_INLINE ert_v_scale ert_v_scale_of(int32_t multiplier, int32_t shift) {
+  if (shift >= 0) return (ert_v_scale){multiplier, shift & 31, 0, 0};
+  return (ert_v_scale){multiplier, 0, (~shift & 31) + 1, -1};
+}
+
+/* ert_requantize */
+ERT_INLINE ert_v_s32 ert_v_requantize(ert_v_s32 x, const ert_v_scale *s) {
+  const ert_v_s32 high = ert_v_doubling_product((ert_v_s32)((ert_v_u32)x << (uint32_t)s->left), s->multiplier);
+  const ert_v_u32 away = (ert_v_u32)high + (ert_v_u32)((high >> 31) & s->below);
+#if ERT_HAS_neon
+  return (ert_v_s32)vrshlq_s32((int32x4_t)away, vdupq_n_s32(-s->right));
+#else
+  const ert_v_s32 halves = (ert_v_s32)away >> (s->right + s->below);
+  return (ert_v_s32)((ert_v_u32)halves - (uint32_t)s->below) >> -s->below;
+#endif
 }
 
 ERT_INLINE ert_v_s32 ert_v_clamp(ert_v_s32 x, int32_t low, int32_t high) {
@@ -230,36 +238,22 @@ ERT_INLINE ert_v_s32 ert_v_clamp(ert_v_s32 x, int32_t low, int32_t high) {
 ERT_INLINE ert_v_s32 ert_v_saturate16(ert_v_s32 x) { return ert_v_clamp(x, INT16_MIN, INT16_MAX); }
 
 /* Words of scratch. */
-ERT_INLINE ert_v_s32 ert_v_words(const int32_t *p) {
-  ert_v_s32 v;
-  ERT_MEMMOVE(&v, p, sizeof v);
-  return v;
-}
+ERT_INLINE ert_v_s32 ert_v_words(const int32_t *p) { return *(const ert_v_words_at *)(const void *)p; }
 
-ERT_INLINE void ert_v_put_words(int32_t *p, ert_v_s32 v) { ERT_MEMMOVE(p, &v, sizeof v); }
+ERT_INLINE void ert_v_put_words(int32_t *p, ert_v_s32 v) { *(ert_v_words_at *)(void *)p = v; }
 
 /* The first `left` int16, or a whole vector. */
 ERT_INLINE ert_v_s32 ert_v_load_halves(const int16_t *p, int32_t left) {
-  ert_v_halves v = {0};
-  if (left >= ERT_LANES) {
-    ERT_MEMMOVE(&v, p, sizeof v);
-  } else {
-    int16_t held[ERT_LANES] = {0};
-    for (int32_t i = 0; i < left; i++) held[i] = p[i];
-    ERT_MEMMOVE(&v, held, sizeof v);
-  }
+  int16_t held[ERT_LANES] = {0};
+  for (int32_t i = 0; left < ERT_LANES && i < left; i++) held[i] = p[i];
+  const ert_v_halves v = *(const ert_v_halves_at *)(const void *)(left < ERT_LANES ? held : p);
   return __builtin_convertvector(v, ert_v_s32);
 }
 
 ERT_INLINE void ert_v_put_halves(int16_t *p, ert_v_s32 x, int32_t left) {
-  const ert_v_halves v = __builtin_convertvector(x, ert_v_halves);
-  if (left >= ERT_LANES) {
-    ERT_MEMMOVE(p, &v, sizeof v);
-  } else {
-    int16_t held[ERT_LANES];
-    ERT_MEMMOVE(held, &v, sizeof v);
-    for (int32_t i = 0; i < left; i++) p[i] = held[i];
-  }
+  int16_t held[ERT_LANES];
+  *(ert_v_halves_at *)(void *)(left < ERT_LANES ? held : p) = __builtin_convertvector(x, ert_v_halves);
+  for (int32_t i = 0; left < ERT_LANES && i < left; i++) p[i] = held[i];
 }
 
 ERT_INLINE void ert_v_put_bytes(int8_t *p, ert_v_s32 x, int32_t left) {
@@ -268,24 +262,16 @@ ERT_INLINE void ert_v_put_bytes(int8_t *p, ert_v_s32 x, int32_t left) {
   for (int32_t i = 0; i < (left < ERT_LANES ? left : ERT_LANES); i++) p[i] = (int8_t)held[i];
 }
 
-/* Sums of a gate in Q3.12, in place. */
-ERT_INLINE void ert_v_scale(int32_t *sums, int32_t n, int32_t multiplier, int32_t shift) {
-  for (int32_t o = 0; o < n; o += ERT_LANES)
-    ert_v_put_words(sums + o, ert_v_saturate16(ert_v_requantize(ert_v_words(sums + o), multiplier, shift)));
-}
-
 /* table[at] in the low half of a word, table[at + 1] in the high one. */
 ERT_INLINE ert_v_u32 ert_v_neighbours(const uint16_t *table, ert_v_s32 at) {
 #if ERT_HAS_avx2
   return (ert_v_u32)_mm256_i32gather_epi32((const void *)table, (__m256i)at, 2);
 #else
   int32_t held[ERT_LANES];
-  uint32_t found[ERT_LANES];
   ert_v_put_words(held, at);
-  for (int i = 0; i < ERT_LANES; i++) ERT_MEMMOVE(found + i, table + held[i], 4);
-  ert_v_u32 v;
-  ERT_MEMMOVE(&v, found, sizeof v);
-  return v;
+  ERT_UNROLLED
+  for (int i = 0; i < ERT_LANES; i++) held[i] = (int32_t)(table[held[i]] | (uint32_t)table[held[i] + 1] << 16);
+  return (ert_v_u32)ert_v_words(held);
 #endif
 }
 
@@ -309,6 +295,35 @@ ERT_INLINE ert_v_s32 ert_v_tanh16(const uint16_t *table, ert_v_s32 x) {
   const ert_v_u32 y = ert_v_interpolated(table, x, 8, (uint32_t)UINT16_MAX << 8) - (1u << 23);
   const ert_v_s32 z = (ert_v_s32)((y ^ (ert_v_u32)(x >> 31)) + (1u << 7)) >> 8;
   return (ert_v_s32)((ert_v_u32)z << 16) >> 16;
+}
+
+/* Sums in Q3.12, in place. */
+ERT_INLINE void ert_v_rescale(int32_t *sums, int32_t n, int32_t multiplier, int32_t shift) {
+  const ert_v_scale s = ert_v_scale_of(multiplier, shift);
+  for (int32_t o = 0; o < n; o += ERT_LANES)
+    ert_v_put_words(sums + o, ert_v_saturate16(ert_v_requantize(ert_v_words(sums + o), &s)));
+}
+
+/* f(a + b) in place of a: sums with the input and with the state, f as gates.h has it. */
+ERT_INLINE void ert_v_gate_of(const ert_gate_scale *g, const uint16_t *table, int32_t *a, const int32_t *b, int32_t n,
+                              int is_tanh) {
+  const ert_v_scale in = ert_v_scale_of(g->multiplier, g->shift);
+  const ert_v_scale state = ert_v_scale_of(g->state_multiplier, g->state_shift);
+  for (int32_t o = 0; o < n; o += ERT_LANES) {
+    const ert_v_s32 x = ert_v_saturate16(ert_v_requantize(ert_v_words(a + o), &in));
+    const ert_v_s32 sum = ert_v_saturate16(x + ert_v_saturate16(ert_v_requantize(ert_v_words(b + o), &state)));
+    ert_v_put_words(a + o, is_tanh ? ert_v_tanh16(table, 3 * sum) : ert_v_sigmoid16(table, 3 * sum));
+  }
+}
+
+ERT_APART void ert_v_sigmoid_gate(const ert_gate_scale *g, const uint16_t *table, int32_t *a, const int32_t *b,
+                                  int32_t n) {
+  ert_v_gate_of(g, table, a, b, n, 0);
+}
+
+ERT_APART void ert_v_tanh_gate(const ert_gate_scale *g, const uint16_t *table, int32_t *a, const int32_t *b,
+                               int32_t n) {
+  ert_v_gate_of(g, table, a, b, n, 1);
 }
 
 /* The rows of an instruction set, with its dot products. */

@@ -27,11 +27,9 @@ typedef struct {
 
 /* The lanes of a vector that ends with a run of n items which the whole vectors before it do not have. */
 ERT_INLINE ert_v_s32 ert_v_rest(int32_t n) {
-  int32_t held[ERT_LANES];
-  ert_v_s32 mask;
-  for (int32_t i = 0; i < ERT_LANES; i++) held[i] = i < ERT_LANES - n % ERT_LANES ? 0 : -1;
-  ERT_MEMMOVE(&mask, held, sizeof mask);
-  return mask;
+  float first[ERT_LANES];
+  for (int32_t i = 0; i < ERT_LANES; i++) first[i] = i < ERT_LANES - n % ERT_LANES ? 1.0f : 0.0f;
+  return ert_v_load(first) == 0.0f;
 }
 
 ERT_INLINE ert_v ert_v_masked(const float *p, ert_v_s32 mask) { return (ert_v)((ert_v_s32)ert_v_load(p) & mask); }

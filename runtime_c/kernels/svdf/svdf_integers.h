@@ -16,9 +16,10 @@ ERT_INLINE void ert_v_features(const ert_call *c, ert_v_dots_fn *dots, const int
   int32_t *sums = c->scratch;
   const int32_t filters = l->units * l->rank;
   const ert_v_dots d = {in, ert_blob(c, l->w_feature), ert_blob(c, p->feature_bias), sums, l->in_c, filters, 0};
+  const ert_v_scale scale = ert_v_scale_of(p->feature_multiplier, p->feature_shift);
   dots(&d);
   for (int32_t f = 0; f < filters; f += ERT_LANES) {
-    const ert_v_s32 x = ert_v_requantize(ert_v_words(sums + f), p->feature_multiplier, p->feature_shift);
+    const ert_v_s32 x = ert_v_requantize(ert_v_words(sums + f), &scale);
     const ert_v_u32 moved = (ert_v_u32)ert_v_clamp(x, low, high) + (uint32_t)p->state_zero_point;
     ert_v_put_words(sums + f, (ert_v_s32)moved);
   }
@@ -27,8 +28,9 @@ ERT_INLINE void ert_v_features(const ert_call *c, ert_v_dots_fn *dots, const int
 /* Outputs from their sums. */
 ERT_INLINE void ert_v_svdf_finish(const ert_call *c, const int32_t *sums, int8_t *out) {
   const ert_svdf_s8s8_params *p = (const void *)c->params;
+  const ert_v_scale scale = ert_v_scale_of(p->multiplier, p->shift);
   for (int32_t u = 0; u < p->layer.units; u += ERT_LANES) {
-    const ert_v_u32 x = (ert_v_u32)ert_v_requantize(ert_v_words(sums + u), p->multiplier, p->shift);
+    const ert_v_u32 x = (ert_v_u32)ert_v_requantize(ert_v_words(sums + u), &scale);
     const ert_v_s32 y = ert_v_clamp((ert_v_s32)(x + (uint32_t)p->zero_point), INT8_MIN, INT8_MAX);
     ert_v_put_bytes(out + u, y, p->layer.units - u);
   }
