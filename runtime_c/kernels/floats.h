@@ -125,17 +125,17 @@ ERT_INLINE ert_v ert_v_madd(ert_v a, ert_v b, ert_v c) {
 #define ERT_FLOAT_ROW(op, tile, isa, rows) \
   void ert_##op##_f32_##tile##__##isa(const ert_call *c, int32_t y0, int32_t y1) { rows(c, y0, y1); }
 
-#define ERT_FLOATS(tile, isa)                                         \
-  ERT_FLOAT_ROW(activation, tile, isa, ert_v_activation_rows)         \
-  ERT_FLOAT_ROW(avg_pool2d, tile, isa, ert_v_avg_pool_rows)           \
-  ERT_FLOAT_ROW(batch_matmul, tile, isa, ert_v_batch_matmul_rows)     \
-  ERT_FLOAT_ROW(l2_norm, tile, isa, ert_v_l2_norm_rows)               \
-  ERT_FLOAT_ROW(max_pool2d, tile, isa, ert_v_max_pool_rows)           \
-  ERT_FLOAT_ROW(normalize, tile, isa, ert_v_normalize_rows)           \
-  ERT_FLOAT_ROW(pixel_softmax, tile, isa, ert_v_pixel_softmax_rows)   \
-  ERT_FLOAT_ROW(reduce, tile, isa, ert_v_reduce_rows) \
-  ERT_FLOAT_ROW(resize, tile, isa, ert_v_resize_rows)                 \
-  ERT_FLOAT_ROW(softmax, tile, isa, ert_v_softmax_rows)               \
+#define ERT_FLOATS(tile, isa)                                       \
+  ERT_FLOAT_ROW(activation, tile, isa, ert_v_activation_rows)       \
+  ERT_FLOAT_ROW(avg_pool2d, tile, isa, ert_v_avg_pool_rows)         \
+  ERT_FLOAT_ROW(batch_matmul, tile, isa, ert_v_batch_matmul_rows)   \
+  ERT_FLOAT_ROW(l2_norm, tile, isa, ert_v_l2_norm_rows)             \
+  ERT_FLOAT_ROW(max_pool2d, tile, isa, ert_v_max_pool_rows)         \
+  ERT_FLOAT_ROW(normalize, tile, isa, ert_v_normalize_rows)         \
+  ERT_FLOAT_ROW(pixel_softmax, tile, isa, ert_v_pixel_softmax_rows) \
+  ERT_FLOAT_ROW(reduce, tile, isa, ert_v_reduce_rows)               \
+  ERT_FLOAT_ROW(resize, tile, isa, ert_v_resize_rows)               \
+  ERT_FLOAT_ROW(softmax, tile, isa, ert_v_softmax_rows)             \
   ERT_FLOAT_ROW(unary, tile, isa, ert_v_unary_rows)
 
 ERT_END_LANES

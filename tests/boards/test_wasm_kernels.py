@@ -289,7 +289,11 @@ def cases(op: str, types: str) -> list[Case]:
 
 def machines_of(kernel: kernels.Kernel) -> list[str]:
     """Dot products of bytes matter to int8 alone."""
-    return list(MACHINES) if kernel.op in ("conv2d", "depthwise_conv2d", "fully_connected") and kernel.types in ("s8s8", "s8s4") else ["simd128", "relaxed"]
+    return (
+        list(MACHINES)
+        if kernel.op in ("conv2d", "depthwise_conv2d", "fully_connected") and kernel.types in ("s8s8", "s8s4")
+        else ["simd128", "relaxed"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transposed convolutions as ordinary ones: the same bytes, and only where each phase reads the image as a convolution."""
+"""Transposed convolutions as ordinary ones: the same bytes, and only where phases are convolutions of the image."""
 
 from __future__ import annotations
 
@@ -48,13 +48,12 @@ def window(kernel: int, stride: int, before: int, extra: int, w: int = 5, quanti
 
 
 @pytest.mark.parametrize("kernel, stride, before, extra, convolutions", [
-    (2, 2, 0, 0, 1), (3, 3, 0, 0, 1), (4, 2, 1, 0, 4), (3, 2, 1, 1, 4), (6, 3, 1, 0, 9), (1, 1, 0, 0, 1), (4, 4, 0, 0, 1),
+    (2, 2, 0, 0, 1), (3, 3, 0, 0, 1), (4, 2, 1, 0, 4), (3, 2, 1, 1, 4), (6, 3, 1, 0, 9), (1, 1, 0, 0, 1),
+    (4, 4, 0, 0, 1),
 ])  # fmt: skip
 @given(seed=seeds)
 @settings(max_examples=5)
-def test_as_networks_have_them(
-    kernel: int, stride: int, before: int, extra: int, convolutions: int, seed: int
-) -> None:
+def test_as_networks_have_them(kernel: int, stride: int, before: int, extra: int, convolutions: int, seed: int) -> None:
     node = window(kernel, stride, before, extra)
     x = random_array(np.random.default_rng(seed), node.input(0).shape, "int8")
     expected = ops.module(node.op).reference(node, [x, node.input(1).data, None])[0]
