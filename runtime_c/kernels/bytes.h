@@ -87,17 +87,17 @@ ERT_INLINE void ert_b_store_some(int8_t *p, ert_b v, int32_t n) {
 }
 
 /* `call` for each sixteen of n items, from item i on; `some` of them are there, a constant but for the last ones. */
-#define ERT_EACH_SIXTEEN(n, call)                     \
-  do {                                                \
-    int32_t i = 0;                                    \
-    for (; i <= (n) - ERT_BYTES; i += ERT_BYTES) {    \
-      const int32_t some = ERT_BYTES;                 \
-      call;                                           \
-    }                                                 \
-    if (i < (n)) {                                    \
-      const int32_t some = (n) - i;                   \
-      call;                                           \
-    }                                                 \
+#define ERT_EACH_SIXTEEN(n, call)                \
+  do {                                           \
+    int32_t i = 0;                               \
+    for (; i <= (n)-ERT_BYTES; i += ERT_BYTES) { \
+      const int32_t some = ERT_BYTES;            \
+      call;                                      \
+    }                                            \
+    if (i < (n)) {                               \
+      const int32_t some = (n)-i;                \
+      call;                                      \
+    }                                            \
   } while (0)
 
 /* Runs of n items in blocks of sixteen: where the block after the one from item `at` on begins. The last one ends with the
@@ -192,8 +192,10 @@ ERT_INLINE ert_w ert_w_wide(ert_w x, ert_w factor, const ert_w *more, int32_t le
 
 /* The sums of ERT_LANES vectors, in their order. */
 ERT_INLINE ert_w ert_w_sums(const ert_w *v) {
-  const __m256i p = _mm256_hadd_epi32((__m256i)v[0], (__m256i)v[1]), q = _mm256_hadd_epi32((__m256i)v[2], (__m256i)v[3]);
-  const __m256i r = _mm256_hadd_epi32((__m256i)v[4], (__m256i)v[5]), s = _mm256_hadd_epi32((__m256i)v[6], (__m256i)v[7]);
+  const __m256i p = _mm256_hadd_epi32((__m256i)v[0], (__m256i)v[1]),
+                q = _mm256_hadd_epi32((__m256i)v[2], (__m256i)v[3]);
+  const __m256i r = _mm256_hadd_epi32((__m256i)v[4], (__m256i)v[5]),
+                s = _mm256_hadd_epi32((__m256i)v[6], (__m256i)v[7]);
   const __m256i a = _mm256_hadd_epi32(p, q), b = _mm256_hadd_epi32(r, s);
   return (ert_w)_mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
@@ -326,7 +328,8 @@ ERT_INLINE ert_b ert_b_of_sums(const ert_w *w, int32_t more) {
 ERT_INLINE void ert_b_mix(ert_w *acc, ert_b a, ert_b b, int32_t low, int32_t high) {
   const v128_t by = wasm_i32x4_splat((int32_t)((uint32_t)high << 16 | ((uint32_t)low & 0xffff)));
   const v128_t p = wasm_i8x16_shuffle((v128_t)a, (v128_t)b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const v128_t q = wasm_i8x16_shuffle((v128_t)a, (v128_t)b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const v128_t q =
+      wasm_i8x16_shuffle((v128_t)a, (v128_t)b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   acc[0] = ert_w_add(acc[0], (ert_w)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(p), by));
   acc[1] = ert_w_add(acc[1], (ert_w)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(p), by));
   acc[2] = ert_w_add(acc[2], (ert_w)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), by));
@@ -350,9 +353,7 @@ ERT_INLINE ert_w ert_h_dot(ert_w acc, ert_h a, ert_h b) {
 }
 
 /* The low words of four 64-bit ones. */
-ERT_INLINE ert_w ert_w_of_pairs(v128_t low, v128_t high) {
-  return (ert_w)wasm_i32x4_shuffle(low, high, 0, 2, 4, 6);
-}
+ERT_INLINE ert_w ert_w_of_pairs(v128_t low, v128_t high) { return (ert_w)wasm_i32x4_shuffle(low, high, 0, 2, 4, 6); }
 
 ERT_INLINE ert_w ert_w_high(ert_w a, ert_w b) {
   const v128_t half = wasm_i64x2_splat(1 << 30);

@@ -20,10 +20,15 @@ typedef struct {
 } ert_v_window;
 
 ERT_INLINE ert_v_window ert_v_window_of(const ert_call *c, const ert_pool_geometry *g, int32_t y, int32_t x,
-                                     int32_t lanes) {
+                                        int32_t lanes) {
   const ert_span rows = ert_pool_rows(g, y), columns = ert_pool_columns(g, x);
   const int32_t n = g->channels, least = (g->out_w - x) * n, behind = (g->in_w - columns.end + 1) * n;
-  return (ert_v_window){&c->in[0], rows.first, columns.first * n, rows.end - rows.first, columns.end - columns.first, n,
+  return (ert_v_window){&c->in[0],
+                        rows.first,
+                        columns.first * n,
+                        rows.end - rows.first,
+                        columns.end - columns.first,
+                        n,
                         n < lanes && (least < lanes || behind < lanes)};
 }
 

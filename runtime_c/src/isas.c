@@ -16,7 +16,15 @@ static uint32_t kept_registers(void) {
 }
 
 static uint32_t found(void) {
-  enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29, AVX2 = 1 << 5, AVXVNNI = 1 << 4, VBMI = 1 << 1, VNNI = 1 << 11 };
+  enum {
+    FMA = 1 << 12,
+    OSXSAVE = 1 << 27,
+    F16C = 1 << 29,
+    AVX2 = 1 << 5,
+    AVXVNNI = 1 << 4,
+    VBMI = 1 << 1,
+    VNNI = 1 << 11
+  };
   const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
   uint32_t a, b, c, d, one, features;
   if (!__get_cpuid(1, &a, &b, &one, &d) || (one & (FMA | OSXSAVE | F16C)) != (FMA | OSXSAVE | F16C)) return 0;

@@ -50,7 +50,8 @@ ERT_INLINE void ert_b_add_halves(ert_h *part, ert_b x) {
   for (int k = 0; k < ERT_HALVES; k++) part[k] += h[k];
 }
 
-ERT_INLINE void ert_b_mean_block(const ert_v_window *w, int32_t o, const int blocks, const ert_b_quotient *q, int8_t *out) {
+ERT_INLINE void ert_b_mean_block(const ert_v_window *w, int32_t o, const int blocks, const ert_b_quotient *q,
+                                 int8_t *out) {
   ert_h part[ERT_V_MOST_BLOCKS][ERT_HALVES] = {{{0}}};
   ert_w sums[ERT_V_MOST_BLOCKS][ERT_WORDS] = {{{0}}};
   int32_t room = ERT_B_MOST_SUMMED;

@@ -19,7 +19,8 @@ ERT_INLINE ert_v ert_v_mean(ert_v sum, const ert_v_quotient *q) {
   return ert_v_clip(sum * q->scale, ert_v_all(q->min), ert_v_all(q->max));
 }
 
-ERT_INLINE void ert_v_mean_block(const ert_v_window *w, int32_t o, const int blocks, const ert_v_quotient *q, float *out) {
+ERT_INLINE void ert_v_mean_block(const ert_v_window *w, int32_t o, const int blocks, const ert_v_quotient *q,
+                                 float *out) {
   ert_v sums[ERT_V_MOST_BLOCKS] = {{0}};
   for (int32_t y = 0; y < w->rows; y++) {
     const float *at = (const float *)ert_row(w->in, w->first_row + y) + w->first + o;

@@ -20,7 +20,6 @@ enum { ERT_B_DOT_ROWS = 4 };
 enum { ERT_B_DOT_ROWS = 1 };
 #endif
 
-
 /* A row of a: its items, an even number of them, and what b's zero point takes away from its products. */
 typedef struct {
   const int16_t *x;

@@ -33,7 +33,7 @@ ERT_INLINE ert_w ert_b_rescaled(ert_w x, const ert_scale *s) {
 }
 
 ERT_INLINE void ert_b_add_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
-                                  int32_t some) {
+                                int32_t some) {
   const ert_add_s8s8_params *p = (const void *)g;
   const ert_w a_factor = ert_w_all(p->a_factor), b_factor = ert_w_all(p->b_factor), b_gain = ert_w_all(p->b_gain);
   ert_w x[ERT_WORDS], y[ERT_WORDS];
@@ -52,7 +52,7 @@ static void ert_b_add_items(const ert_binary_shape *g, const int8_t *a, const in
 }
 
 ERT_INLINE void ert_b_mul_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
-                                  int32_t some) {
+                                int32_t some) {
   const ert_mul_s8s8_params *p = (const void *)g;
   ert_w x[ERT_WORDS], y[ERT_WORDS];
   ert_b_differences(ert_b_items(a, g->a_item, i, some), p->a_zero_point, x);
@@ -67,7 +67,7 @@ static void ert_b_mul_items(const ert_binary_shape *g, const int8_t *a, const in
 }
 
 ERT_INLINE void ert_b_minmax_block(const ert_binary_shape *g, const int8_t *a, const int8_t *b, int8_t *out, int32_t i,
-                                  int32_t some) {
+                                   int32_t some) {
   const int smallest = ((const ert_minmax_s8s8_params *)(const void *)g)->sign > 0;
   const ert_b x = ert_b_items(a, g->a_item, i, some), y = ert_b_items(b, g->b_item, i, some);
   ert_b_store_some(out + i, smallest ? ert_b_min(x, y) : ert_b_max(x, y), some);
@@ -98,7 +98,7 @@ static void ert_b_prelu_items(const ert_binary_shape *g, const int8_t *a, const 
 
 /* Bits of x up to its highest one, for x from 0 to 2^24: the exponent of it as a float. */
 ERT_INLINE ert_w ert_w_bits_of(ert_w x) {
-  const ert_w exponent = (ert_w)__builtin_convertvector(x, ert_wf) >> 23;
+  const ert_w exponent = (ert_w) __builtin_convertvector(x, ert_wf) >> 23;
   return (exponent - 126) & (ert_w)(x != 0);
 }
 
@@ -143,8 +143,8 @@ ERT_INLINE ert_w ert_b_ratio(const ert_div_s8s8_params *p, ert_w a, const ert_b_
 }
 
 /* Divisors one by one, or a single one. */
-ERT_INLINE void ert_b_div_block(const ert_div_s8s8_params *p, const int8_t *a, const int8_t *b, const ert_b_divisor *one,
-                                int8_t *out, int32_t i, int32_t some) {
+ERT_INLINE void ert_b_div_block(const ert_div_s8s8_params *p, const int8_t *a, const int8_t *b,
+                                const ert_b_divisor *one, int8_t *out, int32_t i, int32_t some) {
   ert_w x[ERT_WORDS], y[ERT_WORDS];
   ert_b_differences(ert_b_items(a, p->shape.a_item, i, some), p->a_zero_point, x);
   ert_b_differences(ert_b_items(b, !one, i, some), p->b_zero_point, y);

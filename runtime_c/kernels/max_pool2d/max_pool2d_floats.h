@@ -48,7 +48,8 @@ ERT_APART void ert_v_max_last(const ert_v_window *w, const ert_max_pool2d_f32_pa
   ert_v most = ert_v_least();
   for (int32_t y = 0; y < w->rows; y++) {
     const float *at = (const float *)ert_row(w->in, w->first_row + y) + w->first;
-    for (int32_t x = 0; x < w->columns; x++, at += w->step) most = ert_v_larger(most, ert_v_load_some(at, w->step, 0.0f));
+    for (int32_t x = 0; x < w->columns; x++, at += w->step)
+      most = ert_v_larger(most, ert_v_load_some(at, w->step, 0.0f));
   }
   ert_v_store_some(out, ert_v_clip(most, ert_v_all(p->min), ert_v_all(p->max)), w->step);
 }

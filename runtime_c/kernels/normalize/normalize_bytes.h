@@ -62,8 +62,8 @@ typedef struct {
 ERT_INLINE ert_b_norm ert_b_norm_of(const ert_normalize_s8_params *p, const ert_normalizer *f, const int32_t *gain,
                                     const int32_t *offset) {
   const int32_t less = (int32_t)(f->s + (int64_t)f->n * p->in_zero_point);
-  return (ert_b_norm){p, gain, offset, f->right, p->shape.per_channel, ert_w_all(f->n), ert_w_all((int32_t)f->factor),
-                      ert_w_all(less)};
+  return (ert_b_norm){
+      p, gain, offset, f->right, p->shape.per_channel, ert_w_all(f->n), ert_w_all((int32_t)f->factor), ert_w_all(less)};
 }
 
 ERT_INLINE void ert_b_normalize_block(const ert_b_norm *m, const int step, const int8_t *x, int8_t *out, int32_t i,

@@ -55,8 +55,8 @@ static int64_t inverse_root(int64_t u) {
 
 enum { PLACES_S8 = 20, PLACES_S16 = 24 };
 
-static ert_normalizer normalizer_of(const ert_normalize_shape *g, const ert_normalize_root *r, int32_t places, int64_t s,
-                                uint64_t squares) {
+static ert_normalizer normalizer_of(const ert_normalize_shape *g, const ert_normalize_root *r, int32_t places,
+                                    int64_t s, uint64_t squares) {
   const int32_t n = g->outer * g->inner;
   const int64_t sum = g->centred ? s : 0;
   const uint64_t v = (uint64_t)n * squares - (uint64_t)(sum * sum);

@@ -21,8 +21,8 @@ ERT_INLINE int32_t ert_b_largest_of(const int8_t *x, int32_t n) {
 /* Exponentials of sixteen items, 0 of those that are not there. */
 #if ERT_HAS_avx2
 
-ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max, int32_t *e,
-                           int32_t some) {
+ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max,
+                           int32_t *e, int32_t some) {
   const __m256i most = _mm256_set1_epi32(max), end = _mm256_set1_epi32(p->n_exp), none = _mm256_setzero_si256();
   ert_w w[ERT_WORDS];
   ert_b_words(ert_b_load_some(x, some, max), w);
@@ -36,8 +36,8 @@ ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table,
 
 #else
 
-ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max, int32_t *e,
-                           int32_t some) {
+ERT_INLINE void ert_b_exps(const ert_softmax_s8_params *p, const int32_t *table, const int8_t *x, int32_t max,
+                           int32_t *e, int32_t some) {
   for (int32_t i = 0; i < some; i++) {
     const int32_t d = max - x[i];
     e[i] = d < p->n_exp ? table[d] : 0;
