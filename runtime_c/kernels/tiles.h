@@ -200,6 +200,13 @@ static inline int32_t ert_tiles_packed(int32_t window, int32_t kr, int32_t pixel
   return ERT_TILE_ALIGN + ERT_BLOCK_TILES * ert_round_up(bytes * pixels * ert_round_up(window, kr), ERT_TILE_ALIGN);
 }
 
+/* Float layers of NEON pack inputs where windows are a single run, and outputs so many that it pays: what that takes. */
+static inline int ert_tiles_packs(int32_t runs, int32_t out_c) { return runs == 1 && out_c >= 64; }
+
+static inline int32_t ert_tiles_packed_floats(int32_t runs, int32_t window, int32_t out_c) {
+  return ert_tiles_packs(runs, out_c) ? ert_tiles_packed(window, 1, 8, 4) : 0;
+}
+
 /* For depthwise convolutions: pointers, and a padding item of every channel. */
 static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, int32_t pixels, int32_t item) {
   const int32_t n = pixels * ERT_BLOCK_TILES, taps = g->kernel_h * g->kernel_w;
