@@ -14,6 +14,8 @@
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
  * biases have 128 * (sum of the channel's weights) taken away. One that ends in p is for kernels that add up two
  * products in 16 bits: its weights are above -128.
+ * One that ends in h has blocks of terms the other way round, weights[run][k / KR][KR][NR]: kernels load a term of all
+ * channels, and KR is how many terms of an input come together.
  * One that ends in d is for vectors that multiply doubles: for every panel bias[NR] and the bias of an unsigned input
  * (int32), then doubles m[NR] = multiplier * 2^(-31 - shift), h[NR] = 2^(-1 - shift) + 2^(-32 - shift) and
  * s[NR] = 2^-shift; with x = sum + bias the rescale is the integer next to m * x + h, for x < 0 next to m * x + h - s.
@@ -257,6 +259,7 @@ ERT_TILES(f32s4, n16k8, 16, 8, 4, 4, ERT_SCALES_SCALED)
 ERT_TILES(f32s8, n16k1, 16, 1, 4, 8, ERT_SCALES_SCALED)
 ERT_TILES(f32f16, n16k1, 16, 1, 4, 16, ERT_SCALES_F32)
 ERT_TILES(f32f16, n8k1, 8, 1, 4, 16, ERT_SCALES_F32)
+ERT_TILES(f32f16, n16k8h, 16, 8, 4, 16, ERT_SCALES_F32)
 ERT_TILES(f32s8, n8k4, 8, 4, 4, 8, ERT_SCALES_SCALED)
 ERT_TILES(f32s4, n8k8, 8, 8, 4, 4, ERT_SCALES_SCALED)
 ERT_TILES(s8s4, n4k16, 4, 16, 1, 4, ERT_SCALES_S8)

@@ -108,6 +108,7 @@ extern const ert_tiling ert_tiling_f32_packed_neon;
 
 extern const ert_tiling ert_tiling_f32_neon;
 extern const ert_tiling ert_tiling_f32f16_neon;
+extern const ert_tiling ert_tiling_f32f16_neonfp16;
 extern const ert_tiling ert_tiling_f32s8_neon;
 extern const ert_tiling ert_tiling_f32s4_neon;
 extern const ert_tiling ert_tiling_s8_neon;      /* weights above -128 */

@@ -16,6 +16,7 @@ import numpy as np
 from edgesdk.library import isa_bits, library
 
 PORTABLE = "c"
+ROUNDING = frozenset(("neonfp16",))  # instruction sets whose float kernels round more than float32 does
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,15 @@ def is_portable(number: int) -> bool:
     """Whether that is a kernel which runs everywhere."""
     kernel = by_number(number)
     return kernel is not None and kernel.isa == PORTABLE
+
+
+def exact(chain: Sequence[str]) -> tuple[str, ...]:
+    """The chain without what only those get who ask for it.
+
+    >>> exact(["neondot", "neonfp16", "neon", "c"])
+    ('neondot', 'neon', 'c')
+    """
+    return tuple(isa for isa in chain if isa not in ROUNDING)
 
 
 def fitting(op: str, types: Sequence[str], chain: Sequence[str], fits: Callable[[Kernel], bool]) -> list[Kernel]:

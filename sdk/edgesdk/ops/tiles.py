@@ -2,7 +2,8 @@
 """Panels of weights for tiles of pixels x channels: conv2d and fully_connected of vector instruction sets.
 
 The C side is runtime_c/kernels/tiles.h. A layout is named n<NR>k<KR>, with a u where inputs are made unsigned, a p
-where two products are added up in 16 bits, a d where scales are doubles; of depthwise_conv2d d<NR>, perhaps with that
+where two products are added up in 16 bits, a d where scales are doubles, an h where a block of terms has all channels
+of a term together; of depthwise_conv2d d<NR>, perhaps with that
 p or d, or d<NR>k4, d<NR>k4p and d<NR>k4s (runtime_c/kernels/columns.h).
 """
 
@@ -17,7 +18,7 @@ from edgesdk.kernels import Kernel
 from edgesdk.ops import double_scales, f32_word, fixedpoint, rescale, vectors
 from edgesdk.ops.vectors import by_panel
 
-LAYOUT = re.compile(r"n(\d+)k(\d+)([upd]?)")
+LAYOUT = re.compile(r"n(\d+)k(\d+)([updh]?)")
 DEPTHWISE = re.compile(r"d(\d+)(k4)?([pds]?)")
 
 
@@ -190,6 +191,8 @@ def words(node: Node, kernel: Kernel) -> list[int | np.ndarray | None]:
     value = node.input(1)
     assert value.data is not None
     w = panels(value.data, nr, kr)
+    if kind == "h":
+        w = np.ascontiguousarray(w.swapaxes(-1, -2))
     weights = halves(w) if value.dtype == "int4" else w
     if node.output.dtype == "float32":
         return [weights, _float_scales(node, nr), *float_limits(node), *_groups(value, nr)]
