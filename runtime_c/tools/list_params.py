@@ -24,7 +24,7 @@ ROW = re.compile(
     r"ERT_(?:KERNEL|PACKED)\((0x\w+), (\w+), (\w+)(?:, (?=\w+, \w+, \w+, )(\w+))?, (\w+), (\w+), (.*)\)$", re.MULTILINE
 )
 CONTRACT = re.compile(r"/\* (?!SPDX)(.*?) ?\*/", re.DOTALL)
-TILED = re.compile(r"^n\d+k\d+[upd]?$|^d\d+(k4)?[pds]?$")  # layouts of tiles.h: parameters of one form
+TILED = re.compile(r"^n\d+k\d+[updh]?$|^d\d+(k4)?[pds]?$")  # layouts of tiles.h: parameters of one form
 PLAIN = ("int32_t", "float")
 UNNAMED = ("g", "shape")  # the op's own geometry: its fields are known by their names alone
 

@@ -239,4 +239,6 @@ def _compare_halves(name: str, got: np.ndarray, expected: np.ndarray, most: np.n
     error = np.abs(got.astype(np.float64) - expected)
     assert (error <= 65 * 2.0**-11 * most + 1e-4).all(), f"{name}: {error.max()}"
     scale = np.linalg.norm(expected.astype(np.float64)) + 0.1 * np.linalg.norm(most.astype(np.float64))
-    assert np.linalg.norm(error) <= 2e-3 * scale + 1e-6 * error.size, f"{name}: relative L2 {np.linalg.norm(error) / scale}"
+    assert np.linalg.norm(error) <= 2e-3 * scale + 1e-6 * error.size, (
+        f"{name}: relative L2 {np.linalg.norm(error) / scale}"
+    )
