@@ -6,8 +6,9 @@ the hot loops.
 
 DIR holds <net>_fp32.tflite and <net>_int8.tflite as cpu.py writes them. Counts are exact and those of one inference:
 loading is not among them. A level is the fastest instruction set that kernels may use; neon runs on a cortex-a53,
-neondot on a cortex-a76, neoni8mm on a processor with all that QEMU knows: no board here has one. Needs
-qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops llvm-19.
+neondot on a cortex-a76, neonfp16 there with float16 weights and arithmetic, neoni8mm on a processor with all that QEMU
+knows: no board here has one. Needs qemu-aarch64, ziglang, a C compiler for the counting plugin, and for --loops
+llvm-19.
 """
 
 from __future__ import annotations
@@ -33,9 +34,21 @@ from edgesdk.boards import Board
 
 HERE = Path(__file__).parent
 TYPES = ("int8", "fp32")
-LEVELS = {"neon": "raspberry_pi_zero_2w", "neondot": "raspberry_pi_5", "neoni8mm": "raspberry_pi_5"}
+LEVELS = {
+    "neon": "raspberry_pi_zero_2w",
+    "neondot": "raspberry_pi_5",
+    "neoni8mm": "raspberry_pi_5",
+    "neonfp16": "raspberry_pi_5",
+}
 MACHINES = {"neoni8mm": "max"}  # in place of the board's own
-CHAINS = {"neon": ("neon", "c"), "neondot": ("neondot", "neon", "c"), "neoni8mm": ("neoni8mm", "neondot", "neon", "c")}
+CHAINS = {
+    "neon": ("neon", "c"),
+    "neondot": ("neondot", "neon", "c"),
+    "neoni8mm": ("neoni8mm", "neondot", "neon", "c"),
+    "neonfp16": ("neonfp16", "neon", "c"),
+}
+FLOATS = ("neon", "neonfp16")  # levels with kernels of their own for floats
+EXACT, HALVES = 1e-5, 0.03  # relative L2 of float outputs: layers of random weights add up what float16 rounds
 HOTTEST = 5
 WIDTH = 150  # of what is not printed to a terminal
 
@@ -74,10 +87,16 @@ def inputs_of(converted: flow.Converted) -> list[np.ndarray]:
     return found
 
 
-def same(got: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+def converted_for(model: Path, level: str) -> flow.Converted:
+    """At neonfp16 with weights and arithmetic of float16."""
+    halves = level == "neonfp16"
+    return flow.convert(model, board_of(level), quantize="w16" if halves else "none", float16_arithmetic=halves)
+
+
+def same(got: list[np.ndarray], expected: list[np.ndarray], most: float) -> bool:
     """Integers: the same bytes."""
     return all(
-        np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(b) if a.dtype == np.float32 else a.tobytes() == b.tobytes()
+        np.linalg.norm(a - b) <= most * np.linalg.norm(b) if a.dtype == np.float32 else a.tobytes() == b.tobytes()
         for a, b in zip(got, expected, strict=True)
     )
 
@@ -90,8 +109,7 @@ def by_kernel(converted: flow.Converted, steps: list[float]) -> dict[str, float]
 
 
 def measure(model: Path, net: str, kind: str, level: str) -> Row:
-    board = board_of(level)
-    converted = flow.convert(model, board)
+    board, converted = board_of(level), converted_for(model, level)
     given = inputs_of(converted)
     portable = flow.convert(model, "host", portable=True)
     expected = runtime.run(runtime.open_session(portable.data), given)
@@ -100,12 +118,12 @@ def measure(model: Path, net: str, kind: str, level: str) -> Row:
         found = session.measure(given, 1)
     macs = sum(ops.macs(s.node) for s in converted.schedule.steps)
     steps = by_kernel(converted, found.steps)
-    equal = same(got, expected)
+    equal = same(got, expected, HALVES if level == "neonfp16" else EXACT)
     return Row(net, kind, level, found.steady[0], found.init, macs, converted.plan.arena_bytes, equal, steps)
 
 
 def loops(model: Path, level: str) -> Iterator[arm_loops.Loop]:
-    converted = flow.convert(model, board_of(level))
+    converted = converted_for(model, level)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.edge"
         path.write_bytes(converted.data)
@@ -174,8 +192,7 @@ def main() -> int:
     known = {k.isa for k in kernels.table()}
     levels = [level for level in options.levels if level in known]
     cases = [(net, kind, level) for net in options.nets for kind in options.types for level in levels]
-    # No level beyond neon has kernels of its own for floats.
-    cases = [c for c in cases if c[1] == "int8" or c[2] == "neon"]
+    cases = [c for c in cases if (c[2] in FLOATS if c[1] == "fp32" else c[2] != "neonfp16")]
     paths = {c: options.models / f"{c[0]}_{c[1]}.tflite" for c in cases}
     if missing := sorted({str(p) for p in paths.values() if not p.is_file()}):
         parser.error(f"{', '.join(missing)}: not there; benchmarks/cpu.py writes them")

@@ -147,7 +147,11 @@ enum {
 #if defined(__clang__)
 #define ERT_BEGIN_neondot ERT_BEGIN_TARGET("dotprod")
 #define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("dotprod,i8mm")
+#if __clang_major__ >= 16 /* from there on names of targets are those of the command line */
+#define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("fp16")
+#else
 #define ERT_BEGIN_neonfp16 ERT_BEGIN_TARGET("fullfp16")
+#endif
 #else
 #define ERT_BEGIN_neondot ERT_BEGIN_TARGET("arch=armv8.2-a+dotprod")
 #define ERT_BEGIN_neoni8mm ERT_BEGIN_TARGET("arch=armv8.2-a+dotprod+i8mm")

@@ -14,6 +14,8 @@
  * as in lanes.h. A layout that ends in u is for kernels that add 128 to every input and so multiply unsigned bytes: its
  * biases have 128 * (sum of the channel's weights) taken away. One that ends in p is for kernels that add up two
  * products in 16 bits: its weights are above -128.
+ * One that ends in t has blocks of terms the other way round, weights[run][k / KR][KR][NR]: kernels load a term of all
+ * channels, and KR is how many terms of an input come together.
  * One that ends in d is for vectors that multiply doubles: for every panel bias[NR] and the bias of an unsigned input
  * (int32), then doubles m[NR] = multiplier * 2^(-31 - shift), h[NR] = 2^(-1 - shift) + 2^(-32 - shift) and
  * s[NR] = 2^-shift; with x = sum + bias the rescale is the integer next to m * x + h, for x < 0 next to m * x + h - s.
@@ -31,8 +33,7 @@
  * Grouped convolutions are one convolution for each group: the geometry is that of a group, whose panels follow those of
  * the group before. The writer may make one group of several, with weights of zero between them, to fill a panel.
  *
- * int16 activations: a layout that ends in t has its blocks transposed, weights[run][k / KR][KR][NR]; one that ends in h
- * is for kernels that multiply the high bytes of inputs, and the low ones less 128: its biases have
+ * int16 activations: a layout that ends in h is for kernels that multiply the high bytes of inputs, and the low ones less 128: its biases have
  * 128 * (sum of the channel's weights) added. Zero points are 0; `wide` is that of requantize.h's rescale_s16.
  * terms 0: every sum has 32 bits, and scales are those of int8, whose formula gives the output of a layer that is not wide.
  *   A wide one has shifts of 0, multipliers 2^(16 + shift) times those of rescale_s16, and is rounded once, half up. Its
@@ -270,6 +271,13 @@ static inline int32_t ert_tiles_packed(int32_t window, int32_t kr, int32_t pixel
   return ERT_TILE_ALIGN + ERT_BLOCK_TILES * ert_round_up(bytes * pixels * ert_round_up(window, kr), ERT_TILE_ALIGN);
 }
 
+/* Float layers of NEON pack inputs where windows are a single run, and outputs so many that it pays: what that takes. */
+static inline int ert_tiles_packs(int32_t runs, int32_t out_c) { return runs == 1 && out_c >= 64; }
+
+static inline int32_t ert_tiles_packed_floats(int32_t runs, int32_t window, int32_t out_c) {
+  return ert_tiles_packs(runs, out_c) ? ert_tiles_packed(window, 1, 8, 4) : 0;
+}
+
 /* For depthwise convolutions: pointers, and a padding item of every channel. */
 static inline int32_t ert_tiles_depthwise_scratch(const ert_conv2d_geometry *g, int32_t pixels, int32_t item) {
   const int32_t n = pixels * ERT_BLOCK_TILES, taps = g->kernel_h * g->kernel_w;
@@ -329,6 +337,7 @@ ERT_TILES(f32s4, n16k8, 16, 8, 4, 4, ERT_SCALES_SCALED)
 ERT_TILES(f32s8, n16k1, 16, 1, 4, 8, ERT_SCALES_SCALED)
 ERT_TILES(f32f16, n16k1, 16, 1, 4, 16, ERT_SCALES_F32)
 ERT_TILES(f32f16, n8k1, 8, 1, 4, 16, ERT_SCALES_F32)
+ERT_TILES(f32f16, n16k8t, 16, 8, 4, 16, ERT_SCALES_F32)
 ERT_TILES(f32s8, n8k4, 8, 4, 4, 8, ERT_SCALES_SCALED)
 ERT_TILES(f32s4, n8k8, 8, 8, 4, 4, ERT_SCALES_SCALED)
 ERT_TILES(s8s4, n4k16, 4, 16, 1, 4, ERT_SCALES_S8)

@@ -61,6 +61,19 @@ ERT_INLINE void ert_neon_store_eight(const ert_tile_args *t, const int32x4_t *lo
   }
 }
 
+/* The same for floats: limits, then the outputs of channels 0-3 and 4-7. */
+ERT_INLINE void ert_neon_store_floats(const ert_tile_args *t, const float32x4_t *low, const float32x4_t *high,
+                                      const int pixels) {
+  const float32x4_t least = vdupq_n_f32(t->low), most = vdupq_n_f32(t->high);
+  void *const *const out = t->out;
+  ERT_UNROLLED
+  for (int i = 0; i < pixels; i++) {
+    float *to = out[i];
+    vst1q_f32(to, vmaxq_f32(vminq_f32(low[i], most), least));
+    vst1q_f32(to + 4, vmaxq_f32(vminq_f32(high[i], most), least));
+  }
+}
+
 /* The factors of a group's eight channels. */
 ERT_INLINE void ert_neon_factors(const uint8_t *factors, int32x4_t *low, int32x4_t *high) {
   const uint16x8_t f = vmovl_u8(vld1_u8(factors));
@@ -101,8 +114,17 @@ ERT_INLINE int32_t ert_neon_word(const void *p) {
   return word;
 }
 
+/* Float layers: with inputs that are packed first, where that pays. Only 64-bit cores have registers for it. */
+#if ERT_NEON_ORDERED
+extern const ert_tiling ert_tiling_f32_packed_neon;
+#define ERT_NEON_FLOATS(packs) ((packs) ? &ert_tiling_f32_packed_neon : &ert_tiling_f32_neon)
+#else
+#define ERT_NEON_FLOATS(packs) ((void)(packs), &ert_tiling_f32_neon)
+#endif
+
 extern const ert_tiling ert_tiling_f32_neon;
 extern const ert_tiling ert_tiling_f32f16_neon;
+extern const ert_tiling ert_tiling_f32f16_neonfp16;
 extern const ert_tiling ert_tiling_f32s8_neon;
 extern const ert_tiling ert_tiling_f32s4_neon;
 extern const ert_tiling ert_tiling_s8_neon;      /* weights above -128 */

@@ -255,17 +255,6 @@ ERT_INLINE void finish(sums *s, const float *scales, const int pixels) {
   }
 }
 
-ERT_INLINE void store(const ert_tile_args *t, sums *s, const int pixels) {
-  const float32x4_t low = vdupq_n_f32(t->low), high = vdupq_n_f32(t->high);
-  void *const *const out = t->out;
-  ERT_UNROLLED
-  for (int i = 0; i < pixels; i++) {
-    float *to = out[i];
-    vst1q_f32(to, vmaxq_f32(vminq_f32(s->low[i], high), low));
-    vst1q_f32(to + 4, vmaxq_f32(vminq_f32(s->high[i], high), low));
-  }
-}
-
 ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int bits) {
   const int scaled = bits == 8 || bits == 4;
   const float *bias = t->scales;
@@ -281,7 +270,7 @@ ERT_INLINE void tile(const ert_tile_args *t, const int pixels, const int bits) {
     w = add_run(&s, from, w, t->run, &places, pixels, bits);
   }
   if (scaled) finish(&s, t->scales, pixels);
-  store(t, &s, pixels);
+  ert_neon_store_floats(t, s.low, s.high, pixels);
 }
 
 /* The sums of a group, times its channels' factors. */
@@ -317,7 +306,7 @@ ERT_INLINE void tile_of_groups(const ert_tile_args *t, const int pixels) {
     }
   }
   finish(&total, t->scales, pixels);
-  store(t, &total, pixels);
+  ert_neon_store_floats(t, total.low, total.high, pixels);
 }
 
 #define SIZE(name, n, bits)                                                           \

@@ -71,7 +71,13 @@ static uint32_t found(void) {
 #elif ERT_HAS_aarch64 && defined(_WIN32)
 __declspec(dllimport) int IsProcessorFeaturePresent(unsigned long feature);
 
-static uint32_t found(void) { return BIT(neon) | (IsProcessorFeaturePresent(43) ? BIT(neondot) : 0); }
+static uint32_t found(void) {
+  uint32_t isas = BIT(neon);
+  if (IsProcessorFeaturePresent(43)) isas |= BIT(neondot);
+  if (IsProcessorFeaturePresent(43) && IsProcessorFeaturePresent(66)) isas |= BIT(neoni8mm);
+  if (IsProcessorFeaturePresent(67)) isas |= BIT(neonfp16);
+  return isas;
+}
 
 #elif ERT_HAS_neon && !ERT_HAS_aarch64 && defined(__linux__)
 unsigned long getauxval(unsigned long type);

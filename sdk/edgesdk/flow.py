@@ -14,6 +14,7 @@ from edgesdk import (
     cost,
     firmware,
     images,
+    kernels,
     measured,
     memory,
     ops,
@@ -101,6 +102,7 @@ def convert(
     bind_input: bool = False,
     io: str = "model",
     hybrid: bool = False,
+    float16_arithmetic: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
@@ -122,6 +124,7 @@ def convert(
     the session keeps them (Graph.keep).
     `threads` is how many may compute a layer: plans have no output that grows over an input then.
     `hybrid` quantises the activations of dynamic-range models while they run, as LiteRT does.
+    `float16_arithmetic` lets layers with float16 weights (scheme "w16", or the model's own) multiply as float16.
     `tuned` takes the kernels that edgesdk.tune has found fastest on this device, where it has measured them.
     Raises EdgeError: Unsupported for ops without a kernel, DoesNotFit where arena or file exceed
     the budget or the board, UsageError for bad files and options.
@@ -129,8 +132,8 @@ def convert(
     base = base_schedule(
         model, board, example_inputs=example_inputs, quantize=quantize, calibration=calibration,
         calibrate=calibrate, group=group, flash_bytes=flash_bytes, latency_us=latency_us, pixels=pixels,
-        stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, portable=portable, input_shapes=input_shapes,
-        states=states, threads=threads, tuned=tuned, progress=progress,
+        stream=stream, bind_input=bind_input, io=io, hybrid=hybrid, float16_arithmetic=float16_arithmetic,
+        portable=portable, input_shapes=input_shapes, states=states, threads=threads, tuned=tuned, progress=progress,
     )  # fmt: skip
     chosen = tuned_point(base, ram_bytes, stream)
     if chosen is None:
@@ -186,6 +189,7 @@ def base_schedule(
     bind_input: bool = False,
     io: str = "model",
     hybrid: bool = False,
+    float16_arithmetic: bool = False,
     portable: bool = False,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     states: Mapping[str, str] | None = None,
@@ -213,7 +217,7 @@ def base_schedule(
     graph = passes.simplify(source.copy())
     data_checks.check_weights(graph)
     progress("quantize")
-    isa = ("c",) if portable else target.core.isa
+    isa = chain(target, portable, float16_arithmetic)
     quantised = compress(
         graph, quantize, calibration, calibrate, progress,
         group=group, flash=flash_bytes, file_bytes=partial(file_bytes, isa),
@@ -230,7 +234,27 @@ def base_schedule(
     progress("schedule")
     known, warnings = _known(target) if tuned else (None, ())
     made = Base(target, isa, source, graph, _scheduled(graph, isa, threads, known), removed, quantised, known, warnings)
+    if float16_arithmetic:
+        _check_float16(made.schedule)
     return replace(made, schedule=pareto.bound(made.schedule)) if bind_input else made
+
+
+def chain(board: Board, portable: bool, float16_arithmetic: bool) -> tuple[str, ...]:
+    """The instruction sets that a program may use."""
+    if not float16_arithmetic:
+        return (kernels.PORTABLE,) if portable else kernels.exact(board.core.isa)
+    if portable or not kernels.ROUNDING.intersection(board.core.isa):
+        what = "a portable file" if portable else f"the {board.core.name} of {board.id}"
+        raise Unsupported(f"--float16-arithmetic: {what} has no instructions for it; leave the option out")
+    return board.core.isa
+
+
+def _check_float16(chosen: schedule.Schedule) -> None:
+    if not any(s.kernel.isa in kernels.ROUNDING for s in chosen.steps):
+        raise UsageError(
+            "--float16-arithmetic: no convolution or fully connected layer has float16 weights; "
+            "add --quantize w16 or leave the option out"
+        )
 
 
 def _scheduled(graph: Graph, isa: tuple[str, ...], threads: int, known: measured.Known | None) -> schedule.Schedule:

@@ -20,6 +20,7 @@ PORTABLE = "c"
 VECTORS = frozenset(
     ("avx2", "avx512vnni", "avx512vbmi", "avxvnni", "neon", "neondot", "neoni8mm", "neonfp16", "simd128", "relaxed")
 )
+ROUNDING = frozenset(("neonfp16",))  # instruction sets whose float kernels round more than float32 does
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,15 @@ def native_isas() -> tuple[str, ...]:
 
 def by_number(number: int) -> Kernel | None:
     return next((k for k in table() if k.number == number), None)
+
+
+def exact(chain: Sequence[str]) -> tuple[str, ...]:
+    """The chain without what only those get who ask for it.
+
+    >>> exact(["neondot", "neonfp16", "neon", "c"])
+    ('neondot', 'neon', 'c')
+    """
+    return tuple(isa for isa in chain if isa not in ROUNDING)
 
 
 def fitting(op: str, types: Sequence[str], chain: Sequence[str], fits: Callable[[Kernel], bool]) -> list[Kernel]:

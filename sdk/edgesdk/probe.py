@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from edgesdk import boards, memory, ops, passes, program, runtime, schedule
+from edgesdk import boards, kernels, memory, ops, passes, program, runtime, schedule
 from edgesdk.ir import Graph, Node, Value
 
 Arrays = dict[Value, np.ndarray]
@@ -43,7 +43,7 @@ def sets(graph: Graph) -> tuple[str, ...]:
     """Portable kernels for floats, whose last digits are those of the order of their sums: so a network is quantised
     alike on every machine."""
     floats = any(v.dtype == "float32" for n in graph.nodes for v in n.outputs)
-    return ("c",) if floats else boards.load("host").core.isa
+    return ("c",) if floats else kernels.exact(boards.load("host").core.isa)
 
 
 def whole(step: schedule.Step) -> bool:

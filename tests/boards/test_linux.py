@@ -127,6 +127,19 @@ def test_kernels_that_a_processor_lacks_are_refused(isa: str, board: Board, mach
     assert f"needs kernels for {isa}" in done.stderr and "this processor has neon" in done.stderr
 
 
+def test_float16_arithmetic_runs_where_a_processor_has_it_and_is_refused_elsewhere(tmp_path: Path) -> None:
+    """Cortex-A76 has it; on Cortex-A72 its instructions would trap."""
+    pi5 = boards.load("raspberry_pi_5")
+    halves = flow.convert(DIGITS, pi5, quantize="w16", float16_arithmetic=True)
+    exact = flow.convert(DIGITS, pi5, quantize="w16")
+    given = sample(exact)
+    with runners.open(pi5, halves.data) as session, runners.open(pi5, exact.data) as floats:
+        got, expected = session.run(given)[0], floats.run(given)[0]
+    assert 0 < np.linalg.norm(got - expected) <= 3e-3 * np.linalg.norm(expected)
+    done = ert_run(tmp_path, halves.data, machine="cortex-a72")
+    assert done.returncode == 3 and "needs kernels for neonfp16" in done.stderr
+
+
 def ert_run(folder: Path, data: bytes, *options: str, machine: str = "cortex-a53") -> subprocess.CompletedProcess[str]:
     """ert-run on a model in the folder."""
     (folder / "model.edge").write_bytes(data)

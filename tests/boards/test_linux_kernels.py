@@ -129,6 +129,25 @@ def test_vector_kernels_give_what_the_reference_gives(processor: Processor, tmp_
     assert linux_models.wrong(found, processor, tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("processor", "types", "kernel"),
+    [
+        (A53, "float32", "ert_fully_connected_f32_8x8__neon"),
+        (A53, "int8", "ert_fully_connected_s8s8_4x4__neon"),
+        (A76, "float32 float16", "ert_fully_connected_f32f16_8x16__neonfp16"),
+    ],
+    ids=("float32", "int8", "float16"),
+)
+def test_tiles_that_are_written_in_instructions_have_all_sizes(
+    processor: Processor, types: str, kernel: str, tmp_path: Path
+) -> None:
+    needs(processor)
+    found = linux_models.cases(test_tiles.packed(types), boards.cores()[processor.core].isa, 10 * CASES // 4)
+    own = [case for case in found if case.kernel == kernel]
+    assert len(own) >= CASES and len({case.node.input(0).shape[0] % 8 for case in own}) >= 6
+    assert linux_models.wrong(own, processor, tmp_path) == []
+
+
 @pytest.mark.parametrize("processor", [A53, A7, RISCV], ids=lambda p: p.core)
 def test_portable_kernels_give_what_the_reference_gives(processor: Processor, tmp_path: Path) -> None:
     needs(processor)

@@ -150,6 +150,18 @@ def fully_connected(draw, types: str) -> tuple[Node, list]:
     return layer(draw, "fully_connected", (rows, in_c), (out_c, in_c), types)
 
 
+@st.composite
+def packed(draw, types: str) -> tuple[Node, list]:
+    """Enough channels that inputs are packed first, any number of pixels in the last tile and of terms behind whole
+    turns of a loop."""
+    rows, in_c = draw(st.sampled_from(range(4, 18))), draw(st.sampled_from(range(1, 76)))
+    out_c = draw(st.sampled_from([64, 66, 72, 77]))
+    node, arrays = layer(draw, "fully_connected", (rows, in_c), (out_c, in_c), types)
+    if types == "int8":
+        np.maximum(arrays[1], -127, out=arrays[1])  # two products in 16 bits
+    return node, arrays
+
+
 @pytest.mark.parametrize("types", TYPES)
 @settings(max_examples=40)
 @given(data=st.data())

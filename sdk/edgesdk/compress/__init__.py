@@ -5,7 +5,7 @@ A recipe is what `--quantize` names: a scheme and methods, "int8" or "int8+equal
 file here with a function of the same name that takes a `Work` and changes it; STEPS says when it runs. ROUNDINGS are
 methods too: how weights become integers, one of them at most. "int16x8", whose only loss is that of its weights, and
 the schemes of fewer bits ("int4", "auto", and "w8" and "w4", which change weights only) take the first where none is
-named.
+named. "w16" stores weights as float16 and has no methods.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ STEPS = (
 )
 ROUNDINGS = ("gptq", "learn_rounding", "round_nearest")
 CALIBRATE, QUANTIZE = (i for i, step in enumerate(STEPS) if step is None)
-SCHEMES = ("int8", "int16x8", "int4", "auto", "w8", "w4")
+SCHEMES = ("int8", "int16x8", "int4", "auto", "w16", "w8", "w4")
 ENOUGH = 32  # samples that the rounding of 8 bits looks at where the recipe names none
-WEIGHTS_ONLY = {"w8": 8, "w4": 4}
-NARROW = ("int4", "auto", *WEIGHTS_ONLY)
+WEIGHTS_ONLY = {"w16": 16, "w8": 8, "w4": 4}
+NARROW = ("int4", "auto", "w8", "w4")
 INSTEAD = ("correct_bias", "refine_weights")  # make up for weights that went to their nearest integers
 METHODS = (*(step for step in STEPS if step is not None), *ROUNDINGS)
 
@@ -83,6 +83,8 @@ def recipe(text: str) -> Recipe:
 
 
 def check_rounding(text: str, chosen: Recipe) -> None:
+    if chosen.scheme == "w16" and chosen.methods:
+        raise UsageError(f"--quantize {text}: w16 rounds each weight to float16; leave {chosen.methods[0]} out")
     if len(set(chosen.methods) & set(ROUNDINGS)) > 1:
         raise UsageError(f"--quantize {text}: expected one of {', '.join(ROUNDINGS)}, leave the others out")
     if "refine_weights" in chosen.methods and chosen.scheme != "int16x8":
@@ -122,8 +124,11 @@ def rounded(chosen: Recipe, work: Work) -> Graph:
     from edgesdk.compress.narrow_weights import Widths, narrow_weights
     from edgesdk.compress.quantize import quantized
     from edgesdk.compress.schemes import INT16X8
+    from edgesdk.compress.stored_weights import halve_weights
 
-    if chosen.scheme in WEIGHTS_ONLY:
+    if chosen.scheme == "w16":
+        result = halve_weights(work.floats.copy())
+    elif chosen.scheme in WEIGHTS_ONLY:
         result = work.floats.copy()
     elif chosen.scheme == "auto":
         work.raised = precision.raised(work, work.raised)

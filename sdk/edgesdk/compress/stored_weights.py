@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Float layers whose weights are stored as int8 or float16, as float layers of float weights."""
+"""Float layers whose weights are stored as int8 or float16, as float layers of float weights; and float16 weights from
+float32 ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from edgesdk.compress.schemes import WEIGHTED
 from edgesdk.ir import Graph, Node, Value
 from edgesdk.ops import rescale
 
@@ -24,3 +26,13 @@ def _expanded(node: Node) -> Value:
     assert w.data is not None
     data = rescale.real_weights(node, CHANNEL_AXIS[node.op]).astype(np.float32)
     return Value(w.name, w.shape, "float32", None, data)
+
+
+def halve_weights(graph: Graph) -> Graph:
+    """Weights of float layers go to the nearest float16; a layer with one that is too large for it stays as it is."""
+    most = np.finfo(np.float16).max
+    for node in (n for n in graph.nodes if n.op in WEIGHTED and n.output.dtype == "float32"):
+        w = node.input(1)
+        if w.data is not None and w.dtype == "float32" and np.abs(w.data).max(initial=0) <= most:
+            node.inputs[1] = Value(w.name, w.shape, "float16", None, w.data.astype(np.float16))
+    return graph
