@@ -18,11 +18,11 @@ typedef struct {
   int32_t *gates; /* [4][padded] */
   int32_t padded, tanh_half;
   ert_v_scale forget, input, out;
-} ert_v_lstm;
+} ert_v_lstm_layer;
 
-ERT_INLINE ert_v_lstm ert_v_lstm_of(const ert_call *c) {
+ERT_INLINE ert_v_lstm_layer ert_v_lstm_of(const ert_call *c) {
   const ert_lstm_s8s8_params *p = (const void *)c->params;
-  ert_v_lstm f = {.c = c, .p = p, .table = ert_blob(c, p->sigmoid), .gates = c->scratch};
+  ert_v_lstm_layer f = {.c = c, .p = p, .table = ert_blob(c, p->sigmoid), .gates = c->scratch};
   f.padded = ert_whole_vectors(p->units), f.tanh_half = p->tanh_shift > 0 ? 1 << (p->tanh_shift - 1) : 0;
   f.forget = ert_v_scale_of(p->forget.multiplier, p->forget.shift);
   f.input = ert_v_scale_of(p->input.multiplier, p->input.shift);
@@ -32,7 +32,7 @@ ERT_INLINE ert_v_lstm ert_v_lstm_of(const ert_call *c) {
 
 /* Units o ... of which the gates are known: renews their cells, and returns what becomes of the state before it is
  * clamped. */
-ERT_INLINE ert_v_s32 ert_v_lstm_units(const ert_v_lstm *f, int16_t *cells, int32_t o, int32_t left) {
+ERT_INLINE ert_v_s32 ert_v_lstm_units(const ert_v_lstm_layer *f, int16_t *cells, int32_t o, int32_t left) {
   const ert_lstm_s8s8_params *p = f->p;
   const int32_t *gates = f->gates + o;
   const ert_v_s32 in = ert_v_words(gates), keep = ert_v_words(gates + f->padded);
@@ -45,7 +45,7 @@ ERT_INLINE ert_v_s32 ert_v_lstm_units(const ert_v_lstm *f, int16_t *cells, int32
   return (ert_v_s32)((ert_v_u32)ert_v_requantize(tanh * out, &f->out) + (uint32_t)p->zero_point);
 }
 
-ERT_INLINE void ert_v_lstm_gates_s8(const ert_v_lstm *f, ert_v_dots_fn *dots, const int8_t *x, const int8_t *h) {
+ERT_INLINE void ert_v_lstm_gates_s8(const ert_v_lstm_layer *f, ert_v_dots_fn *dots, const int8_t *x, const int8_t *h) {
   const ert_lstm_s8s8_params *p = f->p;
   const ert_gate_scale *g = ert_blob(f->c, p->scales);
   const int32_t *bias = ert_blob(f->c, p->bias), *state_bias = ert_blob(f->c, p->state_bias);
@@ -67,7 +67,7 @@ ERT_INLINE int32_t ert_v_lstm_time(const ert_lstm_s8s8_params *p, int32_t y) {
   return p->reverse ? p->steps - 1 - y : y;
 }
 
-ERT_INLINE void ert_v_lstm_item_s8(const ert_v_lstm *f, int16_t *cells, int8_t *h, int8_t *out) {
+ERT_INLINE void ert_v_lstm_item_s8(const ert_v_lstm_layer *f, int16_t *cells, int8_t *h, int8_t *out) {
   const int32_t n = f->p->units;
   for (int32_t o = 0; o < n; o += ERT_LANES) {
     const ert_v_s32 next = ert_v_clamp(ert_v_lstm_units(f, cells, o, n - o), INT8_MIN, INT8_MAX);
@@ -77,7 +77,7 @@ ERT_INLINE void ert_v_lstm_item_s8(const ert_v_lstm *f, int16_t *cells, int8_t *
 }
 
 ERT_APART void ert_v_lstm_s8_rows(const ert_call *c, ert_v_dots_fn *dots, int32_t y0, int32_t y1) {
-  const ert_v_lstm f = ert_v_lstm_of(c);
+  const ert_v_lstm_layer f = ert_v_lstm_of(c);
   const ert_lstm_s8s8_params *p = f.p;
   int8_t *h = ert_state_row(&c->in[1], 0);
   int16_t *cells = ert_state_row(&c->in[2], 0);
@@ -135,7 +135,7 @@ ERT_INLINE void ert_v_dots_s16(const int16_t *x, const int8_t *w, int32_t n, int
 }
 
 /* Units o ... of gate k. */
-ERT_APART void ert_v_lstm_sums_s16(const ert_v_lstm *f, int32_t k, const int16_t *x, const int16_t *h, int32_t o,
+ERT_APART void ert_v_lstm_sums_s16(const ert_v_lstm_layer *f, int32_t k, const int16_t *x, const int16_t *h, int32_t o,
                                    int32_t units) {
   const ert_lstm_s16s8_params *p = f->p;
   const ert_gate_scale g = ((const ert_gate_scale *)ert_blob(f->c, p->scales))[k];
@@ -152,7 +152,7 @@ ERT_APART void ert_v_lstm_sums_s16(const ert_v_lstm *f, int32_t k, const int16_t
   }
 }
 
-ERT_INLINE void ert_v_lstm_gates_s16(const ert_v_lstm *f, const int16_t *x, const int16_t *h) {
+ERT_INLINE void ert_v_lstm_gates_s16(const ert_v_lstm_layer *f, const int16_t *x, const int16_t *h) {
   const int32_t n = f->p->units, units = n < ERT_V_RUNS ? n : ERT_V_RUNS, last = n - units;
   for (int32_t k = 0; k < ERT_LSTM_GATES; k++) {
     int32_t *gate = f->gates + k * f->padded;
@@ -164,7 +164,7 @@ ERT_INLINE void ert_v_lstm_gates_s16(const ert_v_lstm *f, const int16_t *x, cons
   }
 }
 
-ERT_INLINE void ert_v_lstm_item_s16(const ert_v_lstm *f, int16_t *cells, int16_t *h, int16_t *out) {
+ERT_INLINE void ert_v_lstm_item_s16(const ert_v_lstm_layer *f, int16_t *cells, int16_t *h, int16_t *out) {
   const int32_t n = f->p->units;
   for (int32_t o = 0; o < n; o += ERT_LANES) {
     const ert_v_s32 next = ert_v_saturate16(ert_v_lstm_units(f, cells, o, n - o));
@@ -174,7 +174,7 @@ ERT_INLINE void ert_v_lstm_item_s16(const ert_v_lstm *f, int16_t *cells, int16_t
 }
 
 ERT_APART void ert_v_lstm_s16_rows(const ert_call *c, int32_t y0, int32_t y1) {
-  const ert_v_lstm f = ert_v_lstm_of(c);
+  const ert_v_lstm_layer f = ert_v_lstm_of(c);
   const ert_lstm_s16s8_params *p = f.p;
   int16_t *h = ert_state_row(&c->in[1], 0), *cells = ert_state_row(&c->in[2], 0);
   for (int32_t y = y0; y < y1; y++) {
