@@ -73,7 +73,9 @@ def converted(tmp_path: Any, data: bytes, **options: Any) -> runtime.Session:
 
 
 @pytest.mark.parametrize("bias", ["int64", "int32"])
-@pytest.mark.parametrize("options", [{}, {"ram_bytes": 1800}, {"stream": True}], ids=["plain", "small", "streamed"])
+@pytest.mark.parametrize(
+    "options", [{}, {"ram_bytes": 1800, "portable": True}, {"stream": True}], ids=["plain", "small", "streamed"]
+)
 def test_bytes_of_tflite_micro(tmp_path: Any, bias: str, options: dict[str, Any]) -> None:
     data = net(bias=bias)
     session = converted(tmp_path, data, **options)
