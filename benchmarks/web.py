@@ -268,7 +268,7 @@ def gzipped(paths: Sequence[Path]) -> int:
 
 def downloads(root: Path, peers: Sequence[str], nets: Sequence[str]) -> dict[str, int]:
     """Bytes of a runtime behind gzip -9; of edgesdk with all kernels, and with those of a network only."""
-    binding = [root / "edgesdk" / f"{name}.js" for name in wasm.SCRIPTS]
+    binding = [root / "edgesdk" / f"{name}.js" for name in wasm.SCRIPTS if name != "tune"]
     sizes = {}
     for name in peers:
         if name in DOWNLOADS:

@@ -13,4 +13,3 @@ export { Model } from './model.js';
 export { FLAVOURS, flavours } from './runtime.js';
 export { Tensor } from './tensor.js';
 export { canShare } from './threads.js';
-export { loadFastest } from './tune.js';

@@ -17,5 +17,3 @@ export type { Flavour, LoadOptions } from './runtime.js';
 export { Tensor } from './tensor.js';
 export type { DType, Items, Values } from './tensor.js';
 export { canShare } from './threads.js';
-export { loadFastest } from './tune.js';
-export type { Candidate, Store, TuneOptions, Tuned } from './tune.js';

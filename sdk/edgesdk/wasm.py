@@ -70,10 +70,11 @@ def board_of(flavour: str) -> Board:
 
 def vectors_of(model: program.Program) -> frozenset[int]:
     """The kernels that a portable program may be packed for while it is loaded; none for other programs."""
-    if not all(kernels.is_portable(step.kernel) for step in model.steps):
-        return frozenset()
     called = {step.kernel for step in model.steps}
-    jobs = {(k.op, k.types) for k in kernels.table() if k.number in called}
+    found = [k for k in kernels.table() if k.number in called]
+    if any(k.isa != kernels.PORTABLE for k in found):
+        return frozenset()
+    jobs = {(k.op, k.types) for k in found}
     return frozenset(k.number for k in kernels.table() if k.isa == "simd128" and (k.op, k.types) in jobs)
 
 

@@ -9,7 +9,8 @@ import { Worker } from 'node:worker_threads';
 
 const folder = process.env.FOLDER;
 const at = (name) => join(folder, name);
-const { EdgeError, FLAVOURS, Model, canShare, flavours, loadFastest } = await import(pathToFileURL(at('edgesdk.js')));
+const { EdgeError, FLAVOURS, Model, canShare, flavours } = await import(pathToFileURL(at('edgesdk.js')));
+const { loadFastest } = await import(pathToFileURL(at('tune.js')));
 const { image, scores, rows, result, hostile } = JSON.parse(readFileSync(at('case.json')));
 const bytes = readFileSync(at('digits.edge'));
 const pixels = Int8Array.from(image);

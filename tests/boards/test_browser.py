@@ -159,7 +159,7 @@ def test_pages_run_threads_where_they_are_isolated(
 
 
 TUNE_PAGE = """<script type="module">
-import { loadFastest } from './edgesdk.js';
+import { loadFastest } from './tune.js';
 const ways = ['portable.edge', 'digits.edge', 'missing.edge'].map((source) => ({ source }));
 const items = Int8Array.from({ length: 64 }, (_, i) => i * 4 - 128);
 const found = [];

@@ -147,7 +147,7 @@ def test_session_in_node() -> None:
         measured = session.measure([images[0]], 3)
         assert measured.clock == "us" and len(measured.steady) == 3 and len(measured.steps) == len(parsed.steps)
         assert min(measured.init, measured.first, measured.warm_up, *measured.steady) > 0
-        assert measured.arena_bytes == parsed.arena_bytes
+        assert measured.arena_bytes >= parsed.arena_bytes  # scratch of packed layers
         assert measured.code_bytes is not None and measured.code_bytes < len(module("plain"))
         assert measured.context["engine"].startswith("node") and measured.context["flavour"] in wasm.FLAVOURS
         with pytest.raises(DeviceError, match="expected int8"):
@@ -161,7 +161,7 @@ def test_session_in_wasmtime() -> None:
         assert same(session.run([images[3]]), runtime.run(runtime.open_session(data), [images[3]]))
         measured = session.measure([images[0]], 2)
         assert len(measured.steps) == len(parsed.steps) and sum(measured.steps) > 0
-        assert measured.arena_bytes == parsed.arena_bytes and measured.context["engine"] == "wasmtime"
+        assert measured.arena_bytes >= parsed.arena_bytes and measured.context["engine"] == "wasmtime"
 
 
 @needs_node
