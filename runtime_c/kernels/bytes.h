@@ -44,6 +44,13 @@ ERT_INLINE ert_h ert_h_load(const int16_t *p) { return *(const ert_h_at *)(const
 
 ERT_INLINE void ert_h_store(int16_t *p, ert_h v) { *(ert_h_at *)(void *)p = v; }
 
+/* Four bytes from any address. */
+ERT_INLINE int32_t ert_b_word(const int8_t *p) {
+  int32_t word;
+  ERT_MEMMOVE(&word, p, 4);
+  return word;
+}
+
 /* Bytes from p on as a number, the first the lowest; at most eight. Without a detour by memory: a vector that is read
  * from where bytes were just written waits for them. */
 ERT_INLINE uint64_t ert_b_few(const int8_t *p, int32_t n) {
