@@ -67,15 +67,23 @@ static void threes(const ert_columns_args *t) { row_of_tiles(t, 3, 1, 1); }
 static void threes_apart(const ert_columns_args *t) { row_of_tiles(t, 3, 2, 1); }
 static void fives(const ert_columns_args *t) { row_of_tiles(t, 5, 1, 1); }
 static void fives_apart(const ert_columns_args *t) { row_of_tiles(t, 5, 2, 1); }
+static void sevens(const ert_columns_args *t) { row_of_tiles(t, 7, 1, 1); }
 static void some_threes(const ert_columns_args *t) { row_of_tiles(t, 3, 1, 0); }
 static void some_threes_apart(const ert_columns_args *t) { row_of_tiles(t, 3, 2, 0); }
 static void some_fives(const ert_columns_args *t) { row_of_tiles(t, 5, 1, 0); }
 static void some_fives_apart(const ert_columns_args *t) { row_of_tiles(t, 5, 2, 0); }
+static void some_sevens(const ert_columns_args *t) { row_of_tiles(t, 7, 1, 0); }
+
+/* Whether four pixels at once are computed: windows as wide as there are functions for. */
+static int has_tiles(const ert_columns_args *t) {
+  if (t->pixels < ERT_COLUMNS_TILE || t->dilation != 1) return 0;
+  return t->kernel_w == 7 ? t->stride == 1 : t->stride <= 2 && (t->kernel_w == 3 || t->kernel_w == 5);
+}
 
 static void columns_f32(const ert_columns_args *t) {
   const int three = t->kernel_w == 3, whole = t->channels == ERT_COLUMNS_F32;
-  const int tiles = t->pixels >= ERT_COLUMNS_TILE && t->dilation == 1 && t->stride <= 2 && (three || t->kernel_w == 5);
-  if (!tiles) row_of_pixels(t);
+  if (!has_tiles(t)) row_of_pixels(t);
+  else if (t->kernel_w == 7) (whole ? sevens : some_sevens)(t);
   else if (three && t->stride == 1) (whole ? threes : some_threes)(t);
   else if (three) (whole ? threes_apart : some_threes_apart)(t);
   else if (t->stride == 1) (whole ? fives : some_fives)(t);

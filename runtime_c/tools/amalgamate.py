@@ -28,8 +28,15 @@ PRIVATE = re.compile(
 )
 
 
+# A file that includes the headers of vectors of floats once more, with vectors twice as wide: floats.h.
+WIDE = "#define ERT_WIDE\n"
+OF_VECTORS = re.compile(r"\bert_v(?=_|\b)")
+
+
 def sources(root: Path) -> list[Path]:
-    return sorted([*root.glob("src/*.c"), *root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")])
+    """Files with wide vectors come last, as the names of their headers are those of others."""
+    found = [*root.glob("src/*.c"), *root.glob("kernels/*.c"), *root.glob("kernels/*/*.c")]
+    return sorted(found, key=lambda path: (WIDE in path.read_text(), path))
 
 
 def find(root: Path, name: str, near: Path) -> Path:
@@ -71,6 +78,14 @@ def renamed(text: str, names: set[str], prefix: str) -> str:
     return text
 
 
+def _of_vectors(seen: set[Path]) -> set[Path]:
+    return {path for path in seen if path.name == "vectors.h" or path.name.endswith("floats.h")}
+
+
+def _undefined(text: str) -> str:
+    return "".join(f"#undef {name}\n" for name in dict.fromkeys(DEFINE.findall(text)))
+
+
 def amalgamate(root: Path = ROOT, used: str | None = None) -> tuple[str, str]:
     """The texts of ert.c and ert.h. `used` replaces the rows of the kernel table."""
     texts = {path: path.read_text().replace(SPDX, "") for path in sources(root)}
@@ -81,8 +96,10 @@ def amalgamate(root: Path = ROOT, used: str | None = None) -> tuple[str, str]:
     for path, text in texts.items():
         text = renamed(text, {n for n in private_names(text) if counts[n] > 1}, path.stem)
         text = ROWS.sub(lambda _: rows, text)
-        undefine = "".join(f"#undef {name}\n" for name in dict.fromkeys(DEFINE.findall(text)))
-        parts.append(f"\n/* {path.relative_to(root).as_posix()} */\n{inlined(root, text, path.parent, seen)}{undefine}")
+        wide, whole = WIDE in text, inlined(root, text, path.parent, seen - _of_vectors(seen) if WIDE in text else seen)
+        begin = _undefined("".join(header.read_text() for header in sorted(_of_vectors(seen)))) if wide else ""
+        whole = OF_VECTORS.sub("ert_wide", whole) if wide else whole
+        parts.append(f"\n/* {path.relative_to(root).as_posix()} */\n{begin}{whole}{_undefined(text)}")
     return "".join(parts), (root / "include" / "ert.h").read_text()
 
 

@@ -94,6 +94,13 @@ def exact(chain: Sequence[str]) -> tuple[str, ...]:
     return tuple(isa for isa in chain if isa not in ROUNDING)
 
 
+@cache
+def is_portable(number: int) -> bool:
+    """Whether that is a kernel which runs everywhere."""
+    kernel = by_number(number)
+    return kernel is not None and kernel.isa == PORTABLE
+
+
 def fitting(op: str, types: Sequence[str], chain: Sequence[str], fits: Callable[[Kernel], bool]) -> list[Kernel]:
     """The rows for the op whose ISA the core's chain has, and that `fit`, in the order of preference. Portable rows are
     for the first of the types only, others for any of them."""

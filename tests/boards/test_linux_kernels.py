@@ -9,6 +9,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import float_nodes
 import linux_models
 import pytest
 import test_activation
@@ -23,7 +24,6 @@ import test_normalise
 import test_normalize
 import test_pool
 import test_recurrent
-import test_reduce
 import test_resize
 import test_softmax
 import test_tiles
@@ -48,7 +48,7 @@ A7, A9 = (Processor(name, name, "qemu-arm") for name in ("cortex-a7", "cortex-a9
 RISCV = Processor("", "riscv64", "qemu-riscv64")
 
 vectors = partial(test_conv.convolutions, sizes=test_conv.VECTORS)
-float_binaries = [test_binary.binaries(op, "float32") for op in ("add", "sub", "mul", "minimum", "maximum")]
+float_binaries = [test_binary.binaries(op, "float32") for op in ("add", "sub", "mul")]
 usable = [b.filter(lambda case: test_kernels.binary.layout(case[0]) is not None) for b in float_binaries]
 
 TYPES = dict(zip(("s8s8", "f32", "s8s4", "f32s8", "f32s4", "f32f16", "s16s8"), test_tiles.TYPES, strict=True))
@@ -67,11 +67,9 @@ OTHERS: dict[tuple[str, str], st.SearchStrategy] = {
     ("depthwise_conv2d", "f32s4"): vectors("depthwise_conv2d", "float32 int4"),
     ("grouped_conv2d", "f32"): test_groups.grouped("float32"),
     ("grouped_conv2d", "s8s8"): test_groups.grouped("int8"),
-    **{(op, "f32"): nodes for op, nodes in zip(("add", "sub", "mul", "minmax"), usable, strict=False)},
-    ("minmax", "f32"): st.one_of(usable[3:]),
+    **{(op, "f32"): nodes for op, nodes in zip(("add", "sub", "mul"), usable, strict=False)},
     ("avg_pool2d", "f32"): test_pool.pools("avg_pool2d", "float32", test_conv.LANES),
     ("max_pool2d", "f32"): test_pool.pools("max_pool2d", "float32", test_conv.LANES),
-    ("reduce", "f32"): st.one_of(test_reduce.reductions(op, "float32") for op in ("mean", "sum", "reduce_max")),
     ("softmax", "f32"): test_softmax.softmaxes("float32"),
     ("pixel_softmax", "f32"): test_softmax.pixels("float32"),
     ("activation", "f32"): test_activation.floats(),
@@ -97,7 +95,7 @@ BYTES: dict[tuple[str, str], st.SearchStrategy] = {
     ("div", "s8s8"): test_arithmetic.kernel_cases("div"),
     ("prelu", "s8s8"): test_arithmetic.kernel_cases("prelu"),
 }
-NODES = {**test_kernels.NODES, **OTHERS, **BYTES, **TILES}
+NODES = {**test_kernels.NODES, **OTHERS, **BYTES, **TILES, **float_nodes.NODES}
 
 
 def own_rows(isa: tuple[str, ...]) -> list[Kernel]:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import float_nodes
 import harness
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ import test_arithmetic
 import test_batch_matmul
 import test_binary
 import test_conv
+import test_elementary
 import test_groups
 import test_lut
 import test_normalise
@@ -279,7 +281,6 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("max_pool2d", "f32"): test_pool.pools("max_pool2d", "float32"),
     ("resize", "f32"): test_resize.resizes("resize_bilinear", "float32"),
     ("l2_norm", "f32"): test_normalise.unit_norms("float32"),
-    ("reduce", "f32"): st.one_of(test_reduce.reductions(op, "float32") for op in ("mean", "sum")),
     ("avg_pool2d", "s8"): test_pool.pools("avg_pool2d", "int8"),
     ("max_pool2d", "s8"): test_pool.pools("max_pool2d", "int8"),
     ("resize", "s8"): test_resize.resizes("resize_bilinear", "int8"),
@@ -300,6 +301,7 @@ NODES: dict[tuple[str, str], SearchStrategy[Any]] = {
     **{("lstm", key): test_recurrent.lstms(dtype) for key, dtype in (("s8s8", "int8"), ("s16s8", "int16"))},
     **{("svdf", key): test_recurrent.filters(state) for key, state in test_recurrent.STATES.items()},
     ("quantize", "f32s8"): test_quantize.conversions("quantize int8"),
+    **float_nodes.NODES,
 }
 ROWS = [k for k in kernels.table() if k.isa == "simd128"]
 
@@ -344,3 +346,36 @@ def test_portable_layers_are_packed_when_they_are_loaded(op: str, types: str, ma
         packed += packed_bytes(machine) > 0
         harness.compare(case.what, found, case.expected, case.magnitude)
     assert packed >= CASES // 8, f"{packed} of {CASES // 2} portable layers were packed"
+
+
+# Beyond what the test of a kernel's own row allows for products that are rounded before they are added.
+LOOSER = {"tanh": 6.0}
+FUNCTIONS = [*test_elementary.ULPS, "logistic", "tanh"]
+
+
+@pytest.mark.parametrize("machine", ["simd128", "relaxed"])
+@pytest.mark.parametrize("op", FUNCTIONS)
+def test_functions_of_floats_are_as_exact_as_stated(op: str, machine: str) -> None:
+    """Plain SIMD rounds every product."""
+    every = np.arange(0, 2**32, 65537 * 7, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    x = np.concatenate([every, np.linspace(-12, 12, 6001, dtype=np.float32)])
+    node = test_elementary.float_node(op, x.shape)
+    case = case_of(node, [x], CHAIN)
+    assert case is not None and case.kernel.endswith("__simd128")
+    got, wide = run(machine, case), x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        exact = test_elementary.exact(node, wide)
+        rounded = exact.astype(np.float32)
+    known = np.isfinite(rounded) & ((np.abs(rounded) > 2.0**-126) | (op not in ("logistic", "tanh")))
+    ulp = np.spacing(np.abs(rounded[known])).astype(np.float64)
+    errors = np.abs(got[known].astype(np.float64) - exact[known]) / ulp
+    assert errors.max() <= max(LOOSER.get(op, test_elementary.ULPS.get(op, 4)), 0.5), x[known][errors.argmax()]
+
+
+@pytest.mark.parametrize("machine", ["simd128", "relaxed"])
+@pytest.mark.parametrize(("op", "attrs"), test_activation.CASES[:-1])
+def test_activations_are_as_exact_as_stated(op: str, attrs: dict[str, Any], machine: str) -> None:
+    x = test_activation.spread_arguments()
+    case = case_of(test_activation.case_of(op, attrs, x.size), [x], CHAIN)
+    assert case is not None
+    test_activation.check_errors(op, attrs, x, run(machine, case).astype(np.float64))

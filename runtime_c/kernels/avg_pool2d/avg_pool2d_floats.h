@@ -43,7 +43,7 @@ ERT_APART void ert_v_mean_last(const ert_v_window *w, const ert_v_quotient *q, f
   ert_v_store_some(out, ert_v_mean(sum, q), w->step);
 }
 
-ERT_APART void ert_v_avg_pool_rows(const ert_call *c, int32_t y0, int32_t y1) {
+ERT_APART void ert_v_avg_pool2d_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_avg_pool2d_f32_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The float rows of batch_matmul_c.c on vectors. A tile is up to four rows of a by two vectors of columns of b; where b is
- * transposed, by four of its rows, whose products with a row are added up lane by lane and only then across lanes. */
+/* The float rows of batch_matmul_c.c on vectors. A tile is up to six rows of a, of short vectors four, by two vectors of
+ * columns of b; where b is transposed, by four of its rows, whose products with a row are added up lane by lane and only
+ * then across lanes. */
 #ifndef ERT_BATCH_MATMUL_FLOATS_H
 #define ERT_BATCH_MATMUL_FLOATS_H
 
@@ -10,13 +11,15 @@
 
 ERT_BEGIN_LANES
 
-enum { ERT_V_ROWS = 4, ERT_V_COLUMNS = 2 * ERT_LANES };
+enum { ERT_V_MOST_ROWS = 6, ERT_V_ROWS = ERT_LANES > 4 ? 6 : 4, ERT_V_COLUMNS = 2 * ERT_LANES };
 
 /* Columns j ... of `rows` rows: a whole tile, or its first `left` columns. */
 ERT_INLINE void ert_v_matmul_tile(const ert_view *b, int32_t first, int32_t k, const float *const *a, float *const *out,
                                   int rows, int32_t j, int32_t left) {
   const ert_v none = {0};
-  ert_v low[ERT_V_ROWS] = {none, none, none, none}, high[ERT_V_ROWS] = {none, none, none, none};
+  ert_v low[ERT_V_MOST_ROWS], high[ERT_V_MOST_ROWS];
+  ERT_UNROLLED
+  for (int r = 0; r < rows; r++) low[r] = none, high[r] = none;
   const int32_t rest = left - ERT_LANES;
   for (int32_t i = 0; i < k; i++) {
     const float *at = (const float *)ert_row(b, first + i) + j;
@@ -73,17 +76,19 @@ ERT_INLINE void ert_v_matmul_dots(const ert_view *b, int32_t first, const ert_ba
   }
 }
 
-/* Rows of one product at a time, up to four together. */
+/* Rows of one product at a time, up to six together. */
 ERT_APART void ert_v_batch_matmul_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_batch_matmul_shape *g = &((const ert_batch_matmul_f32_params *)(const void *)c->params)->shape;
   for (int32_t y = y0, n; y < y1; y += n) {
     const int32_t left = g->m - y % g->m, most = y1 - y < left ? y1 - y : left;
     const int32_t first = ert_batch_matmul_matrix(&g->b, y / g->m) * (g->transposed ? g->n : g->k);
-    const float *a[ERT_V_ROWS];
-    float *out[ERT_V_ROWS];
+    const float *a[ERT_V_MOST_ROWS];
+    float *out[ERT_V_MOST_ROWS];
     n = g->transposed || most < 1 ? 1 : most < ERT_V_ROWS ? most : ERT_V_ROWS;
     for (int32_t r = 0; r < n; r++) a[r] = ert_batch_matmul_row(c, g, y + r), out[r] = ert_out_row(&c->out, y + r);
     if (g->transposed) ert_v_matmul_dots(&c->in[1], first, g, a[0], out[0]);
+    else if (n == 6) ert_v_matmul_columns(&c->in[1], first, g, a, out, 6);
+    else if (n == 5) ert_v_matmul_columns(&c->in[1], first, g, a, out, 5);
     else if (n == 4) ert_v_matmul_columns(&c->in[1], first, g, a, out, 4);
     else if (n == 3) ert_v_matmul_columns(&c->in[1], first, g, a, out, 3);
     else if (n == 2) ert_v_matmul_columns(&c->in[1], first, g, a, out, 2);

@@ -54,7 +54,7 @@ ERT_APART void ert_v_max_last(const ert_v_window *w, const ert_max_pool2d_f32_pa
   ert_v_store_some(out, ert_v_clip(most, ert_v_all(p->min), ert_v_all(p->max)), w->step);
 }
 
-ERT_APART void ert_v_max_pool_rows(const ert_call *c, int32_t y0, int32_t y1) {
+ERT_APART void ert_v_max_pool2d_rows(const ert_call *c, int32_t y0, int32_t y1) {
   const ert_max_pool2d_f32_params *p = (const void *)c->params;
   for (int32_t y = y0; y < y1; y++) {
     float *out = ert_out_row(&c->out, y);

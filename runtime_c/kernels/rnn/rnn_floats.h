@@ -55,7 +55,7 @@ ERT_INLINE ert_v ert_v_seen(const ert_v_rnn *f, int32_t k, int32_t o, int32_t le
   return f->peepholes ? ert_v_units(f->peepholes + k * f->l->units + o, left) * cell : (ert_v){0};
 }
 
-ERT_INLINE ert_v ert_v_lstm(const ert_v_rnn *f, const ert_v_item *t, int32_t o, int32_t left) {
+ERT_INLINE ert_v ert_v_lstm_unit(const ert_v_rnn *f, const ert_v_item *t, int32_t o, int32_t left) {
   const ert_v old = ert_v_units(t->cell + o, left);
   const ert_v in = ert_v_logistic(ert_v_gate(f, t, 0, o, left) + ert_v_seen(f, 0, o, left, old));
   const ert_v kept = ert_v_logistic(ert_v_gate(f, t, 1, o, left) + ert_v_seen(f, 1, o, left, old));
@@ -73,7 +73,7 @@ ERT_INLINE ert_v ert_v_gru(const ert_v_rnn *f, const ert_v_item *t, int32_t o, i
 }
 
 ERT_INLINE ert_v ert_v_next(const ert_v_rnn *f, const ert_v_item *t, int32_t o, int32_t left) {
-  if (f->l->kind == ERT_LSTM) return ert_v_lstm(f, t, o, left);
+  if (f->l->kind == ERT_LSTM) return ert_v_lstm_unit(f, t, o, left);
   if (f->l->kind < ERT_RNN_TANH) return ert_v_gru(f, t, o, left);
   const ert_v sum = ert_v_gate(f, t, 0, o, left);
   return f->l->kind == ERT_RNN_TANH ? ert_v_tanh_of(sum) : ert_v_choose(sum < 0, (ert_v){0}, sum);

@@ -13,10 +13,8 @@ ERT_BEGIN_LANES
 ERT_INLINE float ert_v_largest(const float *x, int32_t n) {
   ert_v most = ert_v_all(x[0]);
   int32_t i = 0;
-  for (; i + ERT_LANES <= n; i += ERT_LANES) most = ert_v_choose(ert_v_load(x + i) > most, ert_v_load(x + i), most);
-  float held[ERT_LANES], found = x[0];
-  ert_v_store(held, most);
-  for (int32_t k = 0; k < ERT_LANES; k++) found = held[k] > found ? held[k] : found;
+  for (; i + ERT_LANES <= n; i += ERT_LANES) most = ert_v_max(ert_v_load(x + i), most);
+  float found = ert_v_most_of(most);
   for (; i < n; i++) found = x[i] > found ? x[i] : found;
   return found;
 }
@@ -26,16 +24,39 @@ ERT_INLINE float ert_v_exponentials(const float *x, float *out, int32_t n, float
   ert_v sum = {0};
   int32_t i = 0;
   for (; i + ERT_LANES <= n; i += ERT_LANES) {
-    const ert_v e = ert_v_exp_of(beta * (ert_v_load(x + i) - max));
+    const ert_v e = ert_v_exp_below(beta * (ert_v_load(x + i) - max));
     sum += e;
     ert_v_store(out + i, e);
   }
   if (i == n) return ert_v_sum_of(sum);
-  const ert_v e = ert_v_exp_of(beta * (ert_v_load_some(x + i, n - i, max) - max));
+  const ert_v e = ert_v_exp_below(beta * (ert_v_load_some(x + i, n - i, max) - max));
   ert_v_store_some(out + i, e, n - i);
-  float rest = 0.0f;
-  for (; i < n; i++) rest += out[i];
-  return ert_v_sum_of(sum) + rest;
+  return ert_v_sum_of(sum + ert_v_load_some(out + i, n - i, 0.0f));
+}
+
+ERT_INLINE float ert_v_sum_of_exponentials(const float *x, int32_t n, float max) {
+  ert_v sum = {0};
+  int32_t i = 0;
+  for (; i + ERT_LANES <= n; i += ERT_LANES) sum += ert_v_exp_below(ert_v_load(x + i) - max);
+  const float infinite = ert_float_of(0x7f800000u);
+  if (i < n) sum += ert_v_exp_below(ert_v_load_some(x + i, n - i, -infinite) - max);
+  return ert_v_sum_of(sum);
+}
+
+ERT_INLINE void ert_v_log_softmax_run(int32_t n, const float *x, float *out) {
+  const float max = ert_v_largest(x, n), log = ert_log(ert_v_sum_of_exponentials(x, n, max));
+  int32_t i = 0;
+  for (; i + ERT_LANES <= n; i += ERT_LANES) ert_v_store(out + i, (ert_v_load(x + i) - max) - log);
+  for (; i < n; i++) out[i] = (x[i] - max) - log;
+}
+
+ERT_APART void ert_v_log_softmax_rows(const ert_call *c, int32_t y0, int32_t y1) {
+  const ert_log_softmax_f32_params *p = (const void *)c->params;
+  for (int32_t y = y0; y < y1; y++) {
+    const float *x = ert_row(&c->in[0], y);
+    float *out = ert_out_row(&c->out, y);
+    for (int32_t i = 0; i < p->w; i++) ert_v_log_softmax_run(p->n, x + i * p->n, out + i * p->n);
+  }
 }
 
 ERT_INLINE void ert_v_softmax_row(const ert_softmax_f32_params *p, const float *x, float *out) {

@@ -19,7 +19,37 @@
 
 #include "kernel.h"
 
-enum { ERT_ABS = 32, ERT_THRESHOLDED_RELU = 56, ERT_SHRINK = 57, ERT_CELU = 58, ERT_EXPM1 = 60 };
+enum {
+  ERT_ABS = 32,
+  ERT_NEG,
+  ERT_SQUARE,
+  ERT_SQRT,
+  ERT_RSQRT,
+  ERT_RECIPROCAL,
+  ERT_EXP,
+  ERT_LOG,
+  ERT_SIN,
+  ERT_COS,
+  ERT_TAN,
+  ERT_ASIN,
+  ERT_ACOS,
+  ERT_ATAN,
+  ERT_SINH,
+  ERT_COSH,
+  ERT_ASINH,
+  ERT_ACOSH,
+  ERT_ATANH,
+  ERT_FLOOR,
+  ERT_CEIL,
+  ERT_ROUND,
+  ERT_SIGN,
+  ERT_SOFTSIGN,
+  ERT_THRESHOLDED_RELU,
+  ERT_SHRINK,
+  ERT_CELU,
+  ERT_LOG1P,
+  ERT_EXPM1
+};
 
 typedef struct {
   int32_t n; /* items in a row */
@@ -31,6 +61,13 @@ typedef struct {
   int32_t n; /* items in a row */
   float a;
 } ert_power_f32_params;
+
+/* Sine and cosine of any float. */
+typedef struct {
+  float sine, cosine;
+} ert_wave;
+
+ert_wave ert_wave_of(float x);
 
 int ert_elementary_f32_check(const ert_step *s);
 int ert_power_f32_check(const ert_step *s);

@@ -70,36 +70,32 @@ static float reduced(float x, int32_t *quadrant) {
   return below == (int)(bits >> 31) ? r : -r;
 }
 
-typedef struct {
-  float sine, cosine;
-} wave;
+static int is_finite(float x) { return x - x == 0.0f; }
 
 /* Both by minimax polynomials on [-pi / 4, pi / 4], then turned by the quadrant. */
-static wave wave_of(float x) {
+ert_wave ert_wave_of(float x) {
+  if (!is_finite(x)) return (ert_wave){x - x, x - x};
   int32_t quadrant = 0;
   const float r = absolute(x) < 0.785398f ? x : reduced(x, &quadrant), z = r * r;
   const float s = r + r * z * (-0.16666655f + z * (0.008332178f + z * -0.000195173f));
   const float c = 1.0f - 0.5f * z + z * z * (0.041666646f + z * (-0.0013887316f + z * 2.4433157e-05f));
   switch (quadrant & 3) {
     case 0:
-      return (wave){s, c};
+      return (ert_wave){s, c};
     case 1:
-      return (wave){c, -s};
+      return (ert_wave){c, -s};
     case 2:
-      return (wave){-s, -c};
+      return (ert_wave){-s, -c};
     default:
-      return (wave){-c, s};
+      return (ert_wave){-c, s};
   }
 }
 
-static int is_finite(float x) { return x - x == 0.0f; }
-
-static float sin_of(float x) { return is_finite(x) ? wave_of(x).sine : x - x; }
-static float cos_of(float x) { return is_finite(x) ? wave_of(x).cosine : x - x; }
+static float sin_of(float x) { return ert_wave_of(x).sine; }
+static float cos_of(float x) { return ert_wave_of(x).cosine; }
 
 static float tan_of(float x) {
-  if (!is_finite(x)) return x - x;
-  const wave w = wave_of(x);
+  const ert_wave w = ert_wave_of(x);
   return w.sine / w.cosine;
 }
 

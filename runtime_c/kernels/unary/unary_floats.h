@@ -17,7 +17,7 @@ ERT_APART void ert_v_unary_rows(const ert_call *c, int32_t y0, int32_t y1) {
       ERT_EACH_ROW(p, ert_v_clip(x, low, high))
       break;
     case ERT_LEAKY_RELU:
-      ERT_EACH_ROW(p, ert_v_choose(x > 0, x, low * x))
+      ERT_EACH_ROW(p, ert_v_choose(ert_v_less(none, x), x, low * x))
       break;
     case ERT_HARD_SWISH:
       ERT_EACH_ROW(p, x * (ert_v_clip(x + 3.0f, none, ert_v_all(6.0f)) * (1.0f / 6.0f)))
