@@ -57,13 +57,14 @@ ERT_INLINE void turn(const int8x16_t *b, int8x16_t *w) {
 }
 
 /* Products i to i + 4 of columns j on, n of which are there. */
-ERT_INLINE void add_products(dot_sums *s, const ert_b_matrix *m, const dot_row *row, const int rows, int32_t i, int32_t j,
-                             int32_t n) {
+ERT_INLINE void add_products(dot_sums *s, const ert_b_matrix *m, const dot_row *row, const int rows, int32_t i,
+                             int32_t j, int32_t n) {
   int8x16_t b[4], w[QUADS];
   ERT_UNROLLED
   for (int k = 0; k < 4; k++) {
     const int there = i + k < m->p->shape.k;
-    b[k] = there ? (int8x16_t)ert_b_load_some((const int8_t *)ert_row(m->b, m->first + i + k) + j, n, 0) : vdupq_n_s8(0);
+    b[k] =
+        there ? (int8x16_t)ert_b_load_some((const int8_t *)ert_row(m->b, m->first + i + k) + j, n, 0) : vdupq_n_s8(0);
   }
   turn(b, w);
   ERT_UNROLLED
@@ -99,7 +100,8 @@ ERT_INLINE void multiply_columns(const ert_b_matrix *m, const dot_row *row, cons
 }
 
 /* Products i to i + 16 of rows with four of b, and the sums of those. */
-ERT_INLINE void add_dots(dot_sums *s, const dot_row *row, const int rows, const int8_t *const *b, int32_t i, int32_t some) {
+ERT_INLINE void add_dots(dot_sums *s, const dot_row *row, const int rows, const int8_t *const *b, int32_t i,
+                         int32_t some) {
   int8x16_t x[ROWS];
   ERT_UNROLLED
   for (int r = 0; r < rows; r++) x[r] = vld1q_s8(row[r].x + i);
@@ -112,9 +114,7 @@ ERT_INLINE void add_dots(dot_sums *s, const dot_row *row, const int rows, const 
   }
 }
 
-ERT_INLINE int32x4_t sums_of(const int32x4_t *v) {
-  return vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3]));
-}
+ERT_INLINE int32x4_t sums_of(const int32x4_t *v) { return vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3])); }
 
 /* Products of rows with b's rows from j on. */
 ERT_INLINE void multiply_four(const ert_b_matrix *m, const dot_row *row, const int rows, int32_t j, ert_w *found) {
