@@ -8,6 +8,7 @@
  *      with z leading zeros of the sum and m = sum * 2^(z - 1) / 2^14, rounded half up,
  *      out[i] = clamp(e[i] * lookup(reciprocal, m - 3 * 2^15) / 2^(31 - z), rounded half up, 0, 32767); lookup as in lut.h.
  * f32: out[i] = exp(beta * (in[i] - max(in))) / sum over j of exp(beta * (in[j] - max(in))); NaN anywhere gives NaN.
+ *      Vectors may have 0 where an exp is below 2^-126.
  *
  * pixel_softmax: the same over each of the `pixels` runs of n items that follow each other in a row. */
 #ifndef ERT_SOFTMAX_H
