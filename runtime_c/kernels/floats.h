@@ -84,7 +84,7 @@ ERT_INLINE ert_v_mask ert_v_less(ert_v a, ert_v b) { return a < b; }
 ERT_INLINE ert_v_mask ert_v_same(ert_v a, ert_v b) { return a == b; }
 ERT_INLINE ert_v_mask ert_v_other(ert_v a, ert_v b) { return a != b; }
 ERT_INLINE ert_v_mask ert_v_at_most(ert_v a, ert_v b) { return a <= b; }
-ERT_INLINE ert_v_mask ert_v_no_number(ert_v x) { return x != x; }
+ERT_INLINE ert_v_mask ert_v_no_number(ert_v x) { return ~ert_v_same(x, x); }
 ERT_INLINE ert_v_mask ert_v_signs(ert_v_s32 x) { return x >> 31; }
 
 ERT_INLINE int ert_v_all_true(ert_v_mask mask) {

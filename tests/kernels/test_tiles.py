@@ -102,11 +102,13 @@ def depthwise(draw, dtype: str) -> tuple[Node, list]:
     common = [(3, 3), (3, 3), (5, 5), (7, 7)]
     kernel = draw(st.sampled_from([*common, (2, 7), (1, 5), (3, 5), (2, 3), (1, 1), (4, 3), (6, 2)]))
     c = draw(CHANNELS)
+    dilation = draw(st.sampled_from([(1, 1), (1, 1), (1, 2)]))
+    widths = [w for w in (9, 10, 13, 71) if w > (kernel[1] - 1) * dilation[1]]
     return layer(
-        draw, "depthwise_conv2d", (draw(st.integers(1, 2)), 7, draw(st.sampled_from([9, 10, 13, 71])), c),
+        draw, "depthwise_conv2d", (draw(st.integers(1, 2)), 7, draw(st.sampled_from(widths)), c),
         (*kernel, c), dtype,
         stride=draw(st.tuples(st.integers(1, 2), st.integers(1, 3))),
-        dilation=draw(st.sampled_from([(1, 1), (1, 1), (1, 2 if kernel[1] < 7 else 1)])),
+        dilation=dilation,
         padding=draw(st.tuples(*[st.integers(0, 2)] * 4)),
     )  # fmt: skip
 
