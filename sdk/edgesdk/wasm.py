@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ BASE = ("mvp", "bulk_memory", "bulk_memory_opt", "mutable_globals", "nontrapping
 FEATURES = {"simd128": "simd128", "relaxed": "relaxed_simd"}
 SCRIPTS = ("edgesdk", "errors", "files", "model", "runtime", "tensor", "threads", "tune", "worker")
 PACKAGE = (*(f"{name}{end}" for name in SCRIPTS for end in (".js", ".d.ts")), "package.json", "README.md")
+DOCUMENTATION = re.compile(r"^ */\*\*.*?\*/\n", re.DOTALL | re.MULTILINE)
 THREADED = ("simd128", "relaxed")  # flavours that modules with threads have: every engine with them has vectors
 STACK_BYTES = 65536  # below the data: an overflow traps instead of overwriting it
 LINK = ("-nostdlib", "-s", "-Wl,--no-entry", "-Wl,--gc-sections", f"-Wl,-z,stack-size={STACK_BYTES}")
@@ -110,11 +112,15 @@ def build(flavour: str, model: program.Program | None = None, threads: bool = Fa
 
 
 def write_package(folder: Path, model: program.Program | None = None) -> list[Path]:
-    """What a page needs in `folder`: the binding with its types, and the modules of each flavour."""
+    """What a page needs in `folder`: the binding with its types, and the modules of each flavour.
+
+    Pages load scripts without what documents them, a quarter of their compressed bytes; the types keep it for editors.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / name for name in PACKAGE]
     for path in written:
-        shutil.copyfile(web_folder() / path.name, path)
+        text = (web_folder() / path.name).read_text()
+        path.write_text(DOCUMENTATION.sub("", text) if path.suffix == ".js" else text)
     for flavour, threads in (*((f, False) for f in FLAVOURS), *((f, True) for f in THREADED)):
         written.append(folder / file_name(flavour, threads))
         shutil.copyfile(build(flavour, model, threads), written[-1])
