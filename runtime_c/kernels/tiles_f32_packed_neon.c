@@ -174,6 +174,6 @@ static void pack(void *to, const void *const *in, int32_t stride, int32_t pixels
   }
 }
 
-const ert_tiling ert_tiling_f32_packed_neon = {by_pixels, PIXELS, {CHANNELS, 1, 4, 32, ERT_SCALES_F32}, pack, 4};
+const ert_tiling ert_tiling_f32_packed_neon = {by_pixels, PIXELS, {CHANNELS, 1, 4, 32, ERT_SCALES_F32}, pack, 4, 0, 0};
 
 #endif

@@ -189,6 +189,6 @@ ERT_END_neonfp16
 static ert_tile_fn *const by_pixels[] = {f32f16_neonfp161, f32f16_neonfp162, f32f16_neonfp163, f32f16_neonfp164,
                                          f32f16_neonfp165, f32f16_neonfp166, f32f16_neonfp167, f32f16_neonfp168};
 const ert_tiling ert_tiling_f32f16_neonfp16 = {
-    by_pixels, HALF_PIXELS, {HALF_CHANNELS, HALF_TERMS, 4, 16, ERT_SCALES_F32}, pack, 2};
+    by_pixels, HALF_PIXELS, {HALF_CHANNELS, HALF_TERMS, 4, 16, ERT_SCALES_F32}, pack, 2, 0, 0};
 
 #endif
