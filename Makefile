@@ -18,7 +18,8 @@ ZIG := $(BIN)/python -m ziglang cc
 INCLUDES := -Iruntime_c/include -Iruntime_c/src -Iruntime_c/kernels
 ABSOLUTE_INCLUDES := $(subst -I,-I$(CURDIR)/,$(INCLUDES))
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Werror
-SANITIZE := -g -O2 -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZE := -g -O1 -std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZED := $(BUILD)/sanitized/libert.so
 C_SOURCES = $(wildcard runtime_c/src/*.c runtime_c/kernels/*.c runtime_c/kernels/*/*.c)
 PORTABLE = $(C_SOURCES)
 LIBRARY := $(BUILD)/native/libert$(if $(filter Darwin,$(shell uname -s)),.dylib,.so)
@@ -32,7 +33,7 @@ FOR_WEB := node:nodejs chromium:chromium
 HOST_CC = $(if $(shell command -v cc || command -v gcc || command -v clang),,CC=$(BIN)/zig-cc)
 
 .PHONY: help setup demo test test-long lint fuzz fuzz-run sizes linux bench-mcu bench-arm bench-kernels bench-cycles bench-stream bench-cpu peers bench-web web freestanding sanitize native seeds clean
-.PHONY: fuzz-objects system-build system-boards system-tests system-web
+.PHONY: sanitized system-build system-boards system-tests system-web
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +57,7 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	fi
 
 test: setup lint sanitize freestanding ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
-	$(MAKE) fuzz fuzz-run RUNS=200000
+	$(MAKE) -j2 fuzz fuzz-run RUNS=200000
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
@@ -76,17 +77,11 @@ lint: $(VENV)/.ready $(BUILD)/view/edgesdk ## Static checks of Python and C
 	  cppcheck --quiet --std=c99 --enable=warning,portability --error-exitcode=1 $(INCLUDES) $(C_SOURCES); \
 	else echo "left out: clang-tidy or cppcheck on the C sources (neither is installed)"; fi
 
-fuzz: $(VENV)/.ready seeds fuzz-objects ## Fuzz the loader under ASan and UBSan (RUNS=10000000)
+fuzz: $(VENV)/.ready seeds sanitized ## Fuzz the loader under ASan and UBSan (RUNS=10000000)
 	@$(call run-fuzzer,fuzz_load,-DLOAD_ONLY=1,-runs=$(RUNS))
 
-fuzz-run: $(VENV)/.ready seeds fuzz-objects ## Fuzz the loader and run what it accepts, for FUZZ_SECONDS
+fuzz-run: $(VENV)/.ready seeds sanitized ## Fuzz the loader and run what it accepts, for FUZZ_SECONDS
 	@$(call run-fuzzer,fuzz_run,,-max_total_time=$(FUZZ_SECONDS))
-
-# The kernels of microcontrollers too (ERT_INTROSPECT), in plain C.
-fuzz-objects:
-	@if $(HAS_FUZZER); then rm -rf $(BUILD)/fuzz/objects; mkdir -p $(BUILD)/fuzz/objects; cd $(BUILD)/fuzz/objects; \
-	  printf '%s\n' $(addprefix $(CURDIR)/,$(PORTABLE)) | xargs -P $(JOBS) -n 6 \
-	  clang $(SANITIZE) -fsanitize=fuzzer-no-link -DERT_INTROSPECT $(WARNINGS) $(ABSOLUTE_INCLUDES) -c; fi
 
 seeds: native
 	@mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/seeds
@@ -131,13 +126,20 @@ bench-web: setup native ## Time in a browser beside LiteRT.js, onnxruntime-web a
 	else echo "left out: the peers need npm (Debian: npm)"; fi
 	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python benchmarks/web.py $(BENCH)
 
-sanitize: $(VENV)/.ready ## Kernel and unit tests with the library under ASan and UBSan
-	@if command -v gcc >/dev/null && [ "$$(uname -s)" = Linux ]; then set -ex; \
-	  $(BIN)/cmake -S . -B $(BUILD)/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DCMAKE_C_COMPILER=gcc -DERT_SANITIZE=ON -DERT_WERROR=ON >/dev/null; \
-	  $(BIN)/cmake --build $(BUILD)/sanitize --target ert_shared -- --quiet; \
-	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  EDGESDK_LIBRARY=$(BUILD)/sanitize/libert.so $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/kernels tests/golden; \
-	else echo "left out: the tests under ASan and UBSan need gcc on Linux"; fi
+sanitize: sanitized ## Kernel and unit tests with the library under ASan and UBSan
+	@if [ -f $(SANITIZED) ]; then set -ex; \
+	  if $(HAS_FUZZER); then preload=$$(clang -print-file-name=libclang_rt.asan-$$(uname -m).so); \
+	  else preload=$$(gcc -print-file-name=libasan.so); fi; \
+	  LD_PRELOAD="$$preload" ASAN_OPTIONS=detect_leaks=0 \
+	  EDGESDK_LIBRARY=$(SANITIZED) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/kernels tests/golden; \
+	else echo "left out: the tests under ASan and UBSan need clang or gcc on Linux"; fi
+
+# The library under sanitizers, by clang where it has libFuzzer: the fuzzers are of the same objects.
+sanitized: $(VENV)/.ready
+	@if [ "$$(uname -s)" = Linux ] && { $(HAS_FUZZER) || command -v gcc >/dev/null; }; then set -ex; \
+	  $(BIN)/cmake -S . -B $(BUILD)/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DERT_SANITIZE=ON -DERT_WERROR=ON \
+	    -DCMAKE_C_COMPILER=$$(if $(HAS_FUZZER); then echo clang; else echo gcc; fi) >/dev/null; \
+	  $(BIN)/cmake --build $(BUILD)/sanitized --target ert_shared -- --quiet; fi
 
 native: $(VENV)/.ready
 	@$(HOST_CC) $(BIN)/cmake -S . -B $(BUILD)/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DERT_WERROR=ON >/dev/null
@@ -177,7 +179,7 @@ HAS_FUZZER = echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned l
 # Builds tests/fuzz/fuzz_load.c as $(1) with the flags $(2) and runs it with the options $(3).
 define run-fuzzer
 if $(HAS_FUZZER); then set -ex; mkdir -p $(BUILD)/fuzz/$(1).corpus; \
-  clang $(SANITIZE) -fsanitize=fuzzer $(2) $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $(BUILD)/fuzz/objects/*.o -o $(BUILD)/fuzz/$(1); \
+  clang $(SANITIZE) -fsanitize=fuzzer $(2) $(WARNINGS) $(INCLUDES) tests/fuzz/fuzz_load.c $$(find $(BUILD)/sanitized/CMakeFiles/ert_shared.dir -name '*.o') -lpthread -o $(BUILD)/fuzz/$(1); \
   cd $(BUILD)/fuzz; \
   ./$(1) $(3) -max_len=8192 -print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ $(1).corpus seeds; \
 else echo "left out: fuzzing needs clang with libFuzzer (Debian: clang libclang-rt-14-dev)"; fi

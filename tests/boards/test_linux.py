@@ -65,7 +65,7 @@ def test_a_board_gives_the_bytes_of_the_host_and_counts_the_same_twice(integers:
     assert min(once.steps) > 0 < once.init
     found = profile.profile(once, integers.program, integers.data, PI4)
     ran = {s["op"]: s["isa"] for s in found["steps"]}
-    assert ran["conv2d"] == ran["fully_connected"] == "neon" and found["steps"][-1]["isa"] == "c"
+    assert set(ran.values()) == {"neon"}
 
 
 def test_floats_are_those_of_the_host(digits: flow.Converted) -> None:
@@ -159,7 +159,7 @@ def test_ert_run_writes_outputs_and_what_it_took(integers: flow.Converted, tmp_p
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "model.edge", "out"]
     said = json.loads(done.stdout)
     assert said["arena_bytes"] >= integers.plan.arena_bytes and said["model_bytes"] == len(integers.data)
-    assert (said["runs"], said["threads"], said["isa"]) == (3, 1, "neon,c") and said["packed_bytes"] > 0
+    assert (said["runs"], said["threads"], said["isa"]) == (3, 1, "neon") and said["packed_bytes"] > 0
     assert 0 < said["steady_min_us"] <= said["steady_us"] and said["load_us"] > 0 < said["first_us"]
     assert said["peak_rss_bytes"] > said["arena_bytes"]
 

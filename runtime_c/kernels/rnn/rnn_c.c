@@ -134,6 +134,7 @@ static void item_peephole(const ert_call *c, const item *at) {
   float *a = c->scratch, *b = a + 4 * n, *h = at->h, *cell = at->cell;
   gates_f32(c, at, a, b);
   for (int32_t o = 0; o < n; o++) {
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): checked layers with peepholes are LSTMs
     a[o] += peepholes[o] * cell[o];
     a[n + o] += peepholes[n + o] * cell[o];
     cell[o] = next_cell(a, b, n, o, cell[o], p->cell_clip);
