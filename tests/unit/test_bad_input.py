@@ -405,13 +405,14 @@ def test_an_interrupt_while_writing_leaves_nothing(monkeypatch: pytest.MonkeyPat
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from edgesdk import memory
 from edgesdk.cli import main
 def plan(schedule):
     print("ready", file=sys.stderr, flush=True)
     time.sleep(30)
 memory.plan = plan
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background of a shell
 main()
 """
 
