@@ -56,8 +56,10 @@ demo: system-build system-boards $(VENV)/.demo ## Convert, validate and profile 
 	  echo "  apt-get install qemu-system-arm      or your system's package of QEMU, then run make demo again"; \
 	fi
 
-test: setup lint sanitize freestanding ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
-	$(MAKE) -j2 fuzz fuzz-run RUNS=200000
+test: setup ## Everything that a change must pass: lint, sanitizers, 60 s of fuzzing, all tests
+	$(MAKE) -j2 lint sanitized
+	$(MAKE) sanitize
+	$(MAKE) -j3 freestanding fuzz fuzz-run RUNS=200000
 	$(MAKE) native
 	EDGESDK_LIBRARY=$(LIBRARY) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
@@ -134,16 +136,17 @@ sanitize: sanitized ## Kernel and unit tests with the library under ASan and UBS
 	  EDGESDK_LIBRARY=$(SANITIZED) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/kernels tests/golden; \
 	else echo "left out: the tests under ASan and UBSan need clang or gcc on Linux"; fi
 
-# The library under sanitizers, by clang where it has libFuzzer: the fuzzers are of the same objects.
+# The library under sanitizers, by clang where it has libFuzzer: the fuzzers are of the same objects. MAKEFLAGS: ninja is no
+# part of a make -j.
 sanitized: $(VENV)/.ready
 	@if [ "$$(uname -s)" = Linux ] && { $(HAS_FUZZER) || command -v gcc >/dev/null; }; then set -ex; \
 	  $(BIN)/cmake -S . -B $(BUILD)/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DERT_SANITIZE=ON -DERT_WERROR=ON \
 	    -DCMAKE_C_COMPILER=$$(if $(HAS_FUZZER); then echo clang; else echo gcc; fi) >/dev/null; \
-	  $(BIN)/cmake --build $(BUILD)/sanitized --target ert_shared -- --quiet; fi
+	  MAKEFLAGS= $(BIN)/cmake --build $(BUILD)/sanitized --target ert_shared -- --quiet; fi
 
 native: $(VENV)/.ready
 	@$(HOST_CC) $(BIN)/cmake -S . -B $(BUILD)/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DERT_WERROR=ON >/dev/null
-	@$(BIN)/cmake --build $(BUILD)/native --target ert_shared -- --quiet
+	@MAKEFLAGS= $(BIN)/cmake --build $(BUILD)/native --target ert_shared -- --quiet
 
 FREE := -std=c99 -O2 -ffreestanding $(WARNINGS) $(ABSOLUTE_INCLUDES) -c
 ARM_CORES := m0:soft m3:soft m4:hard m7:hard m33:hard m55:hard
